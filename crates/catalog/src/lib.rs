@@ -1,0 +1,16 @@
+//! What there is: namespaces, collections, schemas, manifests, views — and the seams rooms meet at.
+//!
+//! 1. [`manifest`]: one numbered commit of a table: its files, mark, schema; events and collections.
+//! 2. [`catalog`]: the handle: who exists, the newest manifests, commits that are `Committed` or `Lost`.
+//! 3. [`view`]: a table as of one manifest, tail included, read upstream first.
+//! 4. [`live`]: the live tail and the bell, traits of what rooms share at run time.
+
+pub mod catalog;
+pub mod live;
+pub mod manifest;
+pub mod view;
+
+pub use catalog::{Catalog, CatalogError, Collection, Commit};
+pub use live::{Behind, Bell, LiveTail, NotClosed, Tail};
+pub use manifest::{Base, CollectionManifest, EventsManifest};
+pub use view::View;

@@ -1,0 +1,268 @@
+//! The typed columns of a collection, and how they appear and widen.
+//!
+//! A column records which *kinds* of values were ever seen under its name; its type is a pure function of that set.
+//! Sets only grow and union in any order, so the schema converges however changes arrive. The owner evolves a schema
+//! at admission, before the ack, and the evolution travels in the log group ([`SchemaChange`]): replay repeats it,
+//! flush, cdc and fold persist it, nobody infers it again.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CollectionName, Instant, Shard, json::EXACT_FLOAT_MAX, json::Value};
+
+/// The most typed columns of one collection; fields past it are read from `_doc`.
+pub const COLUMNS_MAX: usize = 1000;
+
+/// The type of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FieldType {
+    /// Only `true` and `false` were seen.
+    Boolean,
+    /// Only integers that fit i64 were seen.
+    Int64,
+    /// Numbers were seen, and every integer among them is exact as f64.
+    Float64,
+    /// Strings, or any other mixture: everything has a text.
+    Utf8,
+    /// Only objects and arrays were seen: their JSON text.
+    Json,
+}
+
+/// Which kinds of values were seen under one name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Kinds(u8);
+
+impl Kinds {
+    const BOOL: u8 = 1;
+    const INT: u8 = 2;
+    const WIDE_INT: u8 = 4;
+    const FLOAT: u8 = 8;
+    const BIG: u8 = 16;
+    const STRING: u8 = 32;
+    const NESTED: u8 = 64;
+
+    /// The kind of one value; null has none.
+    #[must_use]
+    pub fn of(value: &Value<'_>) -> Self {
+        Self(match value {
+            Value::Null => 0,
+            Value::Bool(_) => Self::BOOL,
+            Value::Int(int) if (-EXACT_FLOAT_MAX..=EXACT_FLOAT_MAX).contains(int) => Self::INT,
+            Value::Int(_) => Self::INT | Self::WIDE_INT,
+            Value::Float(_) => Self::FLOAT,
+            Value::Big(_) => Self::BIG,
+            Value::String(_) => Self::STRING,
+            Value::Nested(_) => Self::NESTED,
+        })
+    }
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether every kind of `other` is in this set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether nothing but null was seen.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The type that holds all of the set without dropping anything.
+    #[must_use]
+    pub const fn column_type(self) -> FieldType {
+        const INTS: u8 = Kinds::INT | Kinds::WIDE_INT;
+        match self.0 {
+            Self::BOOL => FieldType::Boolean,
+            Self::NESTED => FieldType::Json,
+            kinds if kinds != 0 && kinds & !INTS == 0 => FieldType::Int64,
+            kinds if kinds & Self::FLOAT != 0 && kinds & !(Self::FLOAT | Self::INT) == 0 => FieldType::Float64,
+            _ => FieldType::Utf8,
+        }
+    }
+}
+
+/// What one request's documents hold: the kinds seen under each name, in order of appearance.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    fields: Vec<(String, Kinds)>,
+    index: HashMap<String, usize>,
+}
+
+impl Observed {
+    /// Takes one field of one document in.
+    pub fn see(&mut self, name: &str, kinds: Kinds) {
+        if let Some(at) = self.index.get(name) {
+            let (_, seen) = &mut self.fields[*at];
+            *seen = seen.union(kinds);
+        } else {
+            self.index.insert(name.to_owned(), self.fields.len());
+            self.fields.push((name.to_owned(), kinds));
+        }
+    }
+
+    /// Takes another request's observations in.
+    pub fn see_all(&mut self, other: &Self) {
+        other.fields.iter().for_each(|(name, kinds)| self.see(name, *kinds));
+    }
+}
+
+/// One typed column.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Field {
+    /// Never reused within a collection.
+    pub id: u32,
+    /// The name of the top-level field of the document.
+    pub name: String,
+    /// The kinds seen under the name; decides the type.
+    pub kinds: Kinds,
+}
+
+impl Field {
+    /// The type of the column.
+    #[must_use]
+    pub const fn column_type(&self) -> FieldType {
+        self.kinds.column_type()
+    }
+}
+
+/// The typed columns of a collection. The id grows with every change; id 0 is the empty schema.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DocSchema {
+    /// The number of this version of the schema.
+    pub id: u32,
+    /// The columns in order of appearance; the field id is the order, from 1.
+    pub fields: Vec<Field>,
+}
+
+impl DocSchema {
+    /// The schema after these observations, or `None` when it does not change.
+    ///
+    /// Names that are no column name, begin with `_`, differ from an earlier one by case only, or come past
+    /// [`COLUMNS_MAX`] get no column: they are read from `_doc`.
+    #[must_use]
+    pub fn evolved(&self, observed: &Observed) -> Option<Self> {
+        let index: HashMap<&str, usize> =
+            self.fields.iter().enumerate().map(|(at, field)| (field.name.as_str(), at)).collect();
+        let is_news = |(name, kinds): &&(String, Kinds)| match index.get(name.as_str()) {
+            Some(at) => !self.fields[*at].kinds.contains(*kinds),
+            None => !kinds.is_empty() && is_column_name(name),
+        };
+        let news: Vec<_> = observed.fields.iter().filter(is_news).collect();
+        let mut next = self.clone();
+        for (name, kinds) in news {
+            match index.get(name.as_str()) {
+                Some(at) => next.fields[*at].kinds = next.fields[*at].kinds.union(*kinds),
+                None => next.append(name, *kinds),
+            }
+        }
+        (next.fields != self.fields).then(|| Self { id: self.id + 1, ..next })
+    }
+
+    fn append(&mut self, name: &str, kinds: Kinds) {
+        let taken = self.fields.iter().any(|field| field.name.eq_ignore_ascii_case(name));
+        if !taken && self.fields.len() < COLUMNS_MAX {
+            let id = u32::try_from(self.fields.len()).unwrap_or(u32::MAX).saturating_add(1);
+            self.fields.push(Field { id, name: name.to_owned(), kinds });
+        }
+    }
+}
+
+/// Whether a field can be a column: `[A-Za-z][A-Za-z0-9_]*` (a leading `_` belongs to the lake's own columns).
+#[must_use]
+pub fn is_column_name(name: &str) -> bool {
+    name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// A change of the catalog that an append brings with it; written in the append's group and repeated by replay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case", deny_unknown_fields)]
+pub enum SchemaChange {
+    /// The collection appears with its first change.
+    Created {
+        /// Its name.
+        collection: CollectionName,
+        /// Its directory under the namespace; differs from the name once a collection was dropped and made again.
+        directory: String,
+        /// The shard all its changes go to, for ever.
+        shard: Shard,
+        /// The system time of its first change.
+        created_at: Instant,
+    },
+    /// The typed columns changed; the schema is the whole new one.
+    Evolved {
+        /// The collection.
+        collection: CollectionName,
+        /// Its schema from this append on.
+        schema: DocSchema,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn observed(docs: &[&str]) -> Observed {
+        let mut observed = Observed::default();
+        for doc in docs {
+            crate::json::for_each_field(doc, |name, raw| observed.see(&name, Kinds::of(&Value::of(raw))))
+                .expect("an object");
+        }
+        observed
+    }
+
+    fn type_after(values: &[&str]) -> Option<FieldType> {
+        let docs: Vec<String> = values.iter().map(|value| format!(r#"{{"a":{value}}}"#)).collect();
+        let docs: Vec<&str> = docs.iter().map(String::as_str).collect();
+        DocSchema::default().evolved(&observed(&docs)).map(|schema| schema.fields[0].column_type())
+    }
+
+    #[test]
+    fn types_widen_and_drop_nothing() {
+        for (values, expected) in [
+            (&["null"][..], None),
+            (&["1", "null"], Some(FieldType::Int64)),
+            (&["1", "9007199254740993"], Some(FieldType::Int64)),
+            (&["1", "1.5"], Some(FieldType::Float64)),
+            (&["1.5", "9007199254740993"], Some(FieldType::Utf8)),
+            (&["1", "18446744073709551616"], Some(FieldType::Utf8)),
+            (&["true"], Some(FieldType::Boolean)),
+            (&["true", "1"], Some(FieldType::Utf8)),
+            (&[r#""x""#, "1"], Some(FieldType::Utf8)),
+            (&["{}", "[1]"], Some(FieldType::Json)),
+            (&["{}", "1"], Some(FieldType::Utf8)),
+        ] {
+            assert_eq!(type_after(values), expected, "{values:?}");
+            let reversed: Vec<&str> = values.iter().rev().copied().collect();
+            assert_eq!(type_after(&reversed), expected, "{reversed:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_cannot_be_columns_stay_in_the_document() {
+        let schema =
+            DocSchema::default().evolved(&observed(&[r#"{"ok":1,"_no":1,"OK":1,"a b":1,"1a":1}"#])).expect("changes");
+        assert_eq!(schema.fields.iter().map(|field| (field.id, field.name.as_str())).collect::<Vec<_>>(), [(1, "ok")]);
+        assert_eq!(schema.evolved(&observed(&[r#"{"ok":2,"Ok":"x"}"#])), None);
+    }
+
+    #[test]
+    fn columns_have_a_cap() {
+        let doc: Vec<String> = (0..COLUMNS_MAX + 5).map(|n| format!("\"c{n}\":1")).collect();
+        let doc = format!("{{{}}}", doc.join(","));
+        let schema = DocSchema::default().evolved(&observed(&[&doc])).expect("changes");
+        assert_eq!(schema.fields.len(), COLUMNS_MAX);
+        assert_eq!(schema.evolved(&observed(&[&doc])), None);
+    }
+}

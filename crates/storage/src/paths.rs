@@ -1,0 +1,122 @@
+//! The one home of object paths. Layout: storage.md; every path is relative to the root of the lake.
+//!
+//! The readable part of a data file's name is for people, its end is a ULID: two writers never address one file.
+
+use object_store::path::Path;
+use tidemark_model::{Instant, Namespace};
+use ulid::Ulid;
+
+const SYSTEM: &str = "_tidemark";
+
+/// `_tidemark/format.json`: format version, cluster id, shard count.
+#[must_use]
+pub fn format() -> Path {
+    Path::from_iter([SYSTEM, "format.json"])
+}
+
+/// `_tidemark/catalog`: the register of namespaces and collections.
+#[must_use]
+pub fn catalog() -> Path {
+    Path::from_iter([SYSTEM, "catalog"])
+}
+
+/// `_tidemark/owner`: the register of epochs.
+#[must_use]
+pub fn owner() -> Path {
+    Path::from_iter([SYSTEM, "owner"])
+}
+
+/// The floor that belongs to a register: a sibling directory.
+#[must_use]
+pub fn floor(register: &Path) -> Path {
+    let parts: Vec<_> = register.parts().collect();
+    let (last, above) = parts.split_last().map_or(("", &[][..]), |(last, above)| (last.as_ref(), above));
+    let name = last.strip_prefix('_').unwrap_or(last).replace("manifest", "");
+    let name = if name.is_empty() { "_floor".to_owned() } else { format!("{name}_floor") };
+    Path::from_iter(above.iter().map(|part| part.as_ref().to_owned()).chain([name]))
+}
+
+/// One entry of a register: twenty digits, so that text order is number order.
+#[must_use]
+pub fn entry(register: &Path, number: u64) -> Path {
+    register.clone().join(format!("{number:020}.json"))
+}
+
+/// `{namespace}/{directory}`: a table; the events table's directory is `events`.
+#[must_use]
+pub fn table(namespace: &Namespace, directory: &str) -> Path {
+    Path::from_iter([namespace.as_str(), directory])
+}
+
+/// `{namespace}/{directory}/_manifest`: the register of a table's manifests.
+#[must_use]
+pub fn manifests(namespace: &Namespace, directory: &str) -> Path {
+    table(namespace, directory).join("_manifest")
+}
+
+/// `{namespace}/events/2026/02/02/14/{first system time}-{ulid}.parquet`.
+#[must_use]
+pub fn events_file(namespace: &Namespace, first: Instant, id: Ulid) -> Path {
+    let name = format!("{:016}-{id}.parquet", first.micros());
+    first.hour_path().split('/').fold(table(namespace, "events"), |path, part| path.join(part)).join(name)
+}
+
+/// `{namespace}/events/_idempotency/{first system time}-{ulid}.parquet`.
+#[must_use]
+pub fn idempotency_file(namespace: &Namespace, first: Instant, id: Ulid) -> Path {
+    table(namespace, "events").join("_idempotency").join(format!("{:016}-{id}.parquet", first.micros()))
+}
+
+/// `{namespace}/{directory}/deltas/000001_2026-02-02T14-30-{ulid}.parquet`.
+#[must_use]
+pub fn delta_file(table: &Path, number: u64, at: Instant, id: Ulid) -> Path {
+    table.clone().join("deltas").join(format!("{number:06}_{}-{id}.parquet", at.minute_name()))
+}
+
+/// `{namespace}/{directory}/state/{version}-{part}-{ulid}.parquet`.
+#[must_use]
+pub fn state_file(table: &Path, version: u64, part: usize, id: Ulid) -> Path {
+    table.clone().join("state").join(format!("{version:06}-{part:04}-{id}.parquet"))
+}
+
+/// `{namespace}/{directory}/bases/{version}-tombstones-{ulid}.parquet`.
+#[must_use]
+pub fn tombstones_file(table: &Path, version: u64, id: Ulid) -> Path {
+    table.clone().join("bases").join(format!("{version:06}-tombstones-{id}.parquet"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_follow_the_layout() {
+        let nyc = Namespace::parse("nyc").expect("a name");
+        let at = Instant::parse("2026-02-02T14:30:00Z").expect("an instant");
+        let flights = table(&nyc, "flights");
+        for (path, expected) in [
+            (format(), "_tidemark/format.json"),
+            (entry(&catalog(), 7), "_tidemark/catalog/00000000000000000007.json"),
+            (floor(&catalog()), "_tidemark/catalog_floor"),
+            (floor(&manifests(&nyc, "events")), "nyc/events/_floor"),
+            (
+                events_file(&nyc, at, Ulid::nil()),
+                "nyc/events/2026/02/02/14/1770042600000000-00000000000000000000000000.parquet",
+            ),
+            (
+                delta_file(&flights, 1, at, Ulid::nil()),
+                "nyc/flights/deltas/000001_2026-02-02T14-30-00000000000000000000000000.parquet",
+            ),
+            (
+                state_file(&flights, 3, 0, Ulid::nil()),
+                "nyc/flights/state/000003-0000-00000000000000000000000000.parquet",
+            ),
+            (
+                tombstones_file(&flights, 3, Ulid::nil()),
+                "nyc/flights/bases/000003-tombstones-00000000000000000000000000.parquet",
+            ),
+        ] {
+            assert_eq!(path.as_ref(), expected);
+        }
+    }
+}
