@@ -1,1 +1,15 @@
-//! placeholder
+//! Room 3: SQL about the present or any instant of the past.
+//!
+//! The only crate that names DataFusion. One front end serves all doors: a [`Statement`] is described or run by
+//! [`Query`], whatever wire it came over.
+
+pub mod error;
+pub mod flight;
+pub mod http;
+pub mod statement;
+
+mod front;
+
+pub use error::Error;
+pub use front::{Config, Deps, Query};
+pub use statement::{Answer, AsOf, Description, Pin, Session, Statement, TableInfo};

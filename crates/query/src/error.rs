@@ -1,0 +1,92 @@
+//! What a query could not do.
+
+use datafusion::error::DataFusionError;
+use tidemark_model::{Instant, Kind};
+
+/// Why a statement was refused or failed. Messages are for the person who wrote the SQL.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text is no statement we read, or asks for something that makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// A statement that writes, or more than one statement.
+    #[error("{0}")]
+    ReadOnly(String),
+    /// No such table.
+    #[error("table {0} does not exist")]
+    UnknownTable(String),
+    /// The text, its tokens or its nesting are past a limit.
+    #[error("{0}")]
+    TooLarge(String),
+    /// An instant above the owner's present.
+    #[error("{asked} lies in the future: the present is {now}")]
+    Future {
+        /// The instant in the clause.
+        asked: Instant,
+        /// The owner's present.
+        now: Instant,
+    },
+    /// An instant before the collection was created.
+    #[error("{table} did not exist at {asked}: it was created at {created}")]
+    BeforeCreation {
+        /// The table.
+        table: String,
+        /// The instant in the clause.
+        asked: Instant,
+        /// Its first change.
+        created: Instant,
+    },
+    /// The instant could not be closed, or the view not be read, before the deadline.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The query needed more memory than it may use.
+    #[error("the query needs more memory than it may use: {0}")]
+    Memory(String),
+    /// The query ran longer than it may.
+    #[error("the query was cancelled after {0} s: narrow it, or raise query.timeout_s")]
+    TimedOut(u64),
+    /// Too many queries at once.
+    #[error("too many queries are running: try again")]
+    TooMany,
+    /// The engine refused the statement or failed.
+    #[error("{0}")]
+    Engine(String, #[source] Box<DataFusionError>),
+    /// A defect or an unreadable file.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// The kind that doors translate.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Invalid(_) | Self::ReadOnly(_) | Self::Future { .. } | Self::BeforeCreation { .. } => Kind::Invalid,
+            Self::UnknownTable(_) => Kind::NotFound,
+            Self::TooLarge(_) => Kind::TooLarge,
+            Self::Unavailable(_) | Self::TimedOut(_) => Kind::Unavailable,
+            Self::Memory(_) | Self::TooMany => Kind::TooMany,
+            Self::Engine(..) => Kind::Invalid,
+            Self::Internal(_) => Kind::Internal,
+        }
+    }
+
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid_sql",
+            Self::ReadOnly(_) => "read_only",
+            Self::UnknownTable(_) => "unknown_table",
+            Self::TooLarge(_) => "sql_too_large",
+            Self::Future { .. } => "instant_in_future",
+            Self::BeforeCreation { .. } => "before_creation",
+            Self::Unavailable(_) => "unavailable",
+            Self::Memory(_) => "memory_exceeded",
+            Self::TimedOut(_) => "timed_out",
+            Self::TooMany => "too_many_queries",
+            Self::Engine(..) => "engine",
+            Self::Internal(_) => "internal",
+        }
+    }
+}

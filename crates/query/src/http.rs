@@ -1,0 +1,1 @@
+//! The HTTP door: `POST /v1/query`.

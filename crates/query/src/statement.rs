@@ -1,0 +1,86 @@
+//! What a door asks and what it gets.
+
+use datafusion::{arrow::datatypes::SchemaRef, common::ScalarValue, execution::SendableRecordBatchStream};
+use tidemark_model::{Instant, Namespace};
+
+/// Settings of whoever asks; a clause in the statement is more specific and wins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Session {
+    /// The schema unqualified names are looked up in.
+    pub namespace: Option<Namespace>,
+    /// Default of `FOR SYSTEM_TIME AS OF`.
+    pub as_of: Option<Instant>,
+    /// Default of `FOR VALID_TIME AS OF`.
+    pub valid_as_of: Option<Instant>,
+}
+
+/// The instants a statement is fixed at, so that a retry, a ticket or a late DoGet reads the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pin {
+    /// S: the last closed system time when the statement began; tables without a clause are read at it.
+    pub system_time: Instant,
+    /// What `now()` means everywhere in the statement.
+    pub now: Instant,
+}
+
+/// One SQL statement with its parameters.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    /// The text as it came; `?` and `$n` are parameters.
+    pub sql: String,
+    /// Values of the parameters, by position.
+    pub params: Vec<ScalarValue>,
+    /// Who asks.
+    pub session: Session,
+    /// Fixed instants; `None` fixes them now.
+    pub pin: Option<Pin>,
+}
+
+/// What a statement will answer, without running it.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// Columns of the answer exactly as its batches will have them (no view types).
+    pub schema: SchemaRef,
+    /// One field per parameter, Utf8 where its type cannot be told.
+    pub params: SchemaRef,
+    /// The instants it was planned at.
+    pub pin: Pin,
+}
+
+/// The instants an answer is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AsOf {
+    /// The system time; where all tables share one clause it is that clause's.
+    pub system_time: Instant,
+    /// The valid time, where all tables with a clause share one.
+    pub valid_time: Option<Instant>,
+}
+
+/// A running answer. Dropping the stream cancels the query and gives its memory back.
+pub struct Answer {
+    /// Columns of every batch.
+    pub schema: SchemaRef,
+    /// The instants it is about.
+    pub as_of: AsOf,
+    /// The rows; memory, time and cancellation are governed inside.
+    pub stream: SendableRecordBatchStream,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").field("schema", &self.schema).field("as_of", &self.as_of).finish_non_exhaustive()
+    }
+}
+
+/// A table as metadata calls show it.
+#[derive(Debug, Clone)]
+pub struct TableInfo {
+    /// Its schema in SQL: the namespace, `information_schema` or `system`.
+    pub schema_name: String,
+    /// Its name.
+    pub name: String,
+    /// `BASE TABLE` or `VIEW`.
+    pub table_type: &'static str,
+    /// Its columns exactly as `SELECT *` answers them.
+    pub columns: SchemaRef,
+}

@@ -1,0 +1,3 @@
+//! `cargo xtask`: everything people run besides the product.
+
+fn main() {}
