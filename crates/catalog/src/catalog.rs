@@ -21,7 +21,7 @@ pub struct Deps {
 }
 
 /// Settings of a catalog.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Shards of a lake that is created now; fixed for ever. Default 16.

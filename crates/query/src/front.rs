@@ -8,7 +8,7 @@ use tidemark_model::Clock;
 use crate::{Answer, Description, Error, Statement, TableInfo};
 
 /// Settings of the room.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Most bytes one query may hold. Default 1 GiB.
