@@ -1,0 +1,158 @@
+//! The real server as a child process on a directory of its own, fed and asked over HTTP.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tidemark_model::Instant;
+
+use crate::measure::{Cost, cpu_s};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// A running server. Killed on drop.
+#[derive(Debug)]
+pub(crate) struct Lake {
+    child: Child,
+    url: String,
+    home: TempDir,
+    client: reqwest::Client,
+}
+
+impl Lake {
+    /// Starts the release binary beside this one on an empty directory.
+    pub(crate) fn start() -> Result<Self, Error> {
+        let home = tempfile::tempdir()?;
+        let (child, url) = spawn(&home)?;
+        Ok(Self { child, url, home, client: reqwest::Client::new() })
+    }
+
+    /// Stops with SIGTERM, which flushes everything into files, and starts again on the same directory. The CPU is
+    /// that of the ending process.
+    pub(crate) fn restart(&mut self) -> Result<f64, Error> {
+        let cpu = self.stop()?;
+        (self.child, self.url) = spawn(&self.home)?;
+        Ok(cpu)
+    }
+
+    /// Stops with SIGTERM; the CPU seconds of the whole life of the process, as last read before it ended.
+    pub(crate) fn stop(&mut self) -> Result<f64, Error> {
+        let mut cpu = self.cpu();
+        Command::new("kill").args(["-TERM", &self.pid()]).status()?;
+        while self.child.try_wait()?.is_none() {
+            cpu = cpu_s(&self.pid()).map_or(cpu, |now| now.max(cpu));
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        Ok(cpu)
+    }
+
+    fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    /// CPU seconds of the server so far.
+    pub(crate) fn cpu(&self) -> f64 {
+        cpu_s(&self.pid()).unwrap_or(0.0)
+    }
+
+    /// Posts NDJSON and gives the receipt.
+    pub(crate) async fn post(&self, path: &str, body: Vec<u8>) -> Result<Value, Error> {
+        let request = self.client.post(format!("{}{path}", self.url)).header("content-type", "application/x-ndjson");
+        let response = request.body(body).send().await?;
+        let (status, text) = (response.status(), response.text().await?);
+        if !status.is_success() {
+            return Err(format!("{path}: {status} {text}").into());
+        }
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Posts and gives the system time of the receipt.
+    pub(crate) async fn send(&self, path: &str, body: Vec<u8>) -> Result<Instant, Error> {
+        let receipt = self.post(path, body).await?;
+        Ok(Instant::parse(receipt["system_time"].as_str().unwrap_or_default())?)
+    }
+
+    /// Asks, and gives the rows.
+    pub(crate) async fn ask(&self, sql: &str) -> Result<Vec<Value>, Error> {
+        let body = serde_json::to_vec(&json!({ "sql": sql }))?;
+        let request = self.client.post(format!("{}/v1/query", self.url)).header("content-type", "application/json");
+        let response = request.body(body).send().await?;
+        let (status, text) = (response.status(), response.text().await?);
+        if !status.is_success() {
+            return Err(format!("{sql}: {status} {text}").into());
+        }
+        let answer: Value = serde_json::from_str(&text)?;
+        Ok(answer["rows"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Asks for one row of integers and measures the server's CPU and the wall clock.
+    pub(crate) async fn measure(&self, sql: &str) -> Result<(Vec<i64>, Cost), Error> {
+        let (cpu, wall) = (self.cpu(), std::time::Instant::now());
+        let rows = self.ask(sql).await?;
+        let cost = Cost { cpu_s: self.cpu() - cpu, wall_s: wall.elapsed().as_secs_f64() };
+        let numbers =
+            rows.first().and_then(Value::as_array).map(|row| row.iter().map(|v| v.as_i64().unwrap_or(0)).collect());
+        Ok((numbers.unwrap_or_default(), cost))
+    }
+
+    /// Waits until background work has been idle for a second (bounded), and gives the CPU of the process.
+    pub(crate) async fn settle(&self) -> f64 {
+        let mut last = self.cpu();
+        for _ in 0..600 {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            let now = self.cpu();
+            if now - last < 0.02 {
+                return now;
+            }
+            last = now;
+        }
+        last
+    }
+
+    /// Resident bytes of the server.
+    pub(crate) fn resident_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
+        line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
+    }
+
+    /// Where the lake's files are.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.home.path().to_owned()
+    }
+
+    /// Posting and asking from many tasks.
+    pub(crate) fn handle(&self) -> (reqwest::Client, String) {
+        (self.client.clone(), self.url.clone())
+    }
+}
+
+impl Drop for Lake {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn spawn(home: &TempDir) -> Result<(Child, String), Error> {
+    let binary = std::env::current_exe()?.with_file_name("tidemark");
+    let mut child = Command::new(&binary)
+        .args(["serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--allow-unauthenticated", "--data"])
+        .arg(home.path())
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(home.path().join("server.log"))?)
+        .spawn()
+        .map_err(|e| format!("{} cannot be started (build it first): {e}", binary.display()))?;
+    let mut lines = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
+    let ready = lines
+        .find_map(|line| line.ok().filter(|line| line.starts_with("ready ")))
+        .ok_or("the server ended before it was ready")?;
+    let address =
+        ready.split_whitespace().find_map(|part| part.strip_prefix("http=")).ok_or("no http address")?.to_owned();
+    let url = if address.contains("://") { address } else { format!("http://{address}") };
+    Ok((child, url))
+}

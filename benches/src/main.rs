@@ -1,0 +1,41 @@
+//! Benchmarks: one per step of the hallway, each beside a peer in the same run.
+//!
+//! Run through `cargo xtask bench [name]`, which builds in release and passes the interpreter for the peers. A
+//! benchmark makes its data from a seed, checks that both sides answer alike, then times them in turns and prints
+//! medians with the least and the greatest. CPU is of the whole process that does the work.
+//!
+//! 1. [`measure`]: CPU and wall clocks, medians. 2. [`report`]: the table and `results/<name>.json`.
+//! 3. [`lake`]: the real server as a child process, fed over HTTP. 4. [`peer`]: scripts that run DuckDB.
+//! 5. [`changes`]: the seeded data. 6. The benchmarks: [`winner`], [`scan`], [`asof`], [`ingest`], [`latency`].
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to people")]
+
+mod asof;
+mod changes;
+mod floor;
+mod ingest;
+mod lake;
+mod latency;
+mod measure;
+mod peer;
+mod report;
+mod scan;
+mod winner;
+
+/// What a benchmark ends with.
+type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+const NAMES: &str = "winner, scan, asof, ingest, latency";
+
+#[tokio::main]
+async fn main() -> Outcome {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let scale = args.get(1).and_then(|text| text.parse().ok());
+    match args.first().map(String::as_str) {
+        Some("winner") => winner::run(scale.map_or(10_000_000, |n: u64| usize::try_from(n).unwrap_or(usize::MAX))).await,
+        Some("scan") => scan::run(scale.unwrap_or(1_000_000)).await,
+        Some("asof") => asof::run(scale.unwrap_or(10_000_000)).await,
+        Some("ingest") => ingest::run(scale.unwrap_or(1_000_000)).await,
+        Some("latency") => latency::run(scale.unwrap_or(10)).await,
+        _ => Err(format!("name a benchmark: {NAMES}").into()),
+    }
+}
