@@ -7,10 +7,15 @@
 //! 3. [`conform`]: a batch written under an older schema → the same rows under a newer one.
 //! 4. [`winner`]: changes → the winner of every key, sorted by key; first keys and order alone, rows later.
 //! 5. [`shadow`]: winners against a base: which of them stand, which base rows they hide.
+//!
+//! `order` is what the last two share: key and order columns as slices, and the comparison of two changes.
 
 pub mod columns;
 pub mod conform;
 pub mod derive;
+mod order;
+#[cfg(test)]
+mod rows;
 pub mod shadow;
 pub mod winner;
 
@@ -27,6 +32,16 @@ pub enum FoldError {
         seq: i64,
         /// What the parser said.
         source: serde_json::Error,
+    },
+    /// A column that would have to become narrower.
+    #[error("column {column:?} cannot become {to} from {from}: columns only widen")]
+    Narrower {
+        /// Its name.
+        column: String,
+        /// The type it has.
+        from: arrow::datatypes::DataType,
+        /// The type that was wanted.
+        to: arrow::datatypes::DataType,
     },
     /// An Arrow kernel failed.
     #[error("an arrow kernel failed")]

@@ -1,9 +1,17 @@
 //! Winners against a base: which of them stand, and which rows of the base they hide (time.md, section 4, Look-up).
+//!
+//! Winners and base files are sorted by key, so both walk forward together, galloping over runs without a match: a
+//! small overlay over a large base costs little more than its own look-ups, a large one no more than a merge.
 
-use arrow::array::RecordBatch;
+use std::cmp::Ordering;
+
+use arrow::{
+    array::{BooleanArray, RecordBatch},
+    compute::filter_record_batch,
+};
 use tidemark_model::Instant;
 
-use crate::FoldError;
+use crate::{FoldError, order::Order};
 
 /// The greatest (`_ts`, `_bookmark`) that was ever folded into a base, deletes and losers included.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +44,83 @@ pub struct Shadows {
 /// # Errors
 /// When a column is not as [`crate::columns`] says.
 pub fn resolve(winners: &RecordBatch, greatest: Option<&Greatest>, base: &[BaseKeys]) -> Result<Shadows, FoldError> {
-    let _ = (winners, greatest, base);
-    todo!()
+    if winners.num_rows() == 0 {
+        return Ok(Shadows { overlay: winners.clone(), hidden: vec![Vec::new(); base.len()] });
+    }
+    let mut resolving = Resolving { winners: Order::of(winners)?, greatest, stands: vec![true; winners.num_rows()] };
+    let hidden = base.iter().map(|file| resolving.file(file)).collect::<Result<_, _>>()?;
+    let stands = resolving.stands;
+    let overlay = if stands.iter().all(|stands| *stands) {
+        winners.clone()
+    } else {
+        filter_record_batch(winners, &BooleanArray::from(stands))?
+    };
+    Ok(Shadows { overlay, hidden })
 }
+
+struct Resolving<'a> {
+    winners: Order<'a>,
+    greatest: Option<&'a Greatest>,
+    stands: Vec<bool>,
+}
+
+impl Resolving<'_> {
+    /// The hidden rows of one file.
+    fn file(&mut self, file: &BaseKeys) -> Result<Vec<u64>, FoldError> {
+        let (mut hidden, mut first_row, mut winner) = (Vec::new(), 0, 0);
+        for batch in &file.batches {
+            let entries = Order::of(batch)?;
+            winner = self.batch(winner, &entries, |entry| hidden.push(first_row + entry as u64));
+            first_row += batch.num_rows() as u64;
+        }
+        Ok(hidden)
+    }
+
+    /// Walks winners, from the given one, and the entries of a batch together; returns where the next batch begins.
+    fn batch(&mut self, mut winner: usize, entries: &Order<'_>, mut hide: impl FnMut(usize)) -> usize {
+        let (count, rows) = (self.winners.len(), entries.len());
+        let mut entry = 0;
+        while winner < count && entry < rows {
+            let (wanted, found) = (self.winners.id(winner), entries.id(entry));
+            match wanted.cmp(found) {
+                Ordering::Less => winner = gallop(winner, count, |at| self.winners.id(at) < found),
+                Ordering::Greater => entry = gallop(entry, rows, |at| entries.id(at) < wanted),
+                Ordering::Equal => {
+                    if self.wins(winner, entries, entry) {
+                        hide(entry);
+                    } else {
+                        self.stands[winner] = false;
+                    }
+                    (winner, entry) = (winner + 1, entry + 1);
+                }
+            }
+        }
+        winner
+    }
+
+    /// Whether a winner stands against the entry of its key. Above the greatest ever folded it needs no comparison.
+    fn wins(&self, winner: usize, entries: &Order<'_>, entry: usize) -> bool {
+        let above = self.greatest.is_some_and(|greatest| {
+            let ts = Instant::from_micros(self.winners.ts[winner]);
+            (ts, self.winners.bookmark(winner)) > (greatest.ts, greatest.bookmark.as_deref())
+        });
+        above || self.winners.compare(winner, entries, entry) != Ordering::Less
+    }
+}
+
+/// The first place in `(from, end]` where `below` does not hold, known to hold at `from`: doubling steps, then halving.
+fn gallop(from: usize, end: usize, below: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut step) = (from, 1);
+    while low + step < end && below(low + step) {
+        (low, step) = (low + step, step * 2);
+    }
+    let (mut low, mut high) = (low + 1, (low + step).min(end));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if below(middle) { low = middle + 1 } else { high = middle }
+    }
+    low
+}
+
+#[cfg(test)]
+mod tests;
