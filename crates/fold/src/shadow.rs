@@ -109,7 +109,7 @@ impl Resolving<'_> {
 }
 
 /// The first place in `(from, end]` where `below` does not hold, known to hold at `from`: doubling steps, then halving.
-fn gallop(from: usize, end: usize, below: impl Fn(usize) -> bool) -> usize {
+pub(crate) fn gallop(from: usize, end: usize, below: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut step) = (from, 1);
     while low + step < end && below(low + step) {
         (low, step) = (low + step, step * 2);

@@ -8,8 +8,8 @@ use std::{cmp::Ordering, hash::BuildHasher, hash::Hasher, hint::black_box};
 
 use foldhash::fast::RandomState;
 
-use super::{Counts, Row};
-use crate::order::Order;
+use super::Counts;
+use crate::{order::Order, sort::Row};
 
 /// Rows handled at once; their slots fit the first cache.
 const BLOCK: usize = 256;
