@@ -1,1 +1,26 @@
-//! placeholder
+//! The harness: what tests from outside and from inside stand on.
+//!
+//! From outside, through the doors of the real binary:
+//! 1. [`server`]: starts it on free ports over a folder, waits until it serves, kills it, starts it again.
+//! 2. [`client`]: speaks HTTP to it: sends changes and events, asks SQL, reads problem documents.
+//!
+//! From inside, with clock and chance in our hands:
+//! 3. [`oracle`]: the list of acknowledged changes, and the fold of time.md, section 2, taken literally.
+//!
+//! And besides: [`chance`] (a seeded generator), [`remarks`] (what a run wants to tell people), [`scenario`] (SQL as text),
+//! [`examples`] (documents whose examples are run).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a harness that cannot go on fails the test that uses it"
+)]
+
+pub mod chance;
+pub mod client;
+pub mod examples;
+pub mod oracle;
+pub mod remarks;
+pub mod scenario;
+pub mod server;

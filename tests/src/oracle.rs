@@ -1,0 +1,123 @@
+//! The oracle: the list of acknowledged changes, and the fold of time.md, section 2, taken literally.
+//!
+//! Nothing here is shared with the product but the nouns: no order key, no Arrow, no SQL. It is slow and short, so that
+//! it can be read and believed.
+
+use std::collections::BTreeMap;
+
+use tidemark_model::Instant;
+
+/// A change that was acknowledged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Acknowledged {
+    /// When the lake acknowledged it.
+    pub system_time: Instant,
+    /// Its place among all acknowledged changes of the collection.
+    pub order: u64,
+    /// When it happened, as its source says; absent is the system time.
+    pub ts: Option<Instant>,
+    /// The source's order inside one instant.
+    pub bookmark: Option<String>,
+    /// The key of its document.
+    pub id: String,
+    /// The image, `None` for a delete.
+    pub doc: Option<String>,
+}
+
+/// What counts: both bounds inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// `FOR SYSTEM_TIME AS OF`.
+    pub system_time: Option<Instant>,
+    /// `FOR VALID_TIME AS OF`.
+    pub valid_time: Option<Instant>,
+}
+
+/// Every acknowledged change of one collection.
+#[derive(Debug, Clone, Default)]
+pub struct Oracle {
+    changes: Vec<Acknowledged>,
+}
+
+impl Oracle {
+    /// Takes a change in, in the order of acknowledgement.
+    pub fn take(&mut self, change: Acknowledged) {
+        self.changes.push(change);
+    }
+
+    /// Every change, in the order of acknowledgement.
+    #[must_use]
+    pub fn changes(&self) -> &[Acknowledged] {
+        &self.changes
+    }
+
+    /// The documents by key.
+    #[must_use]
+    pub fn fold(&self, asked: &Asked) -> BTreeMap<String, String> {
+        let mut winners: BTreeMap<&str, &Acknowledged> = BTreeMap::new();
+        for change in &self.changes {
+            let ts = change.ts.unwrap_or(change.system_time);
+            if asked.system_time.is_some_and(|t| change.system_time > t) || asked.valid_time.is_some_and(|v| ts > v) {
+                continue;
+            }
+            match winners.get(change.id.as_str()) {
+                Some(winner) if wins(winner, change) => {}
+                _ => drop(winners.insert(&change.id, change)),
+            }
+        }
+        let live = winners.into_iter().filter_map(|(id, winner)| Some((id.to_owned(), winner.doc.clone()?)));
+        live.collect()
+    }
+}
+
+/// Whether the first wins over the second: later source time; then the greater bookmark as bytes, absent below empty;
+/// then later system time; then later arrival.
+fn wins(a: &Acknowledged, b: &Acknowledged) -> bool {
+    let bookmark = |change: &Acknowledged| change.bookmark.as_ref().map(|text| text.as_bytes().to_vec());
+    let ts = |change: &Acknowledged| change.ts.unwrap_or(change.system_time);
+    if ts(a) != ts(b) {
+        return ts(a) > ts(b);
+    }
+    if bookmark(a) != bookmark(b) {
+        return bookmark(a) > bookmark(b);
+    }
+    (a.system_time, a.order) > (b.system_time, b.order)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(order: u64, ts: i64, bookmark: Option<&str>, doc: Option<&str>) -> Acknowledged {
+        Acknowledged {
+            system_time: Instant::from_micros(100 + i64::try_from(order).unwrap()),
+            order,
+            ts: Some(Instant::from_micros(ts)),
+            bookmark: bookmark.map(str::to_owned),
+            id: "a".into(),
+            doc: doc.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn the_rule_of_section_2() {
+        let mut oracle = Oracle::default();
+        oracle.take(change(0, 10, None, Some("first")));
+        oracle.take(change(1, 5, None, Some("late")));
+        oracle.take(change(2, 10, None, Some("tied, later arrival")));
+        oracle.take(change(3, 10, Some(""), None));
+        oracle.take(change(4, 10, None, Some("below the bookmark")));
+        for (t, v, expected) in [
+            (None, None, None),
+            (Some(102), None, Some("tied, later arrival")),
+            (Some(101), None, Some("first")),
+            (None, Some(9), Some("late")),
+            (Some(100), Some(9), None),
+            (None, Some(4), None),
+            (Some(99), None, None),
+        ] {
+            let asked = Asked { system_time: t.map(Instant::from_micros), valid_time: v.map(Instant::from_micros) };
+            assert_eq!(oracle.fold(&asked).get("a").map(String::as_str), expected, "{asked:?}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The integration tests, in one binary: linking is most of what they cost.
+//!
+//! - [`doors`]: health, metrics, guards, drain.
+//! - [`bad_input`]: every refusal with its status, and nothing stored partly.
+//! - [`full_disk`]: a medium without space refuses, answers on, and recovers.
+//! - [`kill`]: SIGKILL under load, over and over: every acknowledged event once, the same answers.
+//! - [`scenarios`]: SQL as text, through the real binary.
+//! - [`documents`]: examples of README and docs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod bad_input;
+mod documents;
+mod doors;
+mod full_disk;
+mod kill;
+mod scenarios;
