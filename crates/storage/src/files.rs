@@ -1,22 +1,35 @@
 //! Parquet files: one shape per kind, unique names, checksums, footers that could rebuild a manifest.
+//!
+//! 1. [`write()`]: rows → bytes on a blocking thread (`layout` says how a kind is encoded) → one durable object.
+//! 2. [`read()`]: footer → row groups that can hold wanted rows → wanted columns of these → exact filter → rows.
+//!
+//! Text stays Utf8 and times stay µs UTC: the Arrow schema travels in the footer.
+
+mod decode;
+mod encode;
+mod layout;
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use object_store::path::Path;
+use parquet::errors::ParquetError;
 
 use crate::{Store, StoreError};
+
+/// The version of the footer entries written here (`tidemark.format`).
+pub const FORMAT: &str = "1";
 
 /// What a file holds; decides compression, row groups, blooms, sorting columns and statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FileKind {
-    /// Events, sorted by (collection, type, ts): zstd(1), row groups ≤ 128 k rows, page index, bloom on `id`.
+    /// Events, sorted by (collection, type, ts), ascending, null collections first: bloom on `id`.
     Events,
-    /// Changes of one collection, sorted by (_id, order descending).
+    /// Changes of one collection, sorted by (_id, order descending: _ts, _bookmark with null last, _system_time, _seq).
     Delta,
     /// Documents of one collection, sorted by _id: bloom on `_id`, small pages for point look-ups.
     State,
     /// Ids and order of deleted documents, sorted by _id.
     Tombstones,
-    /// Idempotency entries, sorted by hash.
+    /// Idempotency entries, sorted by their first column, the hash.
     Idempotency,
 }
 
@@ -64,8 +77,10 @@ pub enum FileError {
 /// # Errors
 /// [`FileError`].
 pub async fn write(store: &Store, kind: FileKind, path: Path, content: Content) -> Result<Written, FileError> {
-    let _ = (store, kind, path, content);
-    todo!()
+    let encoded = on_blocking_thread(&path, "written", move || encode::encode(kind, &content)).await?;
+    let bytes = encoded.bytes.len() as u64;
+    store.put(&path, encoded.bytes).await?;
+    Ok(Written { path, rows: encoded.rows, bytes, sha256: encoded.sha256 })
 }
 
 /// What goes into a file.
@@ -95,6 +110,25 @@ pub struct Wanted {
 /// # Errors
 /// [`FileError`].
 pub async fn read(store: &Store, path: &Path, wanted: &Wanted) -> Result<Vec<RecordBatch>, FileError> {
-    let _ = (store, path, wanted);
-    todo!()
+    let (objects, runtime) = (store.objects(), tokio::runtime::Handle::current());
+    let source = decode::Source::new(objects, runtime, path.clone());
+    let wanted = wanted.clone();
+    on_blocking_thread(path, "read", move || decode::decode(source, &wanted)).await
 }
+
+/// Runs CPU-heavy work where it does not hold up the tasks of the runtime, and gives its errors the file's name.
+async fn on_blocking_thread<T: Send + 'static>(
+    path: &Path,
+    verb: &'static str,
+    work: impl FnOnce() -> Result<T, ParquetError> + Send + 'static,
+) -> Result<T, FileError> {
+    let path = || path.to_string();
+    let done = tokio::task::spawn_blocking(work).await.map_err(|_ended| FileError::Task { path: path() })?;
+    done.map_err(|error| match decode::store_error(error) {
+        Ok(store) => FileError::Store(store),
+        Err(source) => FileError::Parquet { path: path(), verb, source },
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,4 +12,5 @@ pub mod paths;
 pub mod register;
 pub mod store;
 
+pub use object_store::path::Path as ObjectPath;
 pub use store::{Store, StoreError};

@@ -26,14 +26,13 @@ pub fn owner() -> Path {
     Path::from_iter([SYSTEM, "owner"])
 }
 
-/// The floor that belongs to a register: a sibling directory.
+/// The floor that belongs to a register: a sibling directory, `_floor` beside `_manifest`, else `{register}_floor`.
 #[must_use]
 pub fn floor(register: &Path) -> Path {
-    let parts: Vec<_> = register.parts().collect();
-    let (last, above) = parts.split_last().map_or(("", &[][..]), |(last, above)| (last.as_ref(), above));
-    let name = last.strip_prefix('_').unwrap_or(last).replace("manifest", "");
-    let name = if name.is_empty() { "_floor".to_owned() } else { format!("{name}_floor") };
-    Path::from_iter(above.iter().map(|part| part.as_ref().to_owned()).chain([name]))
+    match register.as_ref().strip_suffix("_manifest") {
+        Some(table) => Path::from(format!("{table}_floor")),
+        None => Path::from(format!("{register}_floor")),
+    }
 }
 
 /// One entry of a register: twenty digits, so that text order is number order.
@@ -52,6 +51,12 @@ pub fn table(namespace: &Namespace, directory: &str) -> Path {
 #[must_use]
 pub fn manifests(namespace: &Namespace, directory: &str) -> Path {
     table(namespace, directory).join("_manifest")
+}
+
+/// `{namespace}/{directory}/manifest.json`: the best-effort copy of the newest manifest.
+#[must_use]
+pub fn manifest_copy(namespace: &Namespace, directory: &str) -> Path {
+    table(namespace, directory).join("manifest.json")
 }
 
 /// `{namespace}/events/2026/02/02/14/{first system time}-{ulid}.parquet`.

@@ -1,18 +1,30 @@
 //! A register: a chain of numbered objects, each created once (storage.md, principles 1, 5, 6).
 //!
 //! Every entry carries a writer-unique put id in its body, so an ambiguous create is settled by reading back. A floor —
-//! a register of its own — is raised before entries below it are removed; a committer probes it after its create.
+//! a register of its own, whose entries are never deleted — is raised before entries below it are removed; a committer
+//! probes it after its create. From the floor on the chain has no gap, so the newest entry is found by doubling steps
+//! and halving them again: no LIST, and two requests when the hint is right.
+
+mod floor;
 
 use bytes::Bytes;
 use object_store::path::Path;
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, paths, store::Put};
+
+use self::floor::Floor;
+
+/// How often an entry that is said to exist may be found absent before the store's error is given up to the caller.
+const CREATE_ATTEMPTS: usize = 8;
+/// How often a search for the newest entry starts anew because the floor moved past it.
+const LATEST_ATTEMPTS: usize = 8;
 
 /// One register. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Register {
     store: Store,
     directory: Path,
+    floor: Floor,
 }
 
 /// How a create ended.
@@ -31,7 +43,14 @@ impl Register {
     /// The register in a directory; its floor is `paths::floor(directory)`.
     #[must_use]
     pub fn new(store: Store, directory: Path) -> Self {
-        Self { store, directory }
+        let floor = Floor::new(store.clone(), paths::floor(&directory));
+        Self { store, directory, floor }
+    }
+
+    /// Where entry `number` lies.
+    #[must_use]
+    pub fn path(&self, number: u64) -> Path {
+        paths::entry(&self.directory, number)
     }
 
     /// Creates entry `number`. `body` must hold a put id no other body has: on "already exists" the entry is read back
@@ -40,27 +59,51 @@ impl Register {
     /// # Errors
     /// When the store fails for longer than its retries; the outcome is then unknown and the caller reads again.
     pub async fn create(&self, number: u64, body: Bytes) -> Result<Created, StoreError> {
-        let _ = (number, body, &self.store, &self.directory);
-        todo!()
+        if !create_once(&self.store, &self.path(number), body).await? {
+            return Ok(Created::Lost);
+        }
+        let is_fenced = self.floor.number().await? > number;
+        Ok(if is_fenced { Created::Fenced } else { Created::Won })
     }
 
     /// Entry `number`, if it exists.
     ///
     /// # Errors
-    /// Whatever the store says.
+    /// [`StoreError::Empty`], or whatever the store says.
     pub async fn read(&self, number: u64) -> Result<Option<Bytes>, StoreError> {
-        let _ = number;
-        todo!()
+        read_entry(&self.store, &self.path(number)).await
     }
 
-    /// The newest entry, probing forward from `hint` (the number of an entry known to exist; `None` lists once).
-    /// Numbers begin at 1. A missing number is believed only if it lies above the floor read after the probe.
+    /// Whether entry `number` exists: cheaper than reading it.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub async fn exists(&self, number: u64) -> Result<bool, StoreError> {
+        self.store.exists(&self.path(number)).await
+    }
+
+    /// The newest entry, probing forward from `hint` (the number of an entry that was seen; `None` begins at the
+    /// floor). Numbers begin at 1. A missing number is believed only if it lies above the floor read after the probe.
     ///
     /// # Errors
     /// Whatever the store says.
     pub async fn latest(&self, hint: Option<u64>) -> Result<Option<(u64, Bytes)>, StoreError> {
-        let _ = hint;
-        todo!()
+        let mut from = match hint {
+            Some(seen) => seen,
+            None => self.floor.number().await?,
+        };
+        for _attempt in 0..LATEST_ATTEMPTS {
+            let newest = newest_from(&self.store, &self.directory, from).await?;
+            let found = if newest == 0 { None } else { self.read(newest).await? };
+            let floor = self.floor.number().await?;
+            match found {
+                Some(body) if newest >= floor => return Ok(Some((newest, body))),
+                None if newest == 0 && floor == 0 => return Ok(None),
+                _ => from = floor,
+            }
+        }
+        // The floor outran eight searches, or its entry is missing: say which entry is not there.
+        Err(StoreError::NotFound { path: self.path(from).to_string() })
     }
 
     /// Raises the floor to `number` durably; only then entries below it may be deleted.
@@ -68,7 +111,57 @@ impl Register {
     /// # Errors
     /// Whatever the store says.
     pub async fn raise_floor(&self, number: u64) -> Result<(), StoreError> {
-        let _ = number;
-        todo!()
+        self.floor.raise(number).await
     }
 }
+
+/// Creates an entry; whether it is ours. An error and an "exists" say nothing yet: both are settled by reading back.
+/// "Exists" with nothing there is a conflict among requests of which none was applied, so it is tried again.
+async fn create_once(store: &Store, path: &Path, body: Bytes) -> Result<bool, StoreError> {
+    let mut last = None;
+    for _attempt in 0..CREATE_ATTEMPTS {
+        let outcome = store.create(path, body.clone()).await;
+        if matches!(outcome, Ok(Put::Created)) {
+            return Ok(true);
+        }
+        match (read_entry(store, path).await, outcome) {
+            (Ok(Some(there)), _) => return Ok(there == body),
+            (_, Err(error)) | (Err(error), _) => return Err(error),
+            (Ok(None), Ok(_exists)) => last = Some(path),
+        }
+    }
+    Err(StoreError::NotFound { path: last.unwrap_or(path).to_string() })
+}
+
+/// An entry without bytes is damage, not a value.
+async fn read_entry(store: &Store, path: &Path) -> Result<Option<Bytes>, StoreError> {
+    match store.get(path).await {
+        Ok(bytes) if bytes.is_empty() => Err(StoreError::Empty { path: path.to_string() }),
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The number of the last entry of a run without gaps that begins at `from`; `from` itself if none follows it.
+async fn newest_from(store: &Store, directory: &Path, from: u64) -> Result<u64, StoreError> {
+    let (mut there, mut step) = (from, 1);
+    while store.exists(&paths::entry(directory, there + step)).await? {
+        there += step;
+        step *= 2;
+    }
+    // Entry `there` exists, entry `there + step` does not: halve what lies between.
+    let mut absent = there + step;
+    while absent - there > 1 {
+        let middle = there + (absent - there) / 2;
+        if store.exists(&paths::entry(directory, middle)).await? {
+            there = middle;
+        } else {
+            absent = middle;
+        }
+    }
+    Ok(there)
+}
+
+#[cfg(test)]
+mod tests;

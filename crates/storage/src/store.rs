@@ -1,12 +1,33 @@
 //! A store opened by URL, rooted at the lake: `file:///…`, `s3://bucket/prefix`, `memory://`.
 //!
-//! Local disk is not durable by itself (storage.md, principle 7), so puts go through our own store, which syncs file,
-//! link and directories; the first sync error ends the process.
+//! 1. [`open`](Store::open) reads the URL and the options.
+//! 2. Local disk is not durable by itself (storage.md, principle 7), so puts go through our own [`LocalStore`], which
+//!    syncs file, link and directories; the first sync error ends the process.
+//! 3. [`metered`](Store::metered) counts requests, for whoever has a registry.
+//!
+//! Retries are the client's (S3) or nobody's (local): a create that failed has an unknown outcome, see `register`.
+
+mod local;
+mod metered;
+mod url;
 
 use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
-use object_store::{ObjectMeta, ObjectStore, path::Path};
+use futures::TryStreamExt;
+use object_store::{
+    GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart, path::Path,
+};
+use tidemark_model::Kind;
+
+pub use local::{Disk, LocalStore, OnSyncError, OsDisk};
+
+/// From this size on an object is put in parts, so that no single request outlasts its time-out.
+const MULTIPART_BYTES: usize = 16 << 20;
+/// The size of a part. S3 takes at most 10,000 parts, so the largest object is 78 GiB.
+const PART_BYTES: usize = 8 << 20;
+/// The most parts of one object under way at once.
+const PARTS_MAX: usize = 4;
 
 /// The bytes of one lake. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -38,6 +59,20 @@ pub enum StoreError {
         /// The object that found no place.
         path: String,
     },
+    /// An entry of a register without bytes: a power cut took them on a disk that was not synced.
+    #[error("register entry {path} is empty: the disk lost it; restore the object from a copy")]
+    Empty {
+        /// The entry.
+        path: String,
+    },
+    /// An object of ours whose bytes make no sense.
+    #[error("object {path} cannot be read: {reason}")]
+    Unreadable {
+        /// The object.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Any other failure of the store.
     #[error("{verb} {path} failed")]
     Failed {
@@ -49,6 +84,37 @@ pub enum StoreError {
         #[source]
         source: object_store::Error,
     },
+}
+
+impl StoreError {
+    /// What the caller should do.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::OutOfSpace { .. } => Kind::OutOfSpace,
+            Self::Failed { .. } => Kind::Unavailable,
+            Self::Url { .. } => Kind::Invalid,
+            Self::NotFound { .. } | Self::Empty { .. } | Self::Unreadable { .. } => Kind::Internal,
+        }
+    }
+
+    /// What the store said about an object, in our words.
+    pub(crate) fn of(verb: &'static str, path: &Path, source: object_store::Error) -> Self {
+        let path = path.to_string();
+        match source {
+            object_store::Error::NotFound { .. } => Self::NotFound { path },
+            source if is_out_of_space(&source) => Self::OutOfSpace { path },
+            source => Self::Failed { verb, path, source },
+        }
+    }
+}
+
+/// Looks for "no space" or "over quota" of the operating system below a store's error.
+fn is_out_of_space(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    std::iter::successors(Some(error), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<std::io::Error>())
+        .any(|error| matches!(error.kind(), StorageFull | QuotaExceeded))
 }
 
 /// Whether a create found the name free.
@@ -68,8 +134,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Url`] when the URL is not understood, or the directory cannot be made.
     pub fn open(url: &str, options: &[(String, String)]) -> Result<Self, StoreError> {
-        let _ = (url, options);
-        todo!()
+        url::open(url, options)
     }
 
     /// A durable store under a directory of this machine, made if it does not exist.
@@ -77,8 +142,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Url`] when the directory cannot be made.
     pub fn local(directory: PathBuf) -> Result<Self, StoreError> {
-        let _ = directory;
-        todo!()
+        let url = format!("file://{}", directory.display());
+        match LocalStore::open(&directory, Arc::new(OsDisk), local::abort()) {
+            Ok(store) => Ok(Self { objects: Arc::new(store), url: url.into() }),
+            Err(error) => Err(StoreError::Url { url, reason: error.to_string() }),
+        }
     }
 
     /// A store in memory, for tests.
@@ -91,6 +159,13 @@ impl Store {
     #[must_use]
     pub fn wrapping(objects: Arc<dyn ObjectStore>, url: &str) -> Self {
         Self { objects, url: url.into() }
+    }
+
+    /// The same store, counting its requests by verb and outcome in a registry.
+    #[must_use]
+    pub fn metered(&self, registry: &prometheus::Registry) -> Self {
+        let objects = metered::MeteredStore::new(self.objects(), registry);
+        Self { objects: Arc::new(objects), url: Arc::clone(&self.url) }
     }
 
     /// The object store itself, rooted at the lake: readers of Parquet take it.
@@ -110,8 +185,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`], or whatever the store says.
     pub async fn get(&self, path: &Path) -> Result<Bytes, StoreError> {
-        let _ = path;
-        todo!()
+        let read = async { self.objects.get_opts(path, GetOptions::default()).await?.bytes().await };
+        read.await.map_err(|source| StoreError::of("get", path, source))
+    }
+
+    /// Whether an object exists.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub async fn exists(&self, path: &Path) -> Result<bool, StoreError> {
+        match self.objects.head(path).await {
+            Ok(_meta) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(source) => Err(StoreError::of("head", path, source)),
+        }
     }
 
     /// Writes an object under a name that no one else can have chosen; durable when it returns.
@@ -119,8 +206,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::OutOfSpace`], or whatever the store says.
     pub async fn put(&self, path: &Path, bytes: Bytes) -> Result<(), StoreError> {
-        let _ = (path, bytes);
-        todo!()
+        let put = if bytes.len() < MULTIPART_BYTES {
+            self.objects.put(path, PutPayload::from(bytes)).await.map(|_put| ())
+        } else {
+            self.put_parts(path, bytes).await
+        };
+        put.map_err(|source| StoreError::of("put", path, source))
+    }
+
+    async fn put_parts(&self, path: &Path, mut bytes: Bytes) -> object_store::Result<()> {
+        let mut upload = WriteMultipart::new_with_chunk_size(self.objects.put_multipart(path).await?, PART_BYTES);
+        while !bytes.is_empty() {
+            upload.wait_for_capacity(PARTS_MAX).await?;
+            upload.put(bytes.split_to(PART_BYTES.min(bytes.len())));
+        }
+        upload.finish().await.map(|_put| ())
     }
 
     /// Creates an object if the name is free: the one primitive everything that must happen once rests on.
@@ -128,8 +228,13 @@ impl Store {
     /// # Errors
     /// Whatever the store says; the outcome is then unknown.
     pub async fn create(&self, path: &Path, bytes: Bytes) -> Result<Put, StoreError> {
-        let _ = (path, bytes);
-        todo!()
+        match self.objects.put_opts(path, PutPayload::from(bytes), PutMode::Create.into()).await {
+            Ok(_put) => Ok(Put::Created),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                Ok(Put::Exists)
+            }
+            Err(source) => Err(StoreError::of("create", path, source)),
+        }
     }
 
     /// The objects below a prefix, in order of their names. Never on a hot path.
@@ -137,8 +242,10 @@ impl Store {
     /// # Errors
     /// Whatever the store says.
     pub async fn list(&self, prefix: &Path) -> Result<Vec<ObjectMeta>, StoreError> {
-        let _ = prefix;
-        todo!()
+        let listed: object_store::Result<Vec<ObjectMeta>> = self.objects.list(Some(prefix)).try_collect().await;
+        let mut objects = listed.map_err(|source| StoreError::of("list", prefix, source))?;
+        objects.sort_by(|a, b| a.location.cmp(&b.location));
+        Ok(objects)
     }
 
     /// Deletes an object; one that does not exist is no error.
@@ -146,7 +253,12 @@ impl Store {
     /// # Errors
     /// Whatever the store says.
     pub async fn delete(&self, path: &Path) -> Result<(), StoreError> {
-        let _ = path;
-        todo!()
+        match self.objects.delete(path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(StoreError::of("delete", path, source)),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+//! The exact filters: what pruning leaves is looked at row by row.
+
+use arrow::{
+    array::{BooleanArray, Int64Array, RecordBatch, StringArray},
+    compute::kernels::cmp,
+    error::ArrowError,
+};
+use parquet::{
+    arrow::{
+        ProjectionMask,
+        arrow_reader::{ArrowPredicate, ArrowPredicateFn, ArrowReaderMetadata, RowFilter},
+    },
+    errors::{ParquetError, Result},
+};
+
+use super::Wanted;
+
+/// The filter of the wanted rows; `None` when all are wanted.
+pub(super) fn exact(metadata: &ArrowReaderMetadata, wanted: &Wanted) -> Result<Option<RowFilter>> {
+    let mut predicates = Vec::new();
+    if let Some((column, text)) = &wanted.equal {
+        let text = StringArray::new_scalar(text);
+        predicates.push(predicate(metadata, column, move |column| cmp::eq(column.column(0), &text))?);
+    }
+    if let Some((column, above)) = &wanted.above {
+        let above = Int64Array::new_scalar(*above);
+        predicates.push(predicate(metadata, column, move |column| cmp::gt(column.column(0), &above))?);
+    }
+    Ok((!predicates.is_empty()).then(|| RowFilter::new(predicates)))
+}
+
+fn predicate(
+    metadata: &ArrowReaderMetadata,
+    column: &str,
+    keeps: impl Fn(RecordBatch) -> std::result::Result<BooleanArray, ArrowError> + Send + 'static,
+) -> Result<Box<dyn ArrowPredicate>> {
+    let (at, _field) = metadata
+        .schema()
+        .column_with_name(column)
+        .ok_or_else(|| ParquetError::General(format!("there is no column {column:?} to filter by")))?;
+    let mask = ProjectionMask::leaves(metadata.parquet_schema(), [at]);
+    Ok(Box::new(ArrowPredicateFn::new(mask, keeps)))
+}

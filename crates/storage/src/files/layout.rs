@@ -1,0 +1,137 @@
+//! How a kind of file is laid out: sorting, encodings, statistics, blooms, row groups.
+//!
+//! All kinds: zstd(1), row groups of at most 128 k rows, statistics per page. Documents and payloads get neither
+//! statistics nor a dictionary: they are large and rarely repeat. Columns that are unique by nature get no dictionary
+//! either, so that no time is spent on one that is thrown away.
+
+use arrow::datatypes::{DataType, Schema, TimeUnit};
+use parquet::{
+    basic::{Compression, Encoding, ZstdLevel},
+    errors::Result,
+    file::{
+        metadata::{KeyValue, SortingColumn},
+        properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder},
+    },
+    schema::types::ColumnPath,
+};
+use tidemark_fold::columns::{doc, event};
+
+use super::{Content, FORMAT, FileKind};
+
+/// The most rows of a row group.
+const ROW_GROUP_ROWS_MAX: usize = 128 * 1024;
+/// The most encoded bytes of a row group, so that reading one fits into memory.
+const ROW_GROUP_BYTES_MAX: usize = 128 << 20;
+/// Rows of a page of a state file: small, because look-ups of one document read one page.
+const STATE_PAGE_ROWS: usize = 8192;
+/// How often a bloom filter may say "perhaps" wrongly.
+const BLOOM_FALSE_POSITIVES: f64 = 0.01;
+const ZSTD_LEVEL: i32 = 1;
+
+impl FileKind {
+    /// The word in the footer (`tidemark.kind`).
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Delta => "delta",
+            Self::State => "state",
+            Self::Tombstones => "tombstones",
+            Self::Idempotency => "idempotency",
+        }
+    }
+
+    /// The columns the rows are sorted by.
+    fn order(self, schema: &Schema) -> Vec<Order<'_>> {
+        match self {
+            Self::Events => [event::COLLECTION, event::TYPE, event::TS].map(Order::Ascending).into(),
+            Self::Delta => {
+                let newest_first = [doc::TS, doc::BOOKMARK, doc::SYSTEM_TIME, doc::SEQ].map(Order::Descending);
+                std::iter::once(Order::Ascending(doc::ID)).chain(newest_first).collect()
+            }
+            Self::State | Self::Tombstones => vec![Order::Ascending(doc::ID)],
+            Self::Idempotency => {
+                schema.fields().first().map(|hash| Order::Ascending(hash.name())).into_iter().collect()
+            }
+        }
+    }
+
+    /// The column that single rows are looked up by.
+    const fn bloom(self) -> Option<&'static str> {
+        match self {
+            Self::Events => Some(event::ID),
+            Self::Delta | Self::State => Some(doc::ID),
+            Self::Tombstones | Self::Idempotency => None,
+        }
+    }
+}
+
+/// One column of an order; nulls count as the least.
+enum Order<'a> {
+    Ascending(&'a str),
+    Descending(&'a str),
+}
+
+impl Order<'_> {
+    /// Leaves are numbered as fields are: no column is nested.
+    fn declared(&self, schema: &Schema) -> Option<SortingColumn> {
+        let (name, descending) = match self {
+            Self::Ascending(name) => (name, false),
+            Self::Descending(name) => (name, true),
+        };
+        let column_idx = i32::try_from(schema.index_of(name).ok()?).ok()?;
+        Some(SortingColumn { column_idx, descending, nulls_first: !descending })
+    }
+}
+
+/// The settings of the writer for this content.
+pub(super) fn properties(kind: FileKind, content: &Content) -> Result<WriterProperties> {
+    let schema = content.schema.as_ref();
+    let sorting = kind.order(schema).iter().filter_map(|order| order.declared(schema)).collect();
+    let mut builder = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
+        .set_sorting_columns(Some(sorting))
+        .set_key_value_metadata(Some(footer(kind, content)))
+        .set_created_by(concat!("tidemark ", env!("CARGO_PKG_VERSION")).to_owned());
+    if kind == FileKind::State {
+        builder = builder.set_data_page_row_count_limit(STATE_PAGE_ROWS);
+    }
+    for field in schema.fields() {
+        builder = column(builder, field.name(), field.data_type());
+    }
+    if let Some(name) = kind.bloom() {
+        let rows: usize = content.batches.iter().map(arrow::array::RecordBatch::num_rows).sum();
+        let distinct = rows.clamp(1, ROW_GROUP_ROWS_MAX) as u64;
+        builder = builder
+            .set_column_bloom_filter_fpp(ColumnPath::from(name), BLOOM_FALSE_POSITIVES)
+            .set_column_bloom_filter_max_ndv(ColumnPath::from(name), distinct);
+    }
+    Ok(builder.build())
+}
+
+fn column(builder: WriterPropertiesBuilder, name: &str, kind: &DataType) -> WriterPropertiesBuilder {
+    let path = ColumnPath::from(name);
+    match name {
+        event::DATA | event::PREV | doc::DOC | doc::PREV => builder
+            .set_column_dictionary_enabled(path.clone(), false)
+            .set_column_statistics_enabled(path, EnabledStatistics::None),
+        event::ID | doc::EVENT_ID => builder.set_column_dictionary_enabled(path, false),
+        // Ascending or close together: the differences are small.
+        event::TS | doc::TS | doc::SEQ if is_integer(kind) => builder
+            .set_column_dictionary_enabled(path.clone(), false)
+            .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
+        _ => builder,
+    }
+}
+
+const fn is_integer(kind: &DataType) -> bool {
+    matches!(kind, DataType::Int64 | DataType::Timestamp(TimeUnit::Microsecond, _))
+}
+
+fn footer(kind: FileKind, content: &Content) -> Vec<KeyValue> {
+    let entry = |key: &str, value: &str| KeyValue::new(format!("tidemark.{key}"), value.to_owned());
+    let own = [entry("format", FORMAT), entry("kind", kind.as_str())];
+    own.into_iter().chain(content.metadata.iter().map(|(key, value)| entry(key, value))).collect()
+}

@@ -1,0 +1,196 @@
+//! Files round trip in every kind, and pruning never changes an answer.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray},
+    compute::concat_batches,
+    datatypes::{DataType, Int64Type, SchemaRef},
+};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use tidemark_fold::columns;
+use tidemark_model::DocSchema;
+
+use super::*;
+
+/// Rows of any of our schemas: texts and numbers that follow the row number.
+fn rows(schema: &SchemaRef, count: usize) -> RecordBatch {
+    let column = |field: &Arc<arrow::datatypes::Field>| -> ArrayRef {
+        let nth = |at: usize| (!field.is_nullable() || at % 3 > 0).then_some(at);
+        match field.data_type() {
+            DataType::Utf8 => Arc::new(StringArray::from_iter(
+                (0..count).map(|at| nth(at).map(|at| format!("{}-{at:07}", field.name()))),
+            )),
+            DataType::Int64 => Arc::new(Int64Array::from_iter((0..count).map(|at| nth(at).map(|at| at as i64)))),
+            DataType::Timestamp(..) => Arc::new(
+                TimestampMicrosecondArray::from_iter((0..count).map(|at| nth(at).map(|at| at as i64 * 1_000_003)))
+                    .with_timezone("UTC"),
+            ),
+            other => panic!("no rows of {other}"),
+        }
+    };
+    RecordBatch::try_new(Arc::clone(schema), schema.fields().iter().map(column).collect()).unwrap()
+}
+
+fn doc_schema() -> DocSchema {
+    serde_json::from_str(r#"{"id":1,"fields":[{"id":1,"name":"origin","kinds":32},{"id":2,"name":"delay","kinds":2}]}"#)
+        .unwrap()
+}
+
+fn schema_of(kind: FileKind) -> SchemaRef {
+    match kind {
+        FileKind::Events => columns::events_schema(),
+        FileKind::Delta => columns::changes_schema(&doc_schema()),
+        FileKind::State => columns::state_schema(&doc_schema()),
+        FileKind::Tombstones => columns::tombstones_schema(),
+        FileKind::Idempotency => Arc::new(arrow::datatypes::Schema::new(vec![
+            arrow::datatypes::Field::new("hash", DataType::Utf8, false),
+            arrow::datatypes::Field::new("receipt", DataType::Utf8, true),
+        ])),
+    }
+}
+
+const KINDS: [FileKind; 5] =
+    [FileKind::Events, FileKind::Delta, FileKind::State, FileKind::Tombstones, FileKind::Idempotency];
+
+async fn stored(store: &Store, kind: FileKind, batch: RecordBatch) -> Written {
+    let metadata = vec![("schema_id".to_owned(), "1".to_owned())];
+    let content = Content { schema: batch.schema(), batches: vec![batch], metadata };
+    write(store, kind, Path::from(format!("x/{}.parquet", kind.as_str())), content).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_kind_round_trips_with_its_schema_and_footer() {
+    let store = Store::memory();
+    for kind in KINDS {
+        let batch = rows(&schema_of(kind), 1000);
+        let written = stored(&store, kind, batch.clone()).await;
+        let bytes = store.get(&written.path).await.unwrap();
+        assert_eq!((written.rows, written.bytes), (1000, bytes.len() as u64));
+        assert_eq!(written.sha256.len(), 64);
+        let read = read(&store, &written.path, &Wanted::default()).await.unwrap();
+        assert_eq!(read[0].schema(), batch.schema(), "{kind:?}");
+        assert_eq!(read, [batch]);
+
+        let reader = SerializedFileReader::new(bytes).unwrap();
+        let footer = reader.metadata().file_metadata().key_value_metadata().unwrap().clone();
+        let entry = |key: &str| footer.iter().find(|one| one.key == key).and_then(|one| one.value.clone());
+        assert_eq!(entry("tidemark.format").as_deref(), Some("1"));
+        assert_eq!(entry("tidemark.kind").as_deref(), Some(kind.as_str()));
+        assert_eq!(entry("tidemark.schema_id").as_deref(), Some("1"));
+        let group = reader.metadata().row_group(0);
+        assert!(!group.sorting_columns().unwrap().is_empty());
+        for column in group.columns() {
+            let (name, is_document) =
+                (column.column_path().string(), layout_skips(column.column_path().parts()[0].as_str()));
+            assert_eq!(column.statistics().is_none(), is_document, "statistics of {name} in {kind:?}");
+            let has_bloom = column.bloom_filter_offset().is_some();
+            assert_eq!(has_bloom, is_looked_up(kind, &name), "bloom of {name} in {kind:?}");
+        }
+    }
+}
+
+fn layout_skips(name: &str) -> bool {
+    ["data", "prev", "_doc", "_prev"].contains(&name)
+}
+
+fn is_looked_up(kind: FileKind, name: &str) -> bool {
+    matches!((kind, name), (FileKind::Events, "id") | (FileKind::Delta | FileKind::State, "_id"))
+}
+
+#[tokio::test]
+async fn checksums_are_those_of_the_bytes() {
+    let store = Store::memory();
+    let written = stored(&store, FileKind::Tombstones, rows(&columns::tombstones_schema(), 3)).await;
+    let bytes = store.get(&written.path).await.unwrap();
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(&bytes);
+    let expected: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(written.sha256, expected);
+}
+
+#[tokio::test]
+async fn filters_and_projections_answer_as_a_full_read_does() {
+    let directory = tempfile::tempdir().unwrap();
+    for store in [Store::memory(), Store::local(directory.path().to_owned()).unwrap()] {
+        // Three row groups.
+        let batch = rows(&schema_of(FileKind::State), 300_000);
+        let written = stored(&store, FileKind::State, batch.clone()).await;
+        let full = read(&store, &written.path, &Wanted::default()).await.unwrap();
+        assert!(full.iter().all(|batch| batch.num_rows() <= 64 * 1024));
+        assert_eq!(concat_batches(&batch.schema(), &full).unwrap(), batch);
+        for (above, equal) in [
+            (Some(-1), None),
+            (Some(0), None),
+            (Some(131_071), None),
+            (Some(200_123), None),
+            (Some(299_999), None),
+            (None, Some("_id-0000000")),
+            (None, Some("_id-0131072")),
+            (None, Some("_id-0299999")),
+            (None, Some("_id-0299999x")),
+            (None, Some("")),
+            (Some(100), Some("_id-0000101")),
+            (Some(101), Some("_id-0000101")),
+        ] {
+            let wanted = Wanted {
+                columns: Some(vec!["delay".into(), "_id".into(), "_seq".into(), "not there".into()]),
+                above: above.map(|above| ("_seq".into(), above)),
+                equal: equal.map(|text: &str| ("_id".into(), text.into())),
+            };
+            let read = read(&store, &written.path, &wanted).await.unwrap();
+            let found: Vec<i64> = read.iter().flat_map(|batch| seqs(batch).values().to_vec()).collect();
+            let expected: Vec<i64> = (0..300_000)
+                .filter(|seq| above.is_none_or(|above| *seq > above))
+                .filter(|seq| equal.is_none_or(|text| format!("_id-{seq:07}") == text))
+                .collect();
+            assert_eq!(found, expected, "{wanted:?}");
+            let names = |batch: &RecordBatch| -> Vec<String> {
+                batch.schema().fields().iter().map(|field| field.name().clone()).collect()
+            };
+            assert!(read.iter().all(|batch| names(batch) == ["_id", "_seq", "delay"]), "{wanted:?}");
+        }
+    }
+}
+
+fn seqs(batch: &RecordBatch) -> &Int64Array {
+    batch.column_by_name("_seq").unwrap().as_primitive::<Int64Type>()
+}
+
+#[tokio::test]
+async fn a_filter_reads_only_the_row_groups_that_can_answer() {
+    let registry = prometheus::Registry::new();
+    let store = Store::memory();
+    let written = stored(&store, FileKind::State, rows(&schema_of(FileKind::State), 300_000)).await;
+    let metered = store.metered(&registry);
+    // Between the least and the greatest key, but in no bloom: only footer and bloom are read.
+    let equal = Some(("_id".to_owned(), "_id-0000500x".to_owned()));
+    let read = read(&metered, &written.path, &Wanted { equal, ..Wanted::default() }).await.unwrap();
+    assert_eq!(read.len(), 0);
+    let requests: f64 = registry.gather()[0].get_metric().iter().map(|metric| metric.get_counter().get_value()).sum();
+    assert!(requests <= 4.0, "{requests} requests");
+}
+
+#[tokio::test]
+async fn empty_and_missing_and_broken_files() {
+    let store = Store::memory();
+    let empty = stored(&store, FileKind::Delta, RecordBatch::new_empty(schema_of(FileKind::Delta))).await;
+    assert_eq!(empty.rows, 0);
+    let read_all = |path: Path| {
+        let store = store.clone();
+        async move { read(&store, &path, &Wanted::default()).await }
+    };
+    assert_eq!(read_all(empty.path).await.unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
+    let missing = read_all(Path::from("x/missing.parquet")).await.unwrap_err();
+    assert!(
+        matches!(&missing, FileError::Store(StoreError::NotFound { path }) if path == "x/missing.parquet"),
+        "{missing:?}"
+    );
+    for bytes in ["", "PAR1", "no parquet at all, only text"] {
+        store.put(&Path::from("x/broken.parquet"), bytes.into()).await.unwrap();
+        let broken = read_all(Path::from("x/broken.parquet")).await.unwrap_err();
+        assert!(broken.to_string().contains("x/broken.parquet"), "{broken}");
+    }
+    let no_column = Wanted { above: Some(("nope".into(), 1)), ..Wanted::default() };
+    let written = stored(&store, FileKind::State, rows(&schema_of(FileKind::State), 3)).await;
+    assert!(matches!(read(&store, &written.path, &no_column).await, Err(FileError::Parquet { .. })));
+}

@@ -1,0 +1,108 @@
+//! Counts requests by verb and outcome and forwards every method: none falls back to a default of the trait.
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, stream::BoxStream};
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, path::Path,
+};
+use prometheus::{IntCounterVec, Opts, Registry};
+
+/// A store that counts.
+#[derive(Debug)]
+pub(super) struct MeteredStore {
+    inner: Arc<dyn ObjectStore>,
+    requests: Requests,
+}
+
+impl MeteredStore {
+    pub(super) fn new(inner: Arc<dyn ObjectStore>, registry: &Registry) -> Self {
+        Self { inner, requests: Requests::registered(registry) }
+    }
+}
+
+/// `tidemark_store_requests_total{verb, outcome}`; `None` where the metric cannot be made.
+#[derive(Debug, Clone)]
+struct Requests(Option<IntCounterVec>);
+
+impl Requests {
+    fn registered(registry: &Registry) -> Self {
+        let opts = Opts::new("tidemark_store_requests_total", "Requests to the object store by verb and outcome.");
+        let counter = IntCounterVec::new(opts, &["verb", "outcome"]);
+        let registered = counter.and_then(|counter| registry.register(Box::new(counter.clone())).map(|()| counter));
+        Self(registered.inspect_err(|error| tracing::debug!(%error, "store metrics are off")).ok())
+    }
+
+    fn count<T>(&self, verb: &str, result: Result<T>) -> Result<T> {
+        if let Some(counter) = &self.0 {
+            counter.with_label_values(&[verb, outcome(&result)]).inc();
+        }
+        result
+    }
+}
+
+fn outcome<T>(result: &Result<T>) -> &'static str {
+    match result {
+        Ok(_) => "ok",
+        Err(Error::NotFound { .. }) => "not_found",
+        Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => "exists",
+        Err(_) => "error",
+    }
+}
+
+impl fmt::Display for MeteredStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl ObjectStore for MeteredStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.requests.count("put", self.inner.put_opts(location, payload, opts).await)
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.requests.count("put_multipart", self.inner.put_multipart_opts(location, opts).await)
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let verb = if options.head { "head" } else { "get" };
+        self.requests.count(verb, self.inner.get_opts(location, options).await)
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.requests.count("get_ranges", self.inner.get_ranges(location, ranges).await)
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let requests = self.requests.clone();
+        self.inner.delete_stream(locations).map(move |deleted| requests.count("delete", deleted)).boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        drop(self.requests.count("list", Ok(())));
+        self.inner.list(prefix)
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        drop(self.requests.count("list", Ok(())));
+        self.inner.list_with_offset(prefix, offset)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.requests.count("list", self.inner.list_with_delimiter(prefix).await)
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.requests.count("copy", self.inner.copy_opts(from, to, options).await)
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.requests.count("rename", self.inner.rename_opts(from, to, options).await)
+    }
+}
