@@ -1,1 +1,52 @@
-//! placeholder
+//! Room 1: what clients send becomes durable, visible at once, and in the end a file of the events table.
+//!
+//! Data walks one line, and so do the modules:
+//!
+//! 1. [`http`] and `door`: routes, headers, body limits. [`request`]: what goes in.
+//! 2. `prepare`: `inflate` → `parse` → `fields` → `envelope` → `row` → `columns` → `batch`: bytes become valid rows,
+//!    each record read once; what is wrong with one is a `refusal`.
+//! 3. `dedup`: keys and event ids are claimed; the same request, the same event is stored once.
+//! 4. `append`: `observe` which kinds of values came, `admission` evolves schemas under the log's lock, the log makes it
+//!    durable, `visible` moves it into the `tail`, and only then the [`receipt`] goes out.
+//! 5. `flush`: tails become files, sidecars (`sidecar`) and one commit.
+//! 6. `replay`: at start the log comes back into the tails.
+//!
+//! `RawBatch → Prepared → ValidBatch → LogBatch → Receipt`: an unvalidated batch cannot be logged, an unlogged one not be
+//! acknowledged. [`front`] is the handle, [`tasks`] what runs behind it, `budget` what bounds it, [`config`] its settings.
+
+mod admission;
+mod append;
+mod batch;
+mod budget;
+mod columns;
+pub mod config;
+mod dedup;
+mod door;
+mod envelope;
+pub mod error;
+mod fields;
+mod flush;
+pub mod front;
+mod hash;
+pub mod http;
+mod inflate;
+mod metrics;
+mod observe;
+mod parse;
+mod prepare;
+pub mod receipt;
+pub mod refusal;
+mod replay;
+pub mod request;
+mod row;
+mod sidecar;
+mod tail;
+pub mod tasks;
+mod visible;
+
+pub use config::Config;
+pub use error::Error;
+pub use front::{Deps, Ingest};
+pub use receipt::Receipt;
+pub use request::{Durability, Encoding, Format, OnError, RawBatch, Request, Target};
+pub use tasks::Tasks;

@@ -1,0 +1,253 @@
+//! One request through the room: prepare → claim → judge → log → ack.
+
+use std::{borrow::Cow, sync::Arc};
+
+use arrow::error::ArrowError;
+use tidemark_model::Namespace;
+use tidemark_storage::log::{EncodedRows, KeyRecord, LogBatch};
+
+use crate::{
+    batch::{IdEntry, ValidBatch},
+    dedup::{
+        self,
+        ids::{Claimed, IdClaim, Verdict},
+        keys::{self, KeyClaim},
+    },
+    error::Error,
+    front::Room,
+    observe::{self, Touched},
+    prepare::{self, Door, Key, Prepared},
+    receipt::{Outcome, Receipt},
+    refusal::{Code, Refusal},
+    request::{Durability, Encoding, OnError, Request},
+    visible::{Pending, decoded_bytes},
+};
+
+/// Bodies up to here are worked on in place; larger ones on a thread that may block.
+const IN_PLACE_BYTES_MAX: usize = 48 << 10;
+
+/// Valid rows that are new, and what the receipt will say.
+struct Judged {
+    batch: ValidBatch,
+    outcome: Outcome,
+}
+
+/// A batch ready for the log.
+struct Ready {
+    batch: LogBatch,
+    touched: Vec<Touched>,
+    pending: Pending,
+}
+
+impl Room {
+    /// Runs a request to its end.
+    pub(crate) async fn append(self: &Arc<Self>, namespace: &Namespace, request: Request) -> Result<Receipt, Error> {
+        if request.durability == Durability::Object {
+            return Err(Error::Durability);
+        }
+        if self.visible.unflushed.used() >= self.visible.unflushed.max() {
+            return Err(self.unflushed_full());
+        }
+        let large = request.batch.encoding != Encoding::Identity || request.batch.bytes.len() > IN_PLACE_BYTES_MAX;
+        let prepared = self.prepare(namespace, request, large).await?;
+        let Some(key) = prepared.key.clone() else { return self.store(namespace, prepared, None).await };
+        match self.claim_key(namespace, &key).await? {
+            Ok(claim) => {
+                let receipt = self.store(namespace, prepared, Some(&key)).await?;
+                claim.settle(receipt.clone());
+                Ok(receipt)
+            }
+            Err(first) => {
+                self.metrics.duplicate_request();
+                Ok(Receipt { duplicate: true, ..Receipt::clone(&first) })
+            }
+        }
+    }
+
+    async fn prepare(
+        self: &Arc<Self>,
+        namespace: &Namespace,
+        request: Request,
+        large: bool,
+    ) -> Result<Prepared, Error> {
+        let (room, namespace) = (Arc::clone(self), namespace.clone());
+        let prepared = run(large, move || {
+            let door = Door {
+                limits: &room.config,
+                ids: &room.ids,
+                admission: &room.visible.admission,
+                shards: room.catalog.shards(),
+                now: room.clock.now(),
+            };
+            prepare::prepare(&namespace, request, &door)
+        });
+        let prepared = prepared.await?;
+        self.metrics.refused(match &prepared {
+            Ok(prepared) => prepared.refused.len() as u64,
+            Err(Error::Records { count, .. }) => *count as u64,
+            Err(_) => 0,
+        });
+        prepared
+    }
+
+    /// The claim, or the receipt of the request that used the key first.
+    async fn claim_key(&self, namespace: &Namespace, key: &Key) -> Result<Result<KeyClaim, Arc<Receipt>>, Error> {
+        loop {
+            match self.flusher.seen_keys.claim(namespace, key, self.log.now()) {
+                keys::Claimed::Taken(claim) => return Ok(Ok(claim)),
+                keys::Claimed::Seen(receipt) => return Ok(Err(receipt)),
+                keys::Claimed::Mismatch => return Err(Error::KeyMismatch { key: key.shown.clone() }),
+                keys::Claimed::Wait(outcome) => dedup::settled(outcome).await,
+                keys::Claimed::Full => {
+                    let limit = self.flusher.seen_keys.max();
+                    return Err(Error::Pressure { what: "the number of idempotency keys of 24 hours", limit });
+                }
+            }
+        }
+    }
+
+    async fn claim_ids(&self, namespace: &Namespace, ids: &[(u32, IdEntry)]) -> Result<(IdClaim, Vec<Verdict>), Error> {
+        loop {
+            match self.flusher.seen_ids.claim(namespace, ids, self.log.now()) {
+                Claimed::Taken(claim, verdicts) => return Ok((claim, verdicts)),
+                Claimed::Wait(outcome) => dedup::settled(outcome).await,
+                Claimed::Full => {
+                    let limit = self.flusher.seen_ids.max();
+                    return Err(Error::Pressure { what: "the number of event ids of 24 hours", limit });
+                }
+            }
+        }
+    }
+
+    /// Everything behind the key: ids, log, ack.
+    async fn store(
+        self: &Arc<Self>,
+        namespace: &Namespace,
+        prepared: Prepared,
+        key: Option<&Key>,
+    ) -> Result<Receipt, Error> {
+        let decoded = prepared.decoded;
+        let (claim, verdicts) = self.claim_ids(namespace, &prepared.batch.ids).await?;
+        let Judged { batch, outcome } = judge(prepared, &verdicts)?;
+        self.metrics.duplicate_events(outcome.duplicates);
+        if batch.rows.num_rows() == 0 && key.is_none() {
+            // Nothing to append: what the request spoke of is stored, or was refused.
+            return Ok(outcome.at(self.log.closed(), Vec::new()));
+        }
+        let record = key.map(|key| KeyRecord { key: key.key, body: key.body, receipt: outcome.encode() });
+        let ready = self.ready(namespace, batch, (record, decoded > IN_PLACE_BYTES_MAX)).await?;
+        let receipt = self.log(namespace, ready, outcome).await?;
+        claim.settle(receipt.system_time);
+        self.metrics.accepted(receipt.accepted, decoded);
+        Ok(receipt)
+    }
+
+    /// What can be done before the log's lock: room, kinds of values, encoding.
+    async fn ready(
+        self: &Arc<Self>,
+        namespace: &Namespace,
+        batch: ValidBatch,
+        (key, large): (Option<KeyRecord>, bool),
+    ) -> Result<Ready, Error> {
+        let place = self.visible.unflushed.reserve(decoded_bytes(&batch.rows));
+        let place = place.ok_or_else(|| self.unflushed_full())?;
+        let (room, namespace) = (Arc::clone(self), namespace.clone());
+        run(large, move || {
+            let mut touched = observe::touched(&batch.rows, &batch.groups);
+            room.visible.admission.without_known(&namespace, &mut touched);
+            let encoded = EncodedRows::encode(&batch.rows)?;
+            let entries = batch.ids.iter().map(|(_, entry)| *entry).collect();
+            let counts = batch.counts();
+            let pending = Pending { groups: batch.groups, entries, place };
+            Ok(Ready { batch: LogBatch { namespace, counts, encoded, rows: batch.rows, key }, touched, pending })
+        })
+        .await?
+    }
+
+    async fn log(&self, namespace: &Namespace, ready: Ready, outcome: Outcome) -> Result<Receipt, Error> {
+        let Ready { batch, touched, pending } = ready;
+        let appended = self.log.append(batch, |assigned| {
+            // Under the log's lock: no parsing, no I/O.
+            self.visible.expect(assigned.system_time, pending);
+            self.visible.admission.admit(namespace, &touched, assigned.system_time)
+        });
+        Ok(outcome.assigned(&appended.await?.assigned))
+    }
+
+    fn unflushed_full(&self) -> Error {
+        self.visible.due.notify_one();
+        let limit = self.visible.unflushed.max();
+        tracing::warn!(limit_bytes = limit, "backpressure triggered");
+        Error::Pressure { what: "the bytes that wait for a flush", limit }
+    }
+
+    /// One turn of the background loop.
+    pub(crate) async fn tick(&self) -> Result<(), Error> {
+        let now = self.log.now();
+        self.flusher.seen_ids.sweep(now);
+        self.flusher.seen_keys.sweep(now);
+        let flushed = self.flusher.tick().await;
+        let (rows, _bytes) = self.visible.totals();
+        self.metrics.unflushed(self.visible.unflushed.used(), self.visible.unflushed.max(), rows);
+        self.metrics.remembered(self.flusher.seen_ids.len(), self.flusher.seen_keys.len());
+        self.metrics.bodies(self.bodies.used());
+        flushed
+    }
+}
+
+/// Runs work that takes CPU time: in place if it is small, else where it holds nobody up.
+async fn run<T: Send + 'static>(large: bool, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    if !large {
+        return Ok(work());
+    }
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|ended| Error::Internal(format!("the task that reads a request ended early: {ended}")))
+}
+
+/// Leaves duplicates out; a conflict refuses the request or, with `partial`, its record.
+fn judge(prepared: Prepared, verdicts: &[Verdict]) -> Result<Judged, Error> {
+    let Prepared { batch, mut refused, on_error, total, .. } = prepared;
+    let mut dropped = Vec::new();
+    let mut conflicts = Vec::new();
+    for ((row, _), verdict) in batch.ids.iter().zip(verdicts) {
+        match verdict {
+            Verdict::New => continue,
+            Verdict::Duplicate => {}
+            Verdict::Conflict => conflicts.push(conflict(&batch, *row)),
+        }
+        dropped.push(*row);
+    }
+    if let (OnError::Reject, false) = (on_error, conflicts.is_empty()) {
+        conflicts.sort_by_key(|error| error.index);
+        return Err(Error::Records { count: conflicts.len(), total, first: conflict_refusal(), errors: conflicts });
+    }
+    let duplicates = (dropped.len() - conflicts.len()) as u64;
+    refused.extend(conflicts);
+    refused.sort_by_key(|error| error.index);
+    let batch = batch.without(&dropped).map_err(rows)?;
+    let outcome = Outcome {
+        accepted: batch.rows.num_rows() as u64,
+        duplicates,
+        rejected: refused.len() as u64,
+        durability: Durability::Local,
+        errors: refused,
+    };
+    Ok(Judged { batch, outcome })
+}
+
+fn rows(error: ArrowError) -> Error {
+    Error::Rows("filtered", error)
+}
+
+fn conflict(batch: &ValidBatch, row: u32) -> tidemark_proto::problem::RecordError {
+    let columns = crate::columns::EventColumns::of(&batch.rows);
+    let row = row as usize;
+    let index = batch.indexes[row] as usize;
+    let refusal = conflict_refusal();
+    let pointer = if columns.collection(row).is_some() { "/event_id" } else { "/id" };
+    Refusal { pointer: Cow::Borrowed(pointer), ..refusal }.of_record(index, Some(columns.id(row)))
+}
+
+fn conflict_refusal() -> Refusal {
+    Refusal::new(Code::IdConflict, "", "an event with this id and other content was stored within 24 hours")
+}

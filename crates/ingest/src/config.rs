@@ -1,0 +1,60 @@
+//! Settings of the room; every limit has its name here.
+
+/// Settings of the room.
+#[derive(Debug, Clone, serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Most bytes of a body on the wire. Default 16 MiB.
+    pub body_bytes_max: usize,
+    /// Most bytes of a body once inflated. Default 64 MiB.
+    pub inflated_bytes_max: usize,
+    /// Most bytes of all bodies that are being read and parsed. Default 256 MiB.
+    pub bodies_bytes_max: usize,
+    /// Seconds a body may take to arrive. Default 60.
+    pub body_timeout_s: u64,
+    /// Most events of one request. Default 10,000.
+    pub events_max: usize,
+    /// Most bytes of one event: the names and values of its fields. Default 1 MiB.
+    pub event_bytes_max: usize,
+    /// How deep an event may nest. Default 64.
+    pub depth_max: usize,
+    /// How far ahead of the clock a source time may lie, seconds. Default 3600.
+    pub ts_ahead_s_max: u32,
+    /// Most decoded bytes that are acknowledged and in no file; more are refused with 429. Default 256 MiB.
+    pub unflushed_bytes_max: usize,
+    /// Decoded bytes of a namespace that make a flush due. Default 32 MiB.
+    pub flush_bytes: usize,
+    /// Rows of a namespace that make a flush due. Default 250,000.
+    pub flush_rows: usize,
+    /// Age of a namespace's oldest append that makes a flush due, seconds. Default 600.
+    pub flush_age_s: u32,
+    /// Bytes of the log from which on the namespaces that keep its oldest segment are flushed. Default 512 MiB.
+    pub log_bytes: u64,
+    /// Most event ids that are remembered for deduplication, in all; more are refused with 429. Default 20,000,000
+    /// (24 bytes each in maps that are between half and nearly full).
+    pub dedup_ids_max: usize,
+    /// Most idempotency keys of one namespace that are remembered; more are refused with 429. Default 1,000,000.
+    pub dedup_keys_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 16 << 20,
+            inflated_bytes_max: 64 << 20,
+            bodies_bytes_max: 256 << 20,
+            body_timeout_s: 60,
+            events_max: 10_000,
+            event_bytes_max: 1 << 20,
+            depth_max: 64,
+            ts_ahead_s_max: 3600,
+            unflushed_bytes_max: 256 << 20,
+            flush_bytes: 32 << 20,
+            flush_rows: 250_000,
+            flush_age_s: 600,
+            log_bytes: 512 << 20,
+            dedup_ids_max: 20_000_000,
+            dedup_keys_max: 1_000_000,
+        }
+    }
+}

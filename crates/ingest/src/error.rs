@@ -1,0 +1,199 @@
+//! What the room could not do, and how a door tells it.
+
+use tidemark_catalog::CatalogError;
+use tidemark_model::{Kind, name::NameError};
+use tidemark_proto::{Problem, problem::RecordError};
+use tidemark_storage::{StoreError, files::FileError, log::LogError};
+
+use crate::refusal::{self, Refusal};
+
+/// Seconds after which a client under back-pressure should try again: about one flush.
+const RETRY_AFTER_S: u32 = 2;
+/// How many bad records a problem document lists.
+const ERRORS_LISTED_MAX: usize = 100;
+
+/// Why a request was refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The name of a namespace or a collection breaks the rule.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A header or a parameter makes no sense.
+    #[error("{what} {value:?} is not understood: {allowed}")]
+    Parameter {
+        /// Which header or parameter.
+        what: &'static str,
+        /// What was sent, cut.
+        value: String,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// A content type or encoding that is not spoken here.
+    #[error("{what} {value:?} is not spoken here: use {allowed}")]
+    Unsupported {
+        /// `content type` or `content encoding`.
+        what: &'static str,
+        /// What was sent, cut.
+        value: String,
+        /// What is spoken.
+        allowed: &'static str,
+    },
+    /// The body is larger than a limit, on the wire or inflated.
+    #[error("the body takes more than {limit} bytes {where_}: send it in parts")]
+    BodyTooLarge {
+        /// The limit, bytes.
+        limit: usize,
+        /// `on the wire` or `inflated`.
+        where_: &'static str,
+    },
+    /// The body cannot be read: broken compression, invalid UTF-8, broken JSON, a connection that ended early.
+    #[error("{detail}")]
+    Body {
+        /// A stable word.
+        code: &'static str,
+        /// What is wrong, and where.
+        detail: String,
+    },
+    /// More records than one request may carry.
+    #[error("the request carries more than {limit} events: send them in parts")]
+    TooManyEvents {
+        /// The limit.
+        limit: usize,
+    },
+    /// Some records are bad, and `on_error` is `reject`: nothing was stored.
+    #[error("{count} of {total} records are refused, nothing was stored: {first}")]
+    Records {
+        /// How many are bad.
+        count: usize,
+        /// How many came.
+        total: usize,
+        /// What is wrong with the first.
+        first: Refusal,
+        /// One entry per bad record.
+        errors: Vec<RecordError>,
+    },
+    /// The idempotency key was used with another body.
+    #[error("idempotency key {key:?} was used with another body within 24 hours: use a new key for a new request")]
+    KeyMismatch {
+        /// The key, cut.
+        key: String,
+    },
+    /// `durability=object` before the object log exists.
+    #[error("durability \"object\" is not offered by this server: its log is local; ask for durability=local")]
+    Durability,
+    /// A cap of bytes or entries is reached.
+    #[error("{what} reached its limit of {limit}: try again later")]
+    Pressure {
+        /// What is full.
+        what: &'static str,
+        /// Its limit.
+        limit: usize,
+    },
+    /// The server is draining.
+    #[error("the server is draining: send to another one, or again later")]
+    Draining,
+    /// The log could not append.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The catalog could not commit.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// A file could not be written or read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Rows that are not as they should be: a defect of ours.
+    #[error("rows could not be {0}")]
+    Rows(&'static str, #[source] arrow::error::ArrowError),
+    /// A defect of ours.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// The kind that doors translate.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Name(_) | Self::Parameter { .. } | Self::Body { .. } => Kind::Invalid,
+            Self::Unsupported { .. } => Kind::Unsupported,
+            Self::BodyTooLarge { .. } | Self::TooManyEvents { .. } => Kind::TooLarge,
+            Self::Records { first, .. } => first.code.kind(),
+            Self::KeyMismatch { .. } | Self::Durability => Kind::Unprocessable,
+            Self::Pressure { .. } => Kind::TooMany,
+            Self::Draining => Kind::Unavailable,
+            Self::Log(error) => log_kind(error),
+            Self::Catalog(CatalogError::Store(error)) | Self::File(FileError::Store(error)) => store_kind(error),
+            Self::Catalog(CatalogError::Fenced { .. }) => Kind::Unavailable,
+            Self::Catalog(_) | Self::File(_) | Self::Rows(..) | Self::Internal(_) => Kind::Internal,
+        }
+    }
+
+    /// A stable word for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Name(_) => "invalid_name",
+            Self::Parameter { .. } => "invalid_parameter",
+            Self::Unsupported { what: "content type", .. } => "unsupported_content_type",
+            Self::Unsupported { .. } => "unsupported_content_encoding",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::Body { code, .. } => code,
+            Self::TooManyEvents { .. } => "too_many_events",
+            Self::Records { first, .. } => first.code.as_str(),
+            Self::KeyMismatch { .. } => "idempotency_mismatch",
+            Self::Durability => "unsupported_durability",
+            Self::Pressure { .. } => "back_pressure",
+            Self::Draining => "draining",
+            _ => match self.kind() {
+                Kind::OutOfSpace => "out_of_space",
+                Kind::Unavailable => "unavailable",
+                Kind::TooLarge => "append_too_large",
+                Kind::TooMany => "back_pressure",
+                _ => "internal",
+            },
+        }
+    }
+
+    /// Whether the process must end: what is durable is unknown, or another owner has taken over.
+    #[must_use]
+    pub const fn is_fatal(&self) -> bool {
+        matches!(self, Self::Log(LogError::Unknown) | Self::Catalog(CatalogError::Fenced { .. }))
+    }
+}
+
+fn log_kind(error: &LogError) -> Kind {
+    match error {
+        LogError::OutOfSpace => Kind::OutOfSpace,
+        LogError::TooLarge { .. } => Kind::TooLarge,
+        LogError::Unknown | LogError::Closed | LogError::NotClosed(_) | LogError::Io { .. } => Kind::Unavailable,
+        _ => Kind::Internal,
+    }
+}
+
+fn store_kind(error: &StoreError) -> Kind {
+    match error {
+        StoreError::OutOfSpace { .. } => Kind::OutOfSpace,
+        _ => Kind::Unavailable,
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let mut problem = Self::new(error.kind(), error.code(), error.to_string());
+        if problem.retry_after.is_some() {
+            problem.retry_after = Some(RETRY_AFTER_S);
+        }
+        match error {
+            Error::Records { mut errors, .. } => {
+                errors.truncate(ERRORS_LISTED_MAX);
+                problem.with_errors(errors)
+            }
+            _ => problem,
+        }
+    }
+}
+
+/// The text of a client, cut to what a message may repeat.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(refusal::SHOWN_CHARS_MAX).collect()
+}

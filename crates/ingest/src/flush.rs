@@ -1,0 +1,139 @@
+//! Flush: durable appends become a file of the events table, in one commit (batch, write, commit).
+//!
+//! 1. [`pick`]: which namespaces are due, a pure function of what their tails and the log hold.
+//! 2. [`write`]: a prefix of a namespace's appends → rows sorted by (collection, type, ts) → one Parquet file.
+//! 3. [`crate::sidecar`]: its keys and event ids → a sidecar.
+//! 4. [`publish`]: both and the mark in one commit of the events manifest; then the tail lets go, the log is released
+//!    and the bell rings.
+//!
+//! A flush that fails leaves everything where it is: the appends stay in tail and log, and the next turn tries again.
+//! One flush at a time per namespace.
+
+pub(crate) mod pick;
+mod publish;
+mod write;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock},
+    time::Instant as Stopwatch,
+};
+
+use tidemark_catalog::{Bell, Catalog};
+use tidemark_model::{Clock, Ids, Namespace};
+use tidemark_storage::log::{Log, Pressure};
+
+pub(crate) use self::pick::Pace;
+use crate::{
+    dedup::{ids::IdIndex, keys::KeyIndex, lock},
+    error::Error,
+    metrics::Metrics,
+    sidecar,
+    tail::Kept,
+    visible::Visible,
+};
+
+/// How many times `flush_bytes` one file may hold when flushing has fallen behind.
+const PREFIX_FACTOR: usize = 4;
+
+/// Moves appends from tails into files.
+#[derive(Debug)]
+pub(crate) struct Flusher {
+    pub(crate) visible: Arc<Visible>,
+    pub(crate) catalog: Catalog,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<Ids>,
+    pub(crate) bell: Bell,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) seen_ids: Arc<IdIndex>,
+    pub(crate) seen_keys: Arc<KeyIndex>,
+    /// Absent while the log is being replayed.
+    pub(crate) log: OnceLock<Log>,
+    pub(crate) turns: Mutex<HashMap<Namespace, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// Whether anything is left to flush.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum More {
+    /// The tail is empty, as of when the flush began.
+    Done,
+    /// The tail held more than one file takes.
+    Left,
+}
+
+impl Flusher {
+    /// Flushes every namespace that is due, the most pressing first.
+    pub(crate) async fn tick(&self) -> Result<(), Error> {
+        let pressure = self.log.get().map(Log::pressure).unwrap_or_default();
+        for namespace in self.due(&pressure) {
+            while self.flush(&namespace).await? == More::Left && self.is_due(&namespace) {}
+        }
+        self.metrics.log_pressure(&pressure);
+        Ok(())
+    }
+
+    fn due(&self, pressure: &Pressure) -> Vec<Namespace> {
+        let states: Vec<_> = self.visible.namespaces().into_iter().map(|name| self.state(name)).collect();
+        let unflushed = (self.visible.unflushed.used(), self.visible.unflushed.max());
+        pick::due(&self.visible.pace, &states, pressure, (self.clock.now(), unflushed))
+    }
+
+    fn is_due(&self, namespace: &Namespace) -> bool {
+        let state = self.state(namespace.clone());
+        self.visible.pace.is_full(state.bytes, state.rows)
+    }
+
+    fn state(&self, namespace: Namespace) -> pick::State {
+        let tail = self.visible.tail(&namespace);
+        let tail = lock(&tail);
+        pick::State { bytes: tail.bytes(), rows: tail.rows(), oldest: tail.oldest(), namespace }
+    }
+
+    /// Flushes all that the tail of a namespace held when this was called.
+    pub(crate) async fn flush_all_of(&self, namespace: &Namespace) -> Result<(), Error> {
+        let until = { lock(&self.visible.tail(namespace)).newest() };
+        let Some(until) = until else { return Ok(()) };
+        while lock(&self.visible.tail(namespace)).oldest().is_some_and(|oldest| oldest <= until) {
+            self.flush(namespace).await?;
+        }
+        Ok(())
+    }
+
+    /// Flushes one file's worth of a namespace.
+    pub(crate) async fn flush(&self, namespace: &Namespace) -> Result<More, Error> {
+        let turn = Arc::clone(lock(&self.turns).entry(namespace.clone()).or_default());
+        let _turn = turn.lock().await;
+        let bytes_max = self.visible.pace.bytes.saturating_mul(PREFIX_FACTOR);
+        let (appends, all) = {
+            let tail = self.visible.tail(namespace);
+            let tail = lock(&tail);
+            let appends = tail.prefix(bytes_max);
+            let all = appends.last().map(|kept| kept.system_time) == tail.newest();
+            (appends, all)
+        };
+        if appends.is_empty() {
+            return Ok(More::Done);
+        }
+        let started = Stopwatch::now();
+        let flushed = self.take_in(namespace, &appends).await;
+        self.metrics.flushed(started.elapsed(), &appends, flushed.is_ok());
+        flushed.map(|()| if all { More::Done } else { More::Left })
+    }
+
+    async fn take_in(&self, namespace: &Namespace, appends: &[Arc<Kept>]) -> Result<(), Error> {
+        let on = self.catalog.events(namespace);
+        let file = write::events_file(self, namespace, appends, on.head.version).await?;
+        let sidecars = sidecar::write(self, namespace, appends, &on.sidecars).await?;
+        // The catalog's own entry comes before the commit that first needs it: what the manifest names, exists.
+        self.catalog.persist(namespace).await?;
+        let manifest = publish::commit(self, namespace, (&on, appends), (file, sidecars)).await?;
+        lock(&self.visible.tail(namespace)).drop_covered(&manifest.mark, manifest.system_time);
+        if let Some(log) = self.log.get()
+            && let Err(error) = log.release(namespace, manifest.system_time)
+        {
+            tracing::warn!(%error, %namespace, "segments of the log could not be released; they will be with the next flush");
+        }
+        self.bell.ring();
+        Ok(())
+    }
+}

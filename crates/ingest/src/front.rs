@@ -1,0 +1,199 @@
+//! The room's front: its parts, its verbs, and what ends with it.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tidemark_catalog::{Behind, Bell, Catalog, LiveTail, NotClosed, Tail};
+use tidemark_model::{Clock, Ids, Instant, Mark, Namespace, Table};
+use tidemark_storage::log::{Log, LogDeps, LogOptions};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    budget::Budget,
+    config::Config,
+    dedup::{ids::IdIndex, keys::KeyIndex},
+    error::Error,
+    flush::{Flusher, Pace},
+    metrics::Metrics,
+    receipt::Receipt,
+    replay,
+    request::Request,
+    tasks::Tasks,
+    visible::Visible,
+};
+
+/// What the room is given.
+#[derive(Debug)]
+pub struct Deps {
+    /// Who exists, and the manifests.
+    pub catalog: Catalog,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Unique ids.
+    pub ids: Arc<Ids>,
+    /// The log to take over and write on.
+    pub log: LogOptions,
+    /// Where metrics are registered.
+    pub metrics: prometheus::Registry,
+}
+
+/// The handle of the room. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    pub(crate) room: Arc<Room>,
+}
+
+/// What the clones share.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) config: Config,
+    pub(crate) catalog: Catalog,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<Ids>,
+    pub(crate) log: Log,
+    pub(crate) visible: Arc<Visible>,
+    pub(crate) flusher: Flusher,
+    /// Bytes of bodies that are being read and parsed.
+    pub(crate) bodies: Budget,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Requests that have passed the door: a client that goes away does not stop them half-way.
+    pub(crate) requests: TaskTracker,
+    pub(crate) is_draining: AtomicBool,
+}
+
+impl Ingest {
+    /// Opens the room: takes the log over, replays what no manifest covers (flushing as it goes under the byte cap),
+    /// rebuilds what deduplication remembers, and begins to write.
+    ///
+    /// # Errors
+    /// [`Error`]; the log is then left as it was found.
+    pub async fn open(config: Config, deps: Deps) -> Result<(Self, Tasks), Error> {
+        let metrics = Metrics::new(&deps.metrics).map_err(|error| Error::Internal(error.to_string()))?;
+        let flusher = flusher(&config, &deps, Arc::new(metrics));
+        let recovery = replay::all(&flusher, deps.log, &config).await?;
+        let (next, above) = deps.catalog.frontier();
+        let log_deps = LogDeps {
+            clock: Arc::clone(&deps.clock),
+            ids: Arc::clone(&deps.ids),
+            sink: Arc::clone(&flusher.visible) as _,
+            metrics: deps.metrics,
+        };
+        let log = recovery.start(next, above, log_deps)?;
+        for namespace in deps.catalog.namespaces() {
+            log.release(&namespace, deps.catalog.events(&namespace).system_time)?;
+        }
+        flusher.log.get_or_init(|| log.clone());
+        let room = Room {
+            bodies: Budget::new(config.bodies_bytes_max),
+            visible: Arc::clone(&flusher.visible),
+            metrics: Arc::clone(&flusher.metrics),
+            catalog: deps.catalog,
+            clock: deps.clock,
+            ids: deps.ids,
+            requests: TaskTracker::new(),
+            is_draining: AtomicBool::new(false),
+            config,
+            log,
+            flusher,
+        };
+        let ingest = Self { room: Arc::new(room) };
+        let tasks = Tasks::begin(ingest.clone());
+        Ok((ingest, tasks))
+    }
+
+    /// Appends one request; returns when it is durable and visible. A caller that goes away does not take it back.
+    ///
+    /// # Errors
+    /// [`Error`]; nothing is stored then, unless the log's outcome is unknown.
+    pub async fn append(&self, namespace: &Namespace, request: Request) -> Result<Receipt, Error> {
+        if self.room.is_draining.load(Ordering::Acquire) {
+            return Err(Error::Draining);
+        }
+        let (room, namespace) = (Arc::clone(&self.room), namespace.clone());
+        let running = self.room.requests.spawn(async move { room.append(&namespace, request).await });
+        running.await.unwrap_or_else(|ended| Err(Error::Internal(format!("the request ended early: {ended}"))))
+    }
+
+    /// Moves what a namespace has acknowledged so far into files.
+    ///
+    /// # Errors
+    /// [`Error`]; what could not be moved stays in the log.
+    pub async fn flush(&self, namespace: &Namespace) -> Result<(), Error> {
+        self.room.flusher.flush_all_of(namespace).await
+    }
+
+    /// Moves everything that is acknowledged so far into files.
+    ///
+    /// # Errors
+    /// The first [`Error`]; the other namespaces are flushed nevertheless.
+    pub async fn flush_all(&self) -> Result<(), Error> {
+        let mut all = Ok(());
+        for namespace in self.room.visible.namespaces() {
+            all = all.and(self.flush(&namespace).await);
+        }
+        all
+    }
+
+    /// Rings after every commit of events.
+    #[must_use]
+    pub fn bell(&self) -> Bell {
+        self.room.flusher.bell.clone()
+    }
+
+    /// Ends when the log failed: what is on its medium is unknown, and the process must end and recover.
+    pub fn log_failed(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.room.log.failed()
+    }
+}
+
+fn flusher(config: &Config, deps: &Deps, metrics: Arc<Metrics>) -> Flusher {
+    let pace = Pace {
+        bytes: config.flush_bytes,
+        rows: config.flush_rows,
+        age_us: i64::from(config.flush_age_s) * 1_000_000,
+        log_bytes: config.log_bytes,
+    };
+    let unflushed = Budget::new(config.unflushed_bytes_max);
+    let visible = Visible::new(deps.catalog.clone(), unflushed, pace, Arc::clone(&metrics));
+    Flusher {
+        visible: Arc::new(visible),
+        catalog: deps.catalog.clone(),
+        clock: Arc::clone(&deps.clock),
+        ids: Arc::clone(&deps.ids),
+        bell: Bell::default(),
+        seen_ids: Arc::new(IdIndex::new(config.dedup_ids_max)),
+        seen_keys: Arc::new(KeyIndex::new(config.dedup_keys_max)),
+        metrics,
+        log: OnceLock::new(),
+        turns: Mutex::new(HashMap::new()),
+    }
+}
+
+#[async_trait]
+impl LiveTail for Ingest {
+    async fn tail(&self, namespace: &Namespace, table: &Table, after: &Mark) -> Result<Tail, Behind> {
+        self.room.visible.read(namespace, table, after)
+    }
+
+    fn closed(&self) -> Instant {
+        self.room.log.closed()
+    }
+
+    fn now(&self) -> Instant {
+        self.room.log.now()
+    }
+
+    async fn close_instant(&self, at: Instant, deadline: Duration) -> Result<(), NotClosed> {
+        self.room.log.close_instant(at, deadline).await.map_err(|error| {
+            tracing::debug!(%error, %at, "an instant could not be closed");
+            NotClosed(at)
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! The HTTP door of the room: four routes, one pipeline (interfaces.md, HTTP: ingest).
+//!
+//! Who may write where is decided in front of this router: the server's authoriser puts the caller's namespace into the
+//! request as an extension, which `/ingest` and `/e` write to.
+
+use std::time::Instant as Stopwatch;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, Query, Request as HttpRequest, State, rejection::PathRejection},
+    http::{HeaderName, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use tidemark_model::{CollectionName, Namespace};
+use tidemark_proto::Problem;
+
+use crate::{
+    door,
+    error::{Error, shown},
+    front::Ingest,
+    receipt::Receipt,
+    request::{Durability, OnError, Request, Target},
+};
+
+/// Where requests without a namespace of their own go.
+const DEFAULT_NAMESPACE: &str = "default";
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The routes of the room.
+pub fn router(ingest: Ingest) -> Router {
+    Router::new()
+        .route("/v1/{namespace}/events", post(events))
+        .route("/v1/{namespace}/{collection}/changes", post(changes))
+        .route("/ingest", post(own_namespace))
+        .route("/e", post(own_namespace))
+        .with_state(ingest)
+}
+
+type Parameters = Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>;
+
+async fn events(
+    State(ingest): State<Ingest>,
+    path: Result<Path<String>, PathRejection>,
+    parameters: Parameters,
+    request: HttpRequest,
+) -> Response {
+    let named = named(path).and_then(|namespace| Ok((Namespace::parse(&namespace)?, Target::Events)));
+    answer(&ingest, named, parameters, request).await
+}
+
+async fn changes(
+    State(ingest): State<Ingest>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    parameters: Parameters,
+    request: HttpRequest,
+) -> Response {
+    let named = named(path).and_then(|(namespace, collection)| {
+        Ok((Namespace::parse(&namespace)?, Target::Changes(CollectionName::parse(&collection)?)))
+    });
+    answer(&ingest, named, parameters, request).await
+}
+
+async fn own_namespace(State(ingest): State<Ingest>, parameters: Parameters, request: HttpRequest) -> Response {
+    let named = match request.extensions().get::<Namespace>() {
+        Some(namespace) => Ok((namespace.clone(), Target::Events)),
+        None => Namespace::parse(DEFAULT_NAMESPACE).map(|name| (name, Target::Events)).map_err(Error::from),
+    };
+    answer(&ingest, named, parameters, request).await
+}
+
+fn named<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Error> {
+    path.map(|Path(names)| names).map_err(|rejection| Error::Parameter {
+        what: "path",
+        value: shown(&rejection.body_text()),
+        allowed: "the names in a path are UTF-8",
+    })
+}
+
+async fn answer(
+    ingest: &Ingest,
+    named: Result<(Namespace, Target), Error>,
+    parameters: Parameters,
+    request: HttpRequest,
+) -> Response {
+    let started = Stopwatch::now();
+    let taken = match named {
+        Ok(to) => take(ingest, to, parameters, request).await,
+        Err(error) => Err(error),
+    };
+    let response = match taken {
+        Ok(receipt) => acknowledged(&receipt),
+        Err(error) => refused(error),
+    };
+    ingest.room.metrics.request(response.status().as_u16(), started.elapsed());
+    response
+}
+
+async fn take(
+    ingest: &Ingest,
+    (namespace, target): (Namespace, Target),
+    parameters: Parameters,
+    request: HttpRequest,
+) -> Result<Receipt, Error> {
+    let (parts, body) = request.into_parts();
+    let parameters = parameters.map_err(|rejection| Error::Parameter {
+        what: "query string",
+        value: shown(&rejection.body_text()),
+        allowed: "use on_error=reject|partial and durability=local|object",
+    })?;
+    let room = &ingest.room;
+    let key = door::text(&parts.headers, &IDEMPOTENCY_KEY)?.map(str::to_owned);
+    let (on_error, durability) = (on_error(&parameters)?, durability(&parameters)?);
+    let batch = door::read(&parts.headers, body, &room.config, &room.bodies).await?;
+    ingest.append(&namespace, Request { target, batch, key, on_error, durability }).await
+}
+
+fn parameter<'p>(parameters: &'p [(String, String)], name: &str) -> Option<&'p str> {
+    parameters.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+fn on_error(parameters: &[(String, String)]) -> Result<OnError, Error> {
+    match parameter(parameters, "on_error") {
+        None | Some("reject") => Ok(OnError::Reject),
+        Some("partial") => Ok(OnError::Partial),
+        Some(other) => {
+            Err(Error::Parameter { what: "on_error", value: shown(other), allowed: "use reject or partial" })
+        }
+    }
+}
+
+fn durability(parameters: &[(String, String)]) -> Result<Durability, Error> {
+    match parameter(parameters, "durability") {
+        None | Some("local") => Ok(Durability::Local),
+        Some("object") => Ok(Durability::Object),
+        Some(other) => {
+            Err(Error::Parameter { what: "durability", value: shown(other), allowed: "use local or object" })
+        }
+    }
+}
+
+fn acknowledged(receipt: &Receipt) -> Response {
+    let body = serde_json::to_vec(receipt).unwrap_or_default();
+    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response()
+}
+
+fn refused(error: Error) -> Response {
+    if error.kind() == tidemark_model::Kind::Internal {
+        tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
+    }
+    Problem::from(error).into_response()
+}

@@ -1,0 +1,145 @@
+//! Raw → valid: everything about a request that needs no lock and no waiting.
+//!
+//! Inflate, check UTF-8, read every record once, sort rows, make columns, hash ids and contents. Runs on a blocking
+//! thread when the body is large. Deduplication and the log come after (append).
+
+use tidemark_model::{Ids, Instant, Namespace};
+use tidemark_proto::problem::RecordError;
+
+use crate::{
+    admission::Admission,
+    batch::ValidBatch,
+    budget::Reservation,
+    config::Config,
+    envelope::{self, Collections, Context},
+    error::Error,
+    fields::Fields,
+    hash,
+    inflate::Decoded,
+    parse::{self, Sink},
+    refusal::Refusal,
+    request::{KEY_BYTES_MAX, OnError, Request},
+    row::Row,
+};
+
+/// How many refusals are collected before a request that is lost anyway is given up.
+const REFUSALS_COLLECTED_MAX: usize = 1000;
+
+/// What reading a request needs besides the request.
+#[derive(Debug)]
+pub(crate) struct Door<'d> {
+    pub(crate) limits: &'d Config,
+    pub(crate) ids: &'d Ids,
+    pub(crate) admission: &'d Admission,
+    pub(crate) shards: u16,
+    pub(crate) now: Instant,
+}
+
+/// An idempotency key on its way.
+#[derive(Debug, Clone)]
+pub(crate) struct Key {
+    /// As the client spells it, cut, for messages.
+    pub(crate) shown: String,
+    pub(crate) key: u128,
+    pub(crate) body: u128,
+}
+
+/// A request whose records are valid, apart from those that `partial` leaves out.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) batch: ValidBatch,
+    pub(crate) key: Option<Key>,
+    pub(crate) refused: Vec<RecordError>,
+    pub(crate) on_error: OnError,
+    pub(crate) total: usize,
+    /// Decoded bytes of the body.
+    pub(crate) decoded: usize,
+    /// The place of the body among the bytes in flight; held until the ack.
+    pub(crate) _place: Option<Reservation>,
+}
+
+/// Reads a request.
+pub(crate) fn prepare(namespace: &Namespace, mut request: Request, door: &Door<'_>) -> Result<Prepared, Error> {
+    let decoded = Decoded::of(&mut request.batch, door.limits.inflated_bytes_max)?;
+    let context = Context {
+        target: &request.target,
+        ids: door.ids,
+        now: door.now,
+        latest_ts: door.now.plus_micros(i64::from(door.limits.ts_ahead_s_max) * 1_000_000),
+        shards: door.shards,
+        event_bytes_max: door.limits.event_bytes_max,
+        depth_max: door.limits.depth_max,
+    };
+    let mut taken = Taken::new(&context, request.on_error);
+    let batch_id = parse::records(decoded.text(), request.batch.format, door.limits.events_max, &mut taken)?;
+    let Taken { rows, collections, refused, first, total, .. } = taken;
+    if let (OnError::Reject, Some(first)) = (request.on_error, first) {
+        return Err(Error::Records { count: refused.len(), total, first, errors: refused });
+    }
+    let collections = collections.into_names();
+    let shards: Vec<_> = collections.iter().map(|name| door.admission.shard_of(namespace, name, door.shards)).collect();
+    let batch = ValidBatch::build(rows, &collections, &shards).map_err(|error| Error::Rows("built", error))?;
+    let key = request.key.or_else(|| batch_id.map(std::borrow::Cow::into_owned));
+    let key = key.map(|key| hashed(&key, hash::body(&request.target, decoded.bytes()))).transpose()?;
+    Ok(Prepared {
+        batch,
+        key,
+        refused,
+        on_error: request.on_error,
+        total,
+        decoded: decoded.bytes().len(),
+        _place: request.batch.place,
+    })
+}
+
+fn hashed(key: &str, body: u128) -> Result<Key, Error> {
+    let shown = crate::error::shown(key);
+    if (1..=KEY_BYTES_MAX).contains(&key.len()) {
+        return Ok(Key { shown, key: hash::key(key), body });
+    }
+    Err(Error::Parameter { what: "idempotency key", value: shown, allowed: "use 1 to 256 bytes" })
+}
+
+/// Records as they are read.
+struct Taken<'a, 'c> {
+    context: &'c Context<'c>,
+    on_error: OnError,
+    rows: Vec<Row<'a>>,
+    collections: Collections,
+    refused: Vec<RecordError>,
+    first: Option<Refusal>,
+    total: usize,
+}
+
+impl<'c> Taken<'_, 'c> {
+    fn new(context: &'c Context<'c>, on_error: OnError) -> Self {
+        let (rows, collections, refused) = (Vec::new(), Collections::default(), Vec::new());
+        Self { context, on_error, rows, collections, refused, first: None, total: 0 }
+    }
+
+    fn refuse(&mut self, index: usize, id: Option<&str>, refusal: Refusal) {
+        if self.on_error == OnError::Partial || self.refused.len() < REFUSALS_COLLECTED_MAX {
+            self.refused.push(refusal.of_record(index, id));
+        }
+        self.first.get_or_insert(refusal);
+    }
+}
+
+impl<'a> Sink<'a> for Taken<'a, '_> {
+    fn record(&mut self, index: usize, fields: Result<&Fields<'a>, Refusal>) {
+        self.total = index + 1;
+        let fields = match fields {
+            Ok(fields) => fields,
+            Err(refusal) => return self.refuse(index, None, refusal),
+        };
+        // Where the request is lost already, further records are only looked at for what is wrong with them.
+        match envelope::read(index, fields, self.context, &mut self.collections) {
+            Ok(_) if self.on_error == OnError::Reject && self.first.is_some() => {}
+            Ok(row) => self.rows.push(row),
+            Err(refusal) => {
+                let id = envelope::shown_id(fields, self.context.target);
+                self.refuse(index, id.as_deref(), refusal);
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Start: what the log holds beyond the manifests comes back into the tails (storage.md, Release and flush).
+//!
+//! 1. Sidecars of the last 24 hours rebuild what deduplication remembers.
+//! 2. Appends come oldest first. One at or below the system time of its namespace's manifest is in files already: only
+//!    its schema changes count. Every other one goes into the tail, and its keys and ids are remembered.
+//! 3. Under the byte cap tails are flushed as replay goes: it needs no more memory than serving does.
+
+use tidemark_storage::log::{Append, LogError, LogOptions, Recovery};
+
+use crate::{config::Config, dedup::lock, error::Error, flush::Flusher, sidecar, visible};
+
+/// Encoded bytes of appends that are read in one go.
+const READ_BYTES: usize = 8 << 20;
+
+/// Replays everything; the log can then be started.
+pub(crate) async fn all(flusher: &Flusher, options: LogOptions, config: &Config) -> Result<Recovery, Error> {
+    remember_sidecars(flusher).await?;
+    let mut recovery = on_thread(move || Recovery::open(options)).await?;
+    let (mut taken, mut covered) = (0u64, 0u64);
+    loop {
+        let (back, appends) = on_thread(move || read(recovery)).await?;
+        recovery = back;
+        if appends.is_empty() {
+            break;
+        }
+        for append in appends {
+            let is_covered = append.assigned.system_time <= flusher.catalog.events(&append.namespace).system_time;
+            if is_covered {
+                covered += 1;
+                flusher.visible.observe(&append.namespace, &append.changes);
+            } else {
+                taken += 1;
+                take(flusher, &append);
+            }
+        }
+        relieve(flusher, config).await?;
+    }
+    tracing::info!(appends = taken, covered, "the log was replayed");
+    Ok(recovery)
+}
+
+fn read(mut recovery: Recovery) -> Result<(Recovery, Vec<Append>), LogError> {
+    let (mut appends, mut bytes) = (Vec::new(), 0);
+    while bytes < READ_BYTES {
+        let Some(append) = recovery.next_append()? else { break };
+        bytes += append.encoded_bytes.max(1);
+        appends.push(append);
+    }
+    Ok((recovery, appends))
+}
+
+fn take(flusher: &Flusher, append: &Append) {
+    let (namespace, at) = (&append.namespace, append.assigned.system_time);
+    flusher.visible.take(append, None);
+    if let Some(kept) = lock(&flusher.visible.tail(namespace)).last() {
+        flusher.seen_ids.remember(namespace, kept.entries.iter().copied(), at);
+    }
+    if let Some((key, receipt)) = append.key.as_ref().and_then(|key| visible::whole(key, &append.assigned)) {
+        flusher.seen_keys.remember(namespace, (key.key, key.body), receipt);
+    }
+}
+
+/// Flushes until less than half of the cap is in use.
+async fn relieve(flusher: &Flusher, config: &Config) -> Result<(), Error> {
+    while flusher.visible.unflushed.used() > config.unflushed_bytes_max / 2 {
+        let tails = flusher.visible.namespaces().into_iter();
+        let largest = tails.max_by_key(|namespace| lock(&flusher.visible.tail(namespace)).bytes());
+        let Some(namespace) = largest else { return Ok(()) };
+        flusher.flush(&namespace).await?;
+    }
+    Ok(())
+}
+
+async fn remember_sidecars(flusher: &Flusher) -> Result<(), Error> {
+    let now = flusher.clock.now();
+    for namespace in flusher.catalog.namespaces() {
+        let manifest = flusher.catalog.events(&namespace);
+        let live =
+            |sidecar: &&tidemark_catalog::manifest::Sidecar| !crate::dedup::is_expired(sidecar.system_time.max, now);
+        for sidecar in manifest.sidecars.iter().filter(live) {
+            let entries = sidecar::read(flusher.catalog.store(), sidecar).await?;
+            sidecar::remember(flusher, &namespace, entries, now);
+        }
+    }
+    Ok(())
+}
+
+/// The log's own work blocks: it reads and syncs files.
+async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, LogError> + Send + 'static) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|ended| Error::Internal(format!("the replaying task ended early: {ended}")))??)
+}

@@ -1,0 +1,117 @@
+//! What a client sends: the types that go in at the front of the room.
+
+use bytes::Bytes;
+use tidemark_model::CollectionName;
+
+use crate::budget::Reservation;
+
+/// Where the records of a request go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// `{ns}.events`: plain events, or changes that name their collection.
+    Events,
+    /// Changes of one collection.
+    Changes(CollectionName),
+}
+
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One object, an array of objects, or `{"events":[…],"batchId":"…"}`.
+    Json,
+    /// One object per line.
+    Ndjson,
+}
+
+/// How the body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Not at all.
+    Identity,
+    /// RFC 1952, also several members one after the other.
+    Gzip,
+    /// RFC 8878 with a window of at most 8 MiB (RFC 9659).
+    Zstd,
+}
+
+/// What happens to a request of which some records are bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// One bad record refuses all.
+    #[default]
+    Reject,
+    /// The good ones are taken, the refused ones are listed in the receipt.
+    Partial,
+}
+
+/// What an ack promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Synced on the owner's disk.
+    #[default]
+    Local,
+    /// In the bucket.
+    Object,
+}
+
+/// A body as it came: nothing about it has been checked but its size on the wire.
+#[derive(Debug)]
+pub struct RawBatch {
+    /// The bytes of the body.
+    pub bytes: Bytes,
+    /// How they are compressed.
+    pub encoding: Encoding,
+    /// How the records are written.
+    pub format: Format,
+    /// The place the body takes of the bytes in flight, if it was read by the door.
+    pub(crate) place: Option<Reservation>,
+}
+
+impl RawBatch {
+    /// An uncompressed body.
+    #[must_use]
+    pub fn plain(format: Format, bytes: impl Into<Bytes>) -> Self {
+        Self { bytes: bytes.into(), encoding: Encoding::Identity, format, place: None }
+    }
+}
+
+/// One request.
+#[derive(Debug)]
+pub struct Request {
+    /// Where its records go.
+    pub target: Target,
+    /// The body.
+    pub batch: RawBatch,
+    /// The idempotency key, at most [`KEY_BYTES_MAX`] bytes; a `batchId` in the body stands in for an absent one.
+    pub key: Option<String>,
+    /// What happens if some records are bad.
+    pub on_error: OnError,
+    /// What the ack shall promise.
+    pub durability: Durability,
+}
+
+/// The longest idempotency key, in bytes.
+pub const KEY_BYTES_MAX: usize = 256;
+
+impl Request {
+    /// A request without a key that is refused as a whole if a record is bad.
+    #[must_use]
+    pub fn new(target: Target, batch: RawBatch) -> Self {
+        Self { target, batch, key: None, on_error: OnError::default(), durability: Durability::default() }
+    }
+
+    /// The same with an idempotency key.
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// The same, taking the good records and listing the bad ones.
+    #[must_use]
+    pub fn partial(mut self) -> Self {
+        self.on_error = OnError::Partial;
+        self
+    }
+}

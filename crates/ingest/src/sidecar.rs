@@ -1,0 +1,224 @@
+//! Sidecars: the keys and event ids of a commit, so that deduplication survives the log (storage.md, Idempotency).
+//!
+//! Parquet, sorted by `hash`; one row per id or key. Small sidecars are merged inside the commit of a later flush: when
+//! there are [`SMALL_MAX`] of them, or when the oldest is an hour old. Those outside the window leave the manifest.
+//!
+//! The columns are a persisted format, version 1: `hash` and `content` are big-endian 128-bit numbers; of an event id
+//! `content` holds its 64-bit hash, of a key that of the body; `receipt` is the whole receipt and stands for keys only.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::{
+    array::{
+        Array, AsArray, FixedSizeBinaryArray, FixedSizeBinaryBuilder, RecordBatch, StringArray,
+        TimestampMicrosecondArray,
+    },
+    datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType},
+    error::ArrowError,
+};
+use object_store::path::Path;
+use tidemark_catalog::manifest::{Range, Sidecar};
+use tidemark_fold::columns;
+use tidemark_model::{Instant, Namespace};
+use tidemark_storage::{
+    Store,
+    files::{self, Content, FileKind, Wanted},
+    paths,
+};
+
+use crate::{dedup, error::Error, flush::Flusher, receipt::Receipt, tail::Kept};
+
+/// How many sidecars may be small before they are merged.
+const SMALL_MAX: usize = 64;
+/// A sidecar that spans an hour is not small, and a small one of that age is merged.
+const MERGE_US: i64 = 3_600 * 1_000_000;
+
+/// One id or key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Entry {
+    pub(crate) hash: u128,
+    pub(crate) content: u128,
+    pub(crate) at: Instant,
+    /// JSON of the receipt, of a key.
+    pub(crate) receipt: Option<String>,
+}
+
+/// What a commit changes about sidecars.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// The new one, if there is anything to remember.
+    pub(crate) added: Option<Sidecar>,
+    /// Paths of those that were merged into it.
+    pub(crate) replaced: Vec<String>,
+}
+
+fn schema() -> SchemaRef {
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+        Arc::new(Schema::new(vec![
+            Field::new("hash", DataType::FixedSizeBinary(16), false),
+            Field::new("content", DataType::FixedSizeBinary(16), false),
+            Field::new("system_time", columns::timestamp(), false),
+            Field::new("receipt", DataType::Utf8, true),
+        ]))
+    });
+    Arc::clone(&SCHEMA)
+}
+
+/// Writes the sidecar of a flush, with the small ones merged in if that is due.
+pub(crate) async fn write(
+    flusher: &Flusher,
+    namespace: &Namespace,
+    appends: &[Arc<Kept>],
+    existing: &[Sidecar],
+) -> Result<Written, Error> {
+    let Some(now) = appends.last().map(|kept| kept.system_time) else { return Ok(Written::default()) };
+    let mut entries: Vec<Entry> = appends.iter().flat_map(|kept| entries_of(kept)).collect();
+    let merged = to_merge(existing, now);
+    for sidecar in &merged {
+        let old = read(flusher.catalog.store(), sidecar).await?;
+        entries.extend(old.into_iter().filter(|entry| !dedup::is_expired(entry.at, now)));
+    }
+    let replaced = merged.iter().map(|sidecar| sidecar.path.clone()).collect();
+    if entries.is_empty() {
+        return Ok(Written { added: None, replaced });
+    }
+    let ends = entries.iter().fold((entries[0].at, entries[0].at), |(min, max), e| (min.min(e.at), max.max(e.at)));
+    let encoded = tokio::task::spawn_blocking(move || encode(entries)).await;
+    let batch = encoded
+        .map_err(|_ended| Error::Internal("the task that encodes a sidecar ended early".to_owned()))?
+        .map_err(|error| Error::Rows("encoded", error))?;
+    let path = paths::idempotency_file(namespace, ends.0, flusher.ids.ulid(flusher.clock.now()));
+    let content = Content { schema: schema(), batches: vec![batch], metadata: Vec::new() };
+    let written = files::write(flusher.catalog.store(), FileKind::Idempotency, path, content).await?;
+    let added = Some(Sidecar {
+        path: written.path.to_string(),
+        rows: written.rows,
+        bytes: written.bytes,
+        sha256: written.sha256,
+        system_time: Range { min: ends.0, max: ends.1 },
+    });
+    Ok(Written { added, replaced })
+}
+
+/// Reads a sidecar.
+pub(crate) async fn read(store: &Store, sidecar: &Sidecar) -> Result<Vec<Entry>, Error> {
+    let batches = files::read(store, &Path::from(sidecar.path.as_str()), &Wanted::default()).await?;
+    Ok(batches.iter().flat_map(decode).collect())
+}
+
+/// Which sidecars are merged now.
+fn to_merge(existing: &[Sidecar], now: Instant) -> Vec<&Sidecar> {
+    let is_small = |sidecar: &&Sidecar| sidecar.system_time.max.micros() - sidecar.system_time.min.micros() < MERGE_US;
+    let live = existing.iter().filter(|sidecar| !dedup::is_expired(sidecar.system_time.max, now));
+    let small: Vec<&Sidecar> = live.filter(is_small).collect();
+    let oldest = small.iter().map(|sidecar| now.micros() - sidecar.system_time.min.micros()).max().unwrap_or(0);
+    let is_due = small.len() >= SMALL_MAX || (small.len() > 1 && oldest >= MERGE_US);
+    if is_due { small } else { Vec::new() }
+}
+
+fn entries_of(kept: &Kept) -> impl Iterator<Item = Entry> + '_ {
+    let at = kept.system_time;
+    let id =
+        move |entry: &crate::batch::IdEntry| Entry { hash: entry.id, content: entry.content.into(), at, receipt: None };
+    let key = kept.key.as_ref().and_then(|(record, receipt)| {
+        let receipt = Some(serde_json::to_string(receipt).ok()?);
+        Some(Entry { hash: record.key, content: record.body, at, receipt })
+    });
+    kept.entries.iter().map(id).chain(key)
+}
+
+fn encode(mut entries: Vec<Entry>) -> Result<RecordBatch, ArrowError> {
+    entries.sort_unstable();
+    let numbers = |of: fn(&Entry) -> u128| -> Result<FixedSizeBinaryArray, ArrowError> {
+        let mut builder = FixedSizeBinaryBuilder::with_capacity(entries.len(), 16);
+        entries.iter().try_for_each(|entry| builder.append_value(of(entry).to_be_bytes()))?;
+        Ok(builder.finish())
+    };
+    let times: TimestampMicrosecondArray = entries.iter().map(|entry| Some(entry.at.micros())).collect();
+    let receipts: StringArray = entries.iter().map(|entry| entry.receipt.as_deref()).collect();
+    RecordBatch::try_new(
+        schema(),
+        vec![
+            Arc::new(numbers(|entry| entry.hash)?),
+            Arc::new(numbers(|entry| entry.content)?),
+            Arc::new(times.with_timezone("UTC")),
+            Arc::new(receipts),
+        ],
+    )
+}
+
+fn decode(batch: &RecordBatch) -> Vec<Entry> {
+    let columns = (
+        batch.column(0).as_fixed_size_binary_opt(),
+        batch.column(1).as_fixed_size_binary_opt(),
+        batch.column(2).as_primitive_opt::<TimestampMicrosecondType>(),
+        batch.column(3).as_string_opt::<i32>(),
+    );
+    let (Some(hashes), Some(contents), Some(times), Some(receipts)) = columns else {
+        tracing::error!("a sidecar has other columns than this release writes; its entries are not remembered");
+        return Vec::new();
+    };
+    let number = |bytes: &[u8]| bytes.try_into().map_or(0, u128::from_be_bytes);
+    let entry = |row: usize| Entry {
+        hash: number(hashes.value(row)),
+        content: number(contents.value(row)),
+        at: Instant::from_micros(times.value(row)),
+        receipt: receipts.is_valid(row).then(|| receipts.value(row).to_owned()),
+    };
+    (0..batch.num_rows()).map(entry).collect()
+}
+
+/// Remembers the entries of sidecars at start.
+pub(crate) fn remember(flusher: &Flusher, namespace: &Namespace, entries: Vec<Entry>, now: Instant) {
+    for entry in entries.into_iter().filter(|entry| !dedup::is_expired(entry.at, now)) {
+        match &entry.receipt {
+            None => {
+                let content = u64::try_from(entry.content & u128::from(u64::MAX)).unwrap_or(0);
+                let id = crate::batch::IdEntry { id: entry.hash, content };
+                flusher.seen_ids.remember(namespace, [id], entry.at);
+            }
+            Some(receipt) => match serde_json::from_str::<Receipt>(receipt) {
+                Ok(receipt) => flusher.seen_keys.remember(namespace, (entry.hash, entry.content), receipt),
+                Err(error) => tracing::error!(%error, %namespace, "a receipt in a sidecar cannot be read"),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sidecar(min: i64, max: i64) -> Sidecar {
+        let at = Instant::from_micros;
+        Sidecar {
+            path: format!("{min}-{max}"),
+            rows: 1,
+            bytes: 1,
+            sha256: String::new(),
+            system_time: Range { min: at(min), max: at(max) },
+        }
+    }
+
+    #[test]
+    fn entries_round_trip_sorted() {
+        let at = Instant::from_micros(7);
+        let key = Entry { hash: u128::MAX, content: 1 << 100, at, receipt: Some("{}".to_owned()) };
+        let id = Entry { hash: 3, content: u64::MAX.into(), at, receipt: None };
+        let batch = encode(vec![key.clone(), id.clone()]).expect("encodes");
+        assert_eq!(decode(&batch), [id, key]);
+    }
+
+    #[test]
+    fn small_sidecars_are_merged_when_many_or_old() {
+        let hour = MERGE_US;
+        let few: Vec<_> = (0..3).map(|n| sidecar(n, n + 1)).collect();
+        let many: Vec<_> = (0..64).map(|n| sidecar(n, n + 1)).collect();
+        let at = Instant::from_micros;
+        assert_eq!(to_merge(&few, at(100)).len(), 0);
+        assert_eq!(to_merge(&few, at(hour)).len(), 3);
+        assert_eq!(to_merge(&many, at(100)).len(), 64);
+        assert_eq!(to_merge(&[sidecar(0, hour), sidecar(hour, hour + 1)], at(3 * hour)).len(), 0);
+        assert_eq!(to_merge(&few, at(dedup::WINDOW_US + hour)).len(), 0);
+    }
+}
