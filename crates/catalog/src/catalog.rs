@@ -1,11 +1,48 @@
 //! The handle of the catalog: who exists, the newest manifests, commits.
+//!
+//! 1. [`Catalog::open`] reads the lake, takes the next epoch, reads the register, then every table's newest manifest.
+//! 2. Durable appends bring news ([`Catalog::observe`], memory only); [`Catalog::persist`] writes them down before the
+//!    events that need them are committed.
+//! 3. Rooms commit manifests ([`Catalog::commit_events`], [`Catalog::commit_collection`]).
+//!
+//! Reads answer from memory: this process is the owner, so what it knows is the newest there is.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod journal;
+mod lake;
+mod owner;
+mod state;
+mod tables;
 
-use tidemark_model::{Clock, CollectionName, DocSchema, Ids, Instant, Mark, Namespace, Shard, schema::SchemaChange};
-use tidemark_storage::{Store, StoreError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
 
-use crate::manifest::{CollectionManifest, EventsManifest};
+use futures::{StreamExt, TryStreamExt};
+use tidemark_model::{
+    Clock, CollectionName, DocSchema, Ids, Instant, Kind, Mark, Namespace, Seq, Shard, Table, schema::SchemaChange,
+};
+use tidemark_storage::{
+    Store, StoreError, paths,
+    register::{Created, Register},
+};
+
+use self::{
+    journal::{Content, Entry, NamespaceChanges},
+    lake::Lake,
+    owner::Owner,
+    state::{Slot, State, Unpersisted},
+    tables::{Attempt, Copies},
+};
+use crate::{
+    manifest::{CollectionManifest, EventsManifest, Head, stored::Manifest},
+    metrics::{Metrics, Outcome},
+};
+
+/// Tables whose manifests are looked for at once when a lake is opened.
+const OPENING_MAX: usize = 16;
+/// How often persisting starts anew because the number was taken.
+const PERSIST_ATTEMPTS: usize = 64;
 
 /// What a catalog is given.
 #[derive(Debug, Clone)]
@@ -94,9 +131,59 @@ pub enum CatalogError {
     },
 }
 
+impl CatalogError {
+    fn unreadable(path: &impl std::fmt::Display, reason: impl std::fmt::Display) -> Self {
+        Self::Unreadable { path: path.to_string(), reason: reason.to_string() }
+    }
+
+    /// What the caller should do.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Store(store) => store.kind(),
+            Self::Unreadable { .. } | Self::NewerFormat { .. } => Kind::Internal,
+            Self::Fenced { .. } => Kind::Unavailable,
+        }
+    }
+}
+
+/// Tells a newer format as such, before its unknown fields are stumbled over.
+fn check_format(path: &impl std::fmt::Display, bytes: &[u8], known: u32) -> Result<(), CatalogError> {
+    #[derive(serde::Deserialize)]
+    struct AnyFormat {
+        format: u32,
+    }
+    match serde_json::from_slice(bytes) {
+        Ok(AnyFormat { format: 0 }) => Err(CatalogError::unreadable(path, "format 0 was never written")),
+        Ok(AnyFormat { format: found }) if found > known => Err(CatalogError::NewerFormat { found, known }),
+        Ok(_known) => Ok(()),
+        Err(error) => Err(CatalogError::unreadable(path, error)),
+    }
+}
+
 /// The catalog of one lake. Cheap to clone; reads are in memory.
 #[derive(Debug, Clone)]
-pub struct Catalog {}
+pub struct Catalog(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    ids: Arc<Ids>,
+    lake: Lake,
+    owner: Owner,
+    state: RwLock<State>,
+    /// The catalog register and the version of its newest entry; held while an entry is written.
+    journal: tokio::sync::Mutex<Journal>,
+    copies: Copies,
+    metrics: Metrics,
+}
+
+#[derive(Debug)]
+struct Journal {
+    register: Register,
+    newest: u64,
+}
 
 impl Catalog {
     /// Opens or creates a lake: `format.json`, the next epoch in the owner register, the catalog register, and the
@@ -105,59 +192,77 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`].
     pub async fn open(config: Config, deps: Deps) -> Result<Self, CatalogError> {
-        let _ = (config, deps);
-        todo!()
+        let Deps { store, clock, ids, metrics } = deps;
+        let store = store.metered(&metrics);
+        let ulid = || ids.ulid(clock.now()).to_string();
+        let lake = lake::open(&store, Lake::new(ulid(), config.shards, clock.now())).await?;
+        let owner = Owner::take(&store, &ulid(), clock.now()).await?;
+        let register = Register::new(store.clone(), paths::catalog());
+        let entries = journal::load(&register).await?;
+        let mut state = State::new(store.clone());
+        for entry in &entries {
+            owner.admits(entry.epoch)?;
+            state.absorb(&entry.content);
+        }
+        find_manifests(&store, &mut state).await?;
+        let newest = entries.last().map_or(0, |entry| entry.version);
+        let (copies, metrics) = (Copies::default(), Metrics::registered(&metrics));
+        let (state, journal) = (RwLock::new(state), tokio::sync::Mutex::new(Journal { register, newest }));
+        Ok(Self(Arc::new(Inner { store, clock, ids, lake, owner, state, journal, copies, metrics })))
     }
 
-    /// The lake's bytes.
+    /// The lake's bytes, metered.
     #[must_use]
     pub fn store(&self) -> &Store {
-        todo!()
+        &self.0.store
     }
 
     /// The id of the lake.
     #[must_use]
     pub fn cluster(&self) -> &str {
-        todo!()
+        &self.0.lake.cluster
     }
 
     /// The epoch this process owns the lake in.
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        todo!()
+        self.0.owner.epoch
     }
 
     /// Shards of the lake.
     #[must_use]
     pub fn shards(&self) -> u16 {
-        todo!()
+        self.0.lake.shards
     }
 
     /// Every namespace, in order.
     #[must_use]
     pub fn namespaces(&self) -> Vec<Namespace> {
-        todo!()
+        self.state().namespaces.keys().cloned().collect()
     }
 
     /// The collections of a namespace, in order of names; empty for one that does not exist.
     #[must_use]
     pub fn collections(&self, namespace: &Namespace) -> Vec<Arc<Collection>> {
-        let _ = namespace;
-        todo!()
+        let state = self.state();
+        let collections = state.namespaces.get(namespace).into_iter().flat_map(|known| known.collections.values());
+        collections.map(|collection| Arc::clone(&collection.known)).collect()
     }
 
     /// One collection.
     #[must_use]
     pub fn collection(&self, namespace: &Namespace, name: &CollectionName) -> Option<Arc<Collection>> {
-        let _ = (namespace, name);
-        todo!()
+        let state = self.state();
+        state.namespaces.get(namespace)?.collections.get(name).map(|collection| Arc::clone(&collection.known))
     }
 
     /// Takes in what durable appends brought (in memory; the log holds it until [`Self::persist`]). A namespace appears
     /// with its first append. Idempotent, so that replay may repeat it.
     pub fn observe(&self, namespace: &Namespace, changes: &[SchemaChange]) {
-        let _ = (namespace, changes);
-        todo!()
+        let is_news = !changes.is_empty() || !self.state().namespaces.contains_key(namespace);
+        if is_news {
+            self.state_mut().observe(namespace, changes);
+        }
     }
 
     /// Writes what was observed of a namespace into the catalog register, if anything is new. Called before the commit
@@ -166,22 +271,55 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`].
     pub async fn persist(&self, namespace: &Namespace) -> Result<(), CatalogError> {
-        let _ = namespace;
-        todo!()
+        let mut journal = self.0.journal.lock().await;
+        for _attempt in 0..PERSIST_ATTEMPTS {
+            let Some(news) = self.state().unpersisted(namespace) else { return Ok(()) };
+            self.0.owner.check().await?;
+            let entry = self.entry(journal.newest + 1, namespace, &news);
+            match journal.register.create(entry.version, entry.encode()?).await? {
+                Created::Won => {
+                    journal.newest = entry.version;
+                    self.state_mut().persisted(namespace, &news);
+                    self.0.metrics.persisted();
+                    return Ok(());
+                }
+                // Perhaps our own from an attempt whose outcome stayed unknown.
+                Created::Lost | Created::Fenced => {
+                    let there = journal::read(&journal.register, entry.version).await?;
+                    self.0.owner.admits(there.epoch)?;
+                    self.state_mut().absorb(&there.content);
+                    journal.newest = entry.version;
+                }
+            }
+        }
+        Err(CatalogError::unreadable(&paths::catalog(), "another process writes to it without pause"))
+    }
+
+    fn entry(&self, version: u64, namespace: &Namespace, news: &Unpersisted) -> Entry {
+        let content = if Entry::is_checkpoint(version) {
+            Content::Checkpoint(self.state().checkpoint())
+        } else {
+            Content::Changes(vec![NamespaceChanges { namespace: namespace.clone(), changes: news.changes.clone() }])
+        };
+        let at = self.0.clock.now();
+        Entry::new(version, self.epoch(), self.0.ids.ulid(at).to_string(), at, content)
     }
 
     /// The newest events manifest; version 0 (never stored) before the first commit.
     #[must_use]
     pub fn events(&self, namespace: &Namespace) -> Arc<EventsManifest> {
-        let _ = namespace;
-        todo!()
+        let state = self.state();
+        let known = state.namespaces.get(namespace).map(|known| Arc::clone(&known.events.manifest));
+        known.unwrap_or_else(|| Arc::new(EventsManifest::before_first()))
     }
 
     /// The newest manifest of a collection; version 0 (never stored) before the first commit.
     #[must_use]
     pub fn manifest(&self, namespace: &Namespace, collection: &CollectionName) -> Arc<CollectionManifest> {
-        let _ = (namespace, collection);
-        todo!()
+        let state = self.state();
+        let known = state.namespaces.get(namespace).and_then(|known| known.collections.get(collection));
+        let known = known.map(|collection| Arc::clone(&collection.slot.manifest));
+        known.unwrap_or_else(|| Arc::new(CollectionManifest::before_first()))
     }
 
     /// Commits the successor of `on`: version, epoch, put id and time of `next` are set here.
@@ -194,8 +332,13 @@ impl Catalog {
         on: &EventsManifest,
         next: EventsManifest,
     ) -> Result<Commit<EventsManifest>, CatalogError> {
-        let _ = (namespace, on, next);
-        todo!()
+        let register = self.state().namespaces.get(namespace).map(|known| known.events.register.clone());
+        let register = register.ok_or_else(|| unknown(namespace, &Table::Events))?;
+        let commit = self.commit(&register, &on.head, next).await?;
+        if let Some(known) = self.state_mut().namespaces.get_mut(namespace) {
+            known.events.advance(commit.newest());
+        }
+        Ok(commit)
     }
 
     /// Commits the successor of `on`; as [`Self::commit_events`].
@@ -208,15 +351,54 @@ impl Catalog {
         on: &CollectionManifest,
         next: CollectionManifest,
     ) -> Result<Commit<CollectionManifest>, CatalogError> {
-        let _ = (table, on, next);
-        todo!()
+        let (namespace, name) = table;
+        let found = self.with_collection(table, |slot, known| (slot.register.clone(), known.directory.clone()));
+        let (register, directory) = found.ok_or_else(|| unknown(namespace, &Table::Collection(name.clone())))?;
+        let commit = self.commit(&register, &on.head, next).await?;
+        self.with_collection(table, |slot, _known| slot.advance(commit.newest()));
+        if let Commit::Committed(manifest) = &commit {
+            let copy = paths::manifest_copy(namespace, &directory);
+            self.0.copies.offer(&self.0.store, &copy, manifest.as_ref()).await;
+        }
+        Ok(commit)
+    }
+
+    async fn commit<M: Manifest>(&self, register: &Register, on: &Head, next: M) -> Result<Commit<M>, CatalogError> {
+        let at = self.0.clock.now();
+        let attempt = Attempt { owner: &self.0.owner, put_id: self.0.ids.ulid(at).to_string(), at };
+        let commit = attempt.commit(register, on, next).await;
+        let outcome = match &commit {
+            Ok(Commit::Committed(_)) => Outcome::Committed,
+            Ok(Commit::Lost { .. }) => Outcome::Lost,
+            Err(_) => Outcome::Failed,
+        };
+        self.0.metrics.committed(M::TABLE, outcome);
+        commit
+    }
+
+    fn with_collection<T>(
+        &self,
+        (namespace, name): (&Namespace, &CollectionName),
+        what: impl FnOnce(&mut Slot<CollectionManifest>, &Collection) -> T,
+    ) -> Option<T> {
+        let mut state = self.state_mut();
+        let collection = state.namespaces.get_mut(namespace)?.collections.get_mut(name)?;
+        Some(what(&mut collection.slot, &collection.known))
     }
 
     /// The first free sequence of every (namespace, shard) and the greatest system time that committed manifests cover:
     /// what a log starts behind.
     #[must_use]
-    pub fn frontier(&self) -> (BTreeMap<(Namespace, Shard), tidemark_model::Seq>, Instant) {
-        todo!()
+    pub fn frontier(&self) -> (BTreeMap<(Namespace, Shard), Seq>, Instant) {
+        let state = self.state();
+        let mut next = BTreeMap::new();
+        let mut above = Instant::MIN;
+        for (namespace, known) in &state.namespaces {
+            let events = &known.events.manifest;
+            above = above.max(events.system_time);
+            next.extend(events.mark.iter().map(|(shard, last)| ((namespace.clone(), shard), last + 1)));
+        }
+        (next, above)
     }
 
     /// The mark of the events table of a namespace.
@@ -224,4 +406,57 @@ impl Catalog {
     pub fn events_mark(&self, namespace: &Namespace) -> Mark {
         self.events(namespace).mark.clone()
     }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.0.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.0.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
 }
+
+impl<M> Commit<M> {
+    /// The newest manifest, whoever committed it.
+    #[must_use]
+    pub const fn newest(&self) -> &Arc<M> {
+        match self {
+            Self::Committed(manifest) | Self::Lost { latest: manifest } => manifest,
+        }
+    }
+}
+
+fn unknown(namespace: &Namespace, table: &Table) -> CatalogError {
+    CatalogError::unreadable(&format!("{namespace}.{table}"), "the catalog does not know it: observe it first")
+}
+
+/// Puts the newest manifest of every table into the state: a copy of the manifest is the hint where there is one.
+async fn find_manifests(store: &Store, state: &mut State) -> Result<(), CatalogError> {
+    let (mut events, mut collections) = (Vec::new(), Vec::new());
+    for (namespace, known) in &mut state.namespaces {
+        events.push(&mut known.events);
+        let copy = |directory: &str| paths::manifest_copy(namespace, directory);
+        collections.extend(known.collections.values_mut().map(|one| (copy(&one.known.directory), &mut one.slot)));
+    }
+    let events = futures::stream::iter(events.into_iter().map(|slot| async move { find(slot, None).await }));
+    events.buffer_unordered(OPENING_MAX).try_collect::<()>().await?;
+    let collections =
+        futures::stream::iter(collections.into_iter().map(|(copy, slot)| async move {
+            find(slot, tables::hint::<CollectionManifest>(store, &copy).await).await
+        }));
+    collections.buffer_unordered(OPENING_MAX).try_collect::<()>().await
+}
+
+async fn find<M: Manifest>(slot: &mut Slot<M>, hint: Option<u64>) -> Result<(), CatalogError> {
+    if let Some(newest) = tables::newest::<M>(&slot.register, hint).await? {
+        slot.advance(&Arc::new(newest));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

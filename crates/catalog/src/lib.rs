@@ -8,6 +8,7 @@
 pub mod catalog;
 pub mod live;
 pub mod manifest;
+mod metrics;
 pub mod view;
 
 pub use catalog::{Catalog, CatalogError, Collection, Commit};

@@ -3,14 +3,17 @@
 //! JSON, unknown fields refused, zstd above 64 KiB. Within this format version every entry is complete: difference
 //! entries come with the issue that needs them, under the next format version.
 
+pub(crate) mod stored;
+
 use serde::{Deserialize, Serialize};
-use tidemark_model::{CollectionName, DocSchema, Instant, Mark, Positions, Seq};
+use tidemark_model::{CollectionName, DocSchema, Instant, Mark, Positions, Seq, position::BEFORE_ALL};
 
 /// The format version written here.
 pub const FORMAT: u32 = 1;
 
 /// Both ends of something, included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Range<T> {
     /// The least.
     pub min: T,
@@ -34,6 +37,21 @@ pub struct Head {
     pub committed_at: Instant,
     /// Orphans planned below this version may be deleted.
     pub orphans_below: u64,
+}
+
+impl Head {
+    /// The head of the manifest that stands before the first commit and is never stored: version 0.
+    #[must_use]
+    pub const fn before_first() -> Self {
+        Self {
+            format: FORMAT,
+            version: 0,
+            epoch: 0,
+            put_id: String::new(),
+            committed_at: Instant::MIN,
+            orphans_below: 0,
+        }
+    }
 }
 
 /// A file of the events table.
@@ -104,6 +122,15 @@ pub struct EventsManifest {
     pub files: Vec<EventsFile>,
     /// Sidecars that still lie inside the deduplication window.
     pub sidecars: Vec<Sidecar>,
+}
+
+impl EventsManifest {
+    /// The manifest before the first commit: nothing is in it.
+    #[must_use]
+    pub fn before_first() -> Self {
+        let (files, sidecars) = (Vec::new(), Vec::new());
+        Self { head: Head::before_first(), mark: Mark::default(), system_time: Instant::MIN, files, sidecars }
+    }
 }
 
 /// A delta: changes of one collection.
@@ -200,4 +227,19 @@ pub struct CollectionManifest {
     pub deltas: Vec<DeltaFile>,
     /// Bases, oldest first; the last is the current state.
     pub bases: Vec<Base>,
+}
+
+impl CollectionManifest {
+    /// The manifest before the first commit: nothing is in it.
+    #[must_use]
+    pub fn before_first() -> Self {
+        Self {
+            head: Head::before_first(),
+            mark: BEFORE_ALL,
+            system_time: Instant::MIN,
+            schema: DocSchema::default(),
+            deltas: Vec::new(),
+            bases: Vec::new(),
+        }
+    }
 }

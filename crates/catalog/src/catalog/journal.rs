@@ -1,0 +1,164 @@
+//! `_tidemark/catalog/{version}.json`: the register of namespaces and collections.
+//!
+//! An entry holds differences; every 64th holds everything instead, so a cold start reads at most 64 entries.
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+use tidemark_model::{CollectionName, DocSchema, Instant, Namespace, Shard, schema::SchemaChange};
+use tidemark_storage::{paths, register::Register};
+
+use super::CatalogError;
+
+/// The format of an entry that is written here.
+const FORMAT: u32 = 1;
+/// Every entry whose version this divides holds everything.
+const CHECKPOINT_EVERY: u64 = 64;
+/// Entries read at once on a cold start.
+const READS_MAX: usize = 16;
+
+/// One entry, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    format: u32,
+    pub(super) version: u64,
+    pub(super) epoch: u64,
+    put_id: String,
+    committed_at: Instant,
+    pub(super) content: Content,
+}
+
+/// What an entry tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Content {
+    /// What is new, by namespace.
+    Changes(Vec<NamespaceChanges>),
+    /// Everything there is.
+    Checkpoint(Vec<NamespaceRecord>),
+}
+
+/// What is new in a namespace; a namespace appears with its first entry, also one without changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NamespaceChanges {
+    pub(super) namespace: Namespace,
+    pub(super) changes: Vec<SchemaChange>,
+}
+
+/// A whole namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NamespaceRecord {
+    pub(super) namespace: Namespace,
+    pub(super) collections: Vec<CollectionRecord>,
+}
+
+/// A whole collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CollectionRecord {
+    pub(super) name: CollectionName,
+    pub(super) directory: String,
+    pub(super) shard: Shard,
+    pub(super) created_at: Instant,
+    pub(super) schema: DocSchema,
+}
+
+impl Entry {
+    pub(super) fn new(version: u64, epoch: u64, put_id: String, committed_at: Instant, content: Content) -> Self {
+        Self { format: FORMAT, version, epoch, put_id, committed_at, content }
+    }
+
+    /// Whether the entry of this version holds everything.
+    pub(super) const fn is_checkpoint(version: u64) -> bool {
+        version.is_multiple_of(CHECKPOINT_EVERY)
+    }
+
+    pub(super) fn encode(&self) -> Result<Bytes, CatalogError> {
+        let json = serde_json::to_vec(self).map(Bytes::from);
+        json.map_err(|error| CatalogError::unreadable(&place(self.version), error))
+    }
+
+    pub(super) fn decode(version: u64, bytes: &[u8]) -> Result<Self, CatalogError> {
+        let place = place(version);
+        super::check_format(&place, bytes, FORMAT)?;
+        serde_json::from_slice(bytes).map_err(|error| CatalogError::unreadable(&place, error))
+    }
+}
+
+fn place(version: u64) -> impl std::fmt::Display {
+    paths::entry(&paths::catalog(), version)
+}
+
+/// The entries a cold start needs, oldest first: the newest checkpoint and what follows it.
+pub(super) async fn load(register: &Register) -> Result<Vec<Entry>, CatalogError> {
+    let Some((newest, _bytes)) = register.latest(None).await? else { return Ok(Vec::new()) };
+    let first = (newest - newest % CHECKPOINT_EVERY).max(1);
+    let entries: Vec<Entry> =
+        futures::stream::iter(first..=newest).map(|at| read(register, at)).buffered(READS_MAX).try_collect().await?;
+    match entries.first() {
+        Some(Entry { content: Content::Changes(_), version, .. }) if Entry::is_checkpoint(*version) => {
+            Err(CatalogError::unreadable(&place(*version), "it should hold everything and does not"))
+        }
+        _ => Ok(entries),
+    }
+}
+
+/// One entry that must exist.
+pub(super) async fn read(register: &Register, version: u64) -> Result<Entry, CatalogError> {
+    match register.read(version).await? {
+        Some(bytes) => Entry::decode(version, &bytes),
+        None => Err(CatalogError::unreadable(&place(version), "it is missing")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(content: Content) -> Entry {
+        Entry::new(3, 1, "01J0000000000000000000000A".into(), Instant::from_micros(7), content)
+    }
+
+    fn schema() -> DocSchema {
+        serde_json::from_str(r#"{"id":1,"fields":[{"id":1,"name":"origin","kinds":32}]}"#).unwrap()
+    }
+
+    #[test]
+    fn bytes_are_pinned() {
+        let (namespace, collection) = (Namespace::parse("nyc").unwrap(), CollectionName::parse("flights").unwrap());
+        let (directory, shard, created_at) = ("flights".to_owned(), Shard(3), Instant::from_micros(5));
+        let changes = vec![
+            SchemaChange::Created { collection: collection.clone(), directory: directory.clone(), shard, created_at },
+            SchemaChange::Evolved { collection: collection.clone(), schema: schema() },
+        ];
+        let record = CollectionRecord { name: collection, directory, shard, created_at, schema: schema() };
+        for (stored, content) in [
+            (
+                include_bytes!("../../fixtures/catalog_changes_v1.json").as_slice(),
+                Content::Changes(vec![NamespaceChanges { namespace: namespace.clone(), changes }]),
+            ),
+            (
+                include_bytes!("../../fixtures/catalog_checkpoint_v1.json").as_slice(),
+                Content::Checkpoint(vec![NamespaceRecord { namespace, collections: vec![record] }]),
+            ),
+        ] {
+            let entry = entry(content);
+            assert_eq!(
+                String::from_utf8_lossy(&entry.encode().unwrap()),
+                String::from_utf8_lossy(stored.trim_ascii_end())
+            );
+            assert_eq!(Entry::decode(3, stored).unwrap(), entry);
+        }
+    }
+
+    #[test]
+    fn unknown_fields_and_newer_formats_are_refused() {
+        for bad in [r#"{"format":1,"x":2}"#, "", "[]"] {
+            assert!(matches!(Entry::decode(1, bad.as_bytes()), Err(CatalogError::Unreadable { .. })), "{bad}");
+        }
+        assert!(matches!(Entry::decode(1, br#"{"format":9}"#), Err(CatalogError::NewerFormat { found: 9, known: 1 })));
+    }
+}

@@ -1,0 +1,188 @@
+//! What the catalog knows in memory: namespaces, collections, the newest manifests, and what is not persisted yet.
+//!
+//! No I/O. Changes are applied idempotently and in any repetition: a collection that exists stays as it is, a schema
+//! gives way only to one with a greater id.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tidemark_model::{CollectionName, DocSchema, Namespace, Table, schema::SchemaChange};
+use tidemark_storage::{Store, paths, register::Register};
+
+use super::{
+    Collection,
+    journal::{CollectionRecord, Content, NamespaceChanges, NamespaceRecord},
+};
+use crate::manifest::{CollectionManifest, EventsManifest, stored::Manifest};
+
+/// A table's register and the newest manifest known of it.
+#[derive(Debug, Clone)]
+pub(super) struct Slot<M> {
+    pub(super) register: Register,
+    pub(super) manifest: Arc<M>,
+}
+
+impl<M: Manifest> Slot<M> {
+    /// Takes a manifest in unless a newer one is known.
+    pub(super) fn advance(&mut self, manifest: &Arc<M>) {
+        if manifest.head().version > self.manifest.head().version {
+            self.manifest = Arc::clone(manifest);
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct CollectionState {
+    pub(super) known: Arc<Collection>,
+    pub(super) slot: Slot<CollectionManifest>,
+}
+
+#[derive(Debug)]
+pub(super) struct NamespaceState {
+    pub(super) events: Slot<EventsManifest>,
+    pub(super) collections: BTreeMap<CollectionName, CollectionState>,
+    /// Whether the register knows the namespace.
+    is_persisted: bool,
+    /// Changes that the register does not hold yet, in order.
+    unpersisted: Vec<SchemaChange>,
+}
+
+/// Everything.
+#[derive(Debug)]
+pub(super) struct State {
+    store: Store,
+    pub(super) namespaces: BTreeMap<Namespace, NamespaceState>,
+}
+
+/// What of a namespace is to be persisted: the changes, and how many observed ones they stand for.
+#[derive(Debug)]
+pub(super) struct Unpersisted {
+    pub(super) changes: Vec<SchemaChange>,
+    observed: usize,
+}
+
+impl State {
+    pub(super) fn new(store: Store) -> Self {
+        Self { store, namespaces: BTreeMap::new() }
+    }
+
+    /// Takes in what a durable append brought.
+    pub(super) fn observe(&mut self, namespace: &Namespace, changes: &[SchemaChange]) {
+        for change in changes {
+            if self.apply(namespace, change) {
+                self.namespace(namespace).unpersisted.push(change.clone());
+            }
+        }
+        self.namespace(namespace);
+    }
+
+    /// Takes in an entry of the register.
+    pub(super) fn absorb(&mut self, content: &Content) {
+        match content {
+            Content::Changes(namespaces) => {
+                for NamespaceChanges { namespace, changes } in namespaces {
+                    self.namespace(namespace).is_persisted = true;
+                    for change in changes {
+                        self.apply(namespace, change);
+                    }
+                }
+            }
+            Content::Checkpoint(namespaces) => {
+                for NamespaceRecord { namespace, collections } in namespaces {
+                    self.namespace(namespace).is_persisted = true;
+                    collections.iter().for_each(|record| self.apply_record(namespace, record));
+                }
+            }
+        }
+    }
+
+    fn apply_record(&mut self, namespace: &Namespace, record: &CollectionRecord) {
+        let CollectionRecord { name: collection, directory, shard, created_at, schema } = record.clone();
+        let created = SchemaChange::Created { collection: collection.clone(), directory, shard, created_at };
+        self.apply(namespace, &created);
+        self.apply(namespace, &SchemaChange::Evolved { collection, schema });
+    }
+
+    /// Applies one change; whether it was news.
+    fn apply(&mut self, namespace: &Namespace, change: &SchemaChange) -> bool {
+        let store = self.store.clone();
+        let collections = &mut self.namespace(namespace).collections;
+        match change {
+            SchemaChange::Created { collection, .. } if collections.contains_key(collection) => false,
+            SchemaChange::Created { collection: name, directory, shard, created_at } => {
+                let register = Register::new(store, paths::manifests(namespace, directory));
+                let known = Collection {
+                    name: name.clone(),
+                    directory: directory.clone(),
+                    shard: *shard,
+                    created_at: *created_at,
+                    schema: Arc::new(DocSchema::default()),
+                };
+                let slot = Slot { register, manifest: Arc::new(CollectionManifest::before_first()) };
+                collections.insert(name.clone(), CollectionState { known: Arc::new(known), slot });
+                true
+            }
+            SchemaChange::Evolved { collection, schema } => match collections.get_mut(collection) {
+                Some(state) if schema.id > state.known.schema.id => {
+                    state.known = Arc::new(Collection { schema: Arc::new(schema.clone()), ..(*state.known).clone() });
+                    true
+                }
+                _ => false,
+            },
+        }
+    }
+
+    /// The namespace, which appears when it is first named.
+    fn namespace(&mut self, namespace: &Namespace) -> &mut NamespaceState {
+        let store = &self.store;
+        self.namespaces.entry(namespace.clone()).or_insert_with(|| NamespaceState {
+            events: Slot {
+                register: Register::new(store.clone(), paths::manifests(namespace, Table::EVENTS)),
+                manifest: Arc::new(EventsManifest::before_first()),
+            },
+            collections: BTreeMap::new(),
+            is_persisted: false,
+            unpersisted: Vec::new(),
+        })
+    }
+
+    /// Everything, as a checkpoint holds it. What is not persisted yet may be in it: it is durable in the log.
+    pub(super) fn checkpoint(&self) -> Vec<NamespaceRecord> {
+        let record = |known: &Collection| CollectionRecord {
+            name: known.name.clone(),
+            directory: known.directory.clone(),
+            shard: known.shard,
+            created_at: known.created_at,
+            schema: known.schema.as_ref().clone(),
+        };
+        let records = |(namespace, state): (&Namespace, &NamespaceState)| NamespaceRecord {
+            namespace: namespace.clone(),
+            collections: state.collections.values().map(|collection| record(&collection.known)).collect(),
+        };
+        self.namespaces.iter().map(records).collect()
+    }
+
+    /// What the register does not hold of a namespace yet; of many schemas of one collection only the newest.
+    pub(super) fn unpersisted(&self, namespace: &Namespace) -> Option<Unpersisted> {
+        let state = self.namespaces.get(namespace)?;
+        if state.is_persisted && state.unpersisted.is_empty() {
+            return None;
+        }
+        let is_last = |at: usize, change: &SchemaChange| match change {
+            SchemaChange::Created { .. } => true,
+            SchemaChange::Evolved { collection: name, .. } => !state.unpersisted[at + 1..]
+                .iter()
+                .any(|later| matches!(later, SchemaChange::Evolved { collection, .. } if collection == name)),
+        };
+        let numbered = state.unpersisted.iter().enumerate();
+        let changes =
+            numbered.filter(|(at, change)| is_last(*at, change)).map(|(_at, change)| change.clone()).collect();
+        Some(Unpersisted { changes, observed: state.unpersisted.len() })
+    }
+
+    /// The register holds it now.
+    pub(super) fn persisted(&mut self, namespace: &Namespace, what: &Unpersisted) {
+        let state = self.namespace(namespace);
+        state.is_persisted = true;
+        state.unpersisted.drain(..what.observed.min(state.unpersisted.len()));
+    }
+}

@@ -1,0 +1,58 @@
+//! Measurements of the catalog, one function each.
+
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry, core::Collector};
+
+/// Counters; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    commits: Option<IntCounterVec>,
+    entries: Option<IntCounter>,
+    rebuilt: Option<IntCounter>,
+}
+
+/// How a commit ended, for the label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Committed,
+    Lost,
+    Failed,
+}
+
+impl Metrics {
+    pub(crate) fn registered(registry: &Registry) -> Self {
+        let commits = Opts::new("tidemark_catalog_commits_total", "Commits of manifests by kind of table and outcome.");
+        let entries = Opts::new("tidemark_catalog_entries_total", "Entries written to the catalog register.");
+        let rebuilt = Opts::new("tidemark_catalog_views_rebuilt_total", "Views read anew because the tail moved on.");
+        Self {
+            commits: register(registry, IntCounterVec::new(commits, &["table", "outcome"])),
+            entries: register(registry, IntCounter::with_opts(entries)),
+            rebuilt: register(registry, IntCounter::with_opts(rebuilt)),
+        }
+    }
+
+    /// A commit of a manifest ended.
+    pub(crate) fn committed(&self, table: &str, outcome: Outcome) {
+        let outcome = match outcome {
+            Outcome::Committed => "committed",
+            Outcome::Lost => "lost",
+            Outcome::Failed => "failed",
+        };
+        self.commits.iter().for_each(|counter| counter.with_label_values(&[table, outcome]).inc());
+    }
+
+    /// An entry was written to the catalog register.
+    pub(crate) fn persisted(&self) {
+        self.entries.iter().for_each(IntCounter::inc);
+    }
+
+    /// A view was behind the live tail.
+    pub(crate) fn view_rebuilt(&self) {
+        self.rebuilt.iter().for_each(IntCounter::inc);
+    }
+}
+
+/// A measurement that cannot be registered (its name is taken, as when a lake is opened twice) is left out.
+fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> Option<C> {
+    let registered = made.and_then(|counter| registry.register(Box::new(counter.clone())).map(|()| counter));
+    registered.inspect_err(|error| tracing::debug!(%error, "a metric of the catalog is off")).ok()
+}
