@@ -1,1 +1,268 @@
+//! The catalog through its handle: news, persistence, commits, owners.
 
+use tidemark_model::{clock::ManualClock, position::Positions};
+
+use super::*;
+use crate::manifest::{EventsFile, Range};
+
+/// A lake in memory that can be opened again and again, each time as by a new process.
+struct World {
+    store: Store,
+    clock: Arc<ManualClock>,
+    seed: u128,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::on(Store::memory())
+    }
+
+    fn on(store: Store) -> Self {
+        Self { store, clock: Arc::new(ManualClock::at(Instant::from_micros(1_000_000_000))), seed: 0 }
+    }
+
+    async fn open(&mut self) -> Catalog {
+        self.try_open().await.unwrap()
+    }
+
+    async fn try_open(&mut self) -> Result<Catalog, CatalogError> {
+        self.seed += 1;
+        let metrics = prometheus::Registry::new();
+        let ids = Arc::new(Ids::seeded(self.seed));
+        let deps = Deps { store: self.store.clone(), clock: self.clock.clone(), ids, metrics };
+        Catalog::open(Config::default(), deps).await
+    }
+
+    async fn paths(&self, below: &str) -> Vec<String> {
+        let listed = self.store.list(&tidemark_storage::ObjectPath::from(below)).await.unwrap();
+        listed.into_iter().map(|object| object.location.to_string()).collect()
+    }
+}
+
+fn nyc() -> Namespace {
+    Namespace::parse("nyc").unwrap()
+}
+
+fn name(text: &str) -> CollectionName {
+    CollectionName::parse(text).unwrap()
+}
+
+fn created(text: &str, shard: u16) -> SchemaChange {
+    let created_at = Instant::from_micros(5);
+    SchemaChange::Created { collection: name(text), directory: text.to_owned(), shard: Shard(shard), created_at }
+}
+
+fn evolved(text: &str, id: u32) -> SchemaChange {
+    let fields: Vec<String> = (1..=id).map(|id| format!(r#"{{"id":{id},"name":"f{id}","kinds":2}}"#)).collect();
+    let schema = serde_json::from_str(&format!(r#"{{"id":{id},"fields":[{}]}}"#, fields.join(","))).unwrap();
+    SchemaChange::Evolved { collection: name(text), schema }
+}
+
+/// A successor that has taken in one more event of shard 3.
+fn grown(on: &EventsManifest) -> EventsManifest {
+    let mut next = on.clone();
+    let seq = on.mark.seq(Shard(3)) + 1;
+    let at = Instant::from_micros(1000 + seq);
+    next.mark.raise(Shard(3), seq);
+    next.system_time = at;
+    next.files.push(EventsFile {
+        path: format!("nyc/events/{seq}.parquet"),
+        planned_on: on.head.version,
+        rows: 1,
+        bytes: 1,
+        sha256: String::new(),
+        positions: vec![Positions { shard: Shard(3), first: seq, last: seq }],
+        system_time: Range { min: at, max: at },
+        ts: Range { min: at, max: at },
+        collections: Vec::new(),
+    });
+    next
+}
+
+fn committed<M>(commit: Commit<M>) -> Arc<M> {
+    match commit {
+        Commit::Committed(manifest) => manifest,
+        Commit::Lost { .. } => panic!("lost"),
+    }
+}
+
+#[tokio::test]
+async fn what_was_persisted_is_there_again_and_what_was_not_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    for store in [Store::memory(), Store::local(directory.path().to_owned()).unwrap()] {
+        let mut world = World::on(store);
+        let first = world.open().await;
+        first.observe(&nyc(), &[created("flights", 3), evolved("flights", 1), evolved("flights", 2)]);
+        first.observe(&Namespace::parse("quiet").unwrap(), &[]);
+        first.persist(&nyc()).await.unwrap();
+        first.persist(&nyc()).await.unwrap();
+        assert_eq!(world.paths("_tidemark/catalog").await.len(), 1, "no news, no entry");
+        first.observe(&nyc(), &[evolved("flights", 3)]);
+        assert_eq!(first.namespaces().len(), 2);
+
+        let second = world.open().await;
+        assert_eq!((second.epoch(), second.shards(), second.cluster()), (2, 16, first.cluster()));
+        assert_eq!(second.namespaces(), [nyc()]);
+        let flights = second.collection(&nyc(), &name("flights")).unwrap();
+        assert_eq!((flights.shard, flights.schema.id, flights.directory.as_str()), (Shard(3), 2, "flights"));
+        assert_eq!(second.collections(&nyc()), [flights]);
+        // Replay repeats everything, older schemas too: only the news counts.
+        second.observe(
+            &nyc(),
+            &[created("flights", 9), evolved("flights", 1), evolved("flights", 3), evolved("flights", 2)],
+        );
+        let flights = second.collection(&nyc(), &name("flights")).unwrap();
+        assert_eq!((flights.shard, flights.schema.id, flights.schema.fields.len()), (Shard(3), 3, 3));
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_without_collections_is_persisted_too() {
+    let mut world = World::new();
+    let first = world.open().await;
+    first.observe(&nyc(), &[]);
+    first.persist(&nyc()).await.unwrap();
+    assert_eq!(world.open().await.namespaces(), [nyc()]);
+}
+
+#[tokio::test]
+async fn a_cold_start_reads_from_the_newest_checkpoint() {
+    let mut world = World::new();
+    let catalog = world.open().await;
+    for at in 0..150 {
+        catalog.observe(&nyc(), &[created(&format!("c{at}"), 1)]);
+        catalog.persist(&nyc()).await.unwrap();
+    }
+    // What lies below the newest checkpoint is not needed.
+    for version in 1..128 {
+        world.store.delete(&paths::entry(&paths::catalog(), version)).await.unwrap();
+    }
+    let register = Register::new(world.store.clone(), paths::catalog());
+    register.raise_floor(128).await.unwrap();
+    assert_eq!(world.open().await.collections(&nyc()).len(), 150);
+}
+
+#[tokio::test]
+async fn commits_succeed_in_turn_and_the_frontier_follows() {
+    let mut world = World::new();
+    let catalog = world.open().await;
+    catalog.observe(&nyc(), &[created("flights", 3)]);
+    catalog.persist(&nyc()).await.unwrap();
+    assert_eq!(catalog.frontier(), (BTreeMap::new(), Instant::MIN));
+    for version in 1..=5 {
+        let on = catalog.events(&nyc());
+        let next = committed(catalog.commit_events(&nyc(), &on, grown(&on)).await.unwrap());
+        assert_eq!((next.head.version, next.head.epoch, next.files.len()), (version, 1, version as usize));
+    }
+    let on = catalog.manifest(&nyc(), &name("flights"));
+    let next = CollectionManifest { mark: 2, ..(*on).clone() };
+    committed(catalog.commit_collection((&nyc(), &name("flights")), &on, next).await.unwrap());
+
+    for catalog in [catalog, world.open().await] {
+        assert_eq!(catalog.frontier().0, BTreeMap::from([((nyc(), Shard(3)), 5)]));
+        assert_eq!(catalog.frontier().1, Instant::from_micros(1004));
+        assert_eq!(catalog.events_mark(&nyc()), Mark::of(Shard(3), 4));
+        assert_eq!(catalog.manifest(&nyc(), &name("flights")).mark, 2);
+    }
+    let manifests = world.paths("nyc/events/_manifest").await;
+    assert_eq!(manifests.last().unwrap(), "nyc/events/_manifest/00000000000000000005.json");
+}
+
+#[tokio::test]
+async fn who_commits_on_an_old_manifest_has_lost_and_gets_the_newest() {
+    let mut world = World::new();
+    let catalog = world.open().await;
+    catalog.observe(&nyc(), &[]);
+    let first = catalog.events(&nyc());
+    committed(catalog.commit_events(&nyc(), &first, grown(&first)).await.unwrap());
+    let second = catalog.events(&nyc());
+    committed(catalog.commit_events(&nyc(), &second, grown(&second)).await.unwrap());
+    for on in [&first, &second] {
+        match catalog.commit_events(&nyc(), on, grown(on)).await.unwrap() {
+            Commit::Lost { latest } => assert_eq!((latest.head.version, latest.files.len()), (2, 2)),
+            Commit::Committed(_) => panic!("two commits of one number"),
+        }
+    }
+    assert_eq!(catalog.events(&nyc()).head.version, 2);
+}
+
+#[tokio::test]
+async fn a_second_owner_fences_the_first_from_every_commit() {
+    let mut world = World::new();
+    let first = world.open().await;
+    first.observe(&nyc(), &[created("flights", 3)]);
+    first.persist(&nyc()).await.unwrap();
+    let on = first.events(&nyc());
+    committed(first.commit_events(&nyc(), &on, grown(&on)).await.unwrap());
+
+    let second = world.open().await;
+    let on = second.events(&nyc());
+    committed(second.commit_events(&nyc(), &on, grown(&on)).await.unwrap());
+    first.observe(&nyc(), &[created("late", 3)]);
+    let (on, table) = (first.events(&nyc()), first.manifest(&nyc(), &name("flights")));
+    let refusals = [
+        first.commit_events(&nyc(), &on, grown(&on)).await.map(|_| ()),
+        first.commit_collection((&nyc(), &name("flights")), &table, (*table).clone()).await.map(|_| ()),
+        first.persist(&nyc()).await,
+    ];
+    for refusal in refusals {
+        assert!(matches!(refusal, Err(CatalogError::Fenced { ours: 1, theirs: 2 })), "{refusal:?}");
+    }
+    assert_eq!(second.events(&nyc()).head.epoch, 2);
+}
+
+#[tokio::test]
+async fn orphans_below_never_falls_and_the_copy_is_written_once_a_second() {
+    let mut world = World::new();
+    let catalog = world.open().await;
+    catalog.observe(&nyc(), &[created("flights", 3)]);
+    let copy = paths::manifest_copy(&nyc(), "flights");
+    for (step, orphans, expected) in [(0, 4, 1), (0, 2, 1), (999_999, 0, 1), (1, 0, 4), (-5_000_000, 0, 5)] {
+        world.clock.step(step);
+        let on = catalog.manifest(&nyc(), &name("flights"));
+        let mut next = (*on).clone();
+        next.head.orphans_below = orphans;
+        let next = catalog.commit_collection((&nyc(), &name("flights")), &on, next).await.unwrap();
+        assert_eq!(committed(next).head.orphans_below, 4);
+        let hint = tables::hint::<CollectionManifest>(&world.store, &copy).await;
+        assert_eq!(hint, Some(expected), "after a step of {step}");
+    }
+    // An old copy, a broken one and none are all only hints.
+    assert_eq!(world.open().await.manifest(&nyc(), &name("flights")).head.version, 0, "never persisted");
+    catalog_with_copies(&mut world, &copy).await;
+}
+
+async fn catalog_with_copies(world: &mut World, copy: &tidemark_storage::ObjectPath) {
+    let catalog = world.open().await;
+    catalog.observe(&nyc(), &[created("flights", 3)]);
+    catalog.persist(&nyc()).await.unwrap();
+    world.store.put(copy, "{".into()).await.unwrap();
+    assert_eq!(world.open().await.manifest(&nyc(), &name("flights")).head.version, 5);
+    world.store.delete(copy).await.unwrap();
+    assert_eq!(world.open().await.manifest(&nyc(), &name("flights")).head.version, 5);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_named() {
+    let mut world = World::new();
+    world.open().await;
+    for (path, bytes, expected) in [
+        (paths::entry(&paths::catalog(), 1), "{", "_tidemark/catalog/00000000000000000001.json"),
+        (paths::entry(&paths::catalog(), 1), "", "_tidemark/catalog/00000000000000000001.json is empty"),
+        (paths::format(), r#"{"format":7}"#, "format 7, this release reads up to 1"),
+        (paths::format(), r#"{"format":1,"more":1}"#, "_tidemark/format.json is not readable"),
+    ] {
+        world.store.put(&path, bytes.into()).await.unwrap();
+        let error = world.try_open().await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_nobody_observed_takes_no_commit() {
+    let mut world = World::new();
+    let catalog = world.open().await;
+    let on = catalog.events(&nyc());
+    let error = catalog.commit_events(&nyc(), &on, grown(&on)).await.unwrap_err();
+    assert!(error.to_string().contains("nyc.events"), "{error}");
+}
