@@ -7,8 +7,10 @@
 //!
 //! Reads answer from memory: this process is the owner, so what it knows is the newest there is.
 
+mod error;
 mod journal;
 mod lake;
+mod open;
 mod owner;
 mod state;
 mod tables;
@@ -18,16 +20,17 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use futures::{StreamExt, TryStreamExt};
 use tidemark_model::{
-    Clock, CollectionName, DocSchema, Ids, Instant, Kind, Mark, Namespace, Seq, Shard, Table, schema::SchemaChange,
+    Clock, CollectionName, DocSchema, Ids, Instant, Mark, Namespace, Seq, Shard, Table, schema::SchemaChange,
 };
 use tidemark_storage::{
-    Store, StoreError, paths,
+    Store, paths,
     register::{Created, Register},
 };
 
+pub use self::error::CatalogError;
 use self::{
+    error::check_format,
     journal::{Content, Entry, NamespaceChanges},
     lake::Lake,
     owner::Owner,
@@ -39,8 +42,6 @@ use crate::{
     metrics::{Metrics, Outcome},
 };
 
-/// Tables whose manifests are looked for at once when a lake is opened.
-const OPENING_MAX: usize = 16;
 /// How often persisting starts anew because the number was taken.
 const PERSIST_ATTEMPTS: usize = 64;
 
@@ -99,68 +100,6 @@ pub enum Commit<M> {
     },
 }
 
-/// What the catalog could not do.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// An entry that cannot be read.
-    #[error("{path} is not readable: {reason}")]
-    Unreadable {
-        /// The object.
-        path: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The lake was written by a newer release.
-    #[error("the lake has format {found}, this release reads up to {known}: use a newer release")]
-    NewerFormat {
-        /// In the lake.
-        found: u32,
-        /// Known here.
-        known: u32,
-    },
-    /// A newer owner has taken over: this process must end.
-    #[error("epoch {ours} was fenced by epoch {theirs}: another process owns this lake now")]
-    Fenced {
-        /// Ours.
-        ours: u64,
-        /// The newer one.
-        theirs: u64,
-    },
-}
-
-impl CatalogError {
-    fn unreadable(path: &impl std::fmt::Display, reason: impl std::fmt::Display) -> Self {
-        Self::Unreadable { path: path.to_string(), reason: reason.to_string() }
-    }
-
-    /// What the caller should do.
-    #[must_use]
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::Store(store) => store.kind(),
-            Self::Unreadable { .. } | Self::NewerFormat { .. } => Kind::Internal,
-            Self::Fenced { .. } => Kind::Unavailable,
-        }
-    }
-}
-
-/// Tells a newer format as such, before its unknown fields are stumbled over.
-fn check_format(path: &impl std::fmt::Display, bytes: &[u8], known: u32) -> Result<(), CatalogError> {
-    #[derive(serde::Deserialize)]
-    struct AnyFormat {
-        format: u32,
-    }
-    match serde_json::from_slice(bytes) {
-        Ok(AnyFormat { format: 0 }) => Err(CatalogError::unreadable(path, "format 0 was never written")),
-        Ok(AnyFormat { format: found }) if found > known => Err(CatalogError::NewerFormat { found, known }),
-        Ok(_known) => Ok(()),
-        Err(error) => Err(CatalogError::unreadable(path, error)),
-    }
-}
-
 /// The catalog of one lake. Cheap to clone; reads are in memory.
 #[derive(Debug, Clone)]
 pub struct Catalog(Arc<Inner>);
@@ -192,23 +131,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`].
     pub async fn open(config: Config, deps: Deps) -> Result<Self, CatalogError> {
-        let Deps { store, clock, ids, metrics } = deps;
-        let store = store.metered(&metrics);
-        let ulid = || ids.ulid(clock.now()).to_string();
-        let lake = lake::open(&store, Lake::new(ulid(), config.shards, clock.now())).await?;
-        let owner = Owner::take(&store, &ulid(), clock.now()).await?;
-        let register = Register::new(store.clone(), paths::catalog());
-        let entries = journal::load(&register).await?;
-        let mut state = State::new(store.clone());
-        for entry in &entries {
-            owner.admits(entry.epoch)?;
-            state.absorb(&entry.content);
-        }
-        find_manifests(&store, &mut state).await?;
-        let newest = entries.last().map_or(0, |entry| entry.version);
-        let (copies, metrics) = (Copies::default(), Metrics::registered(&metrics));
-        let (state, journal) = (RwLock::new(state), tokio::sync::Mutex::new(Journal { register, newest }));
-        Ok(Self(Arc::new(Inner { store, clock, ids, lake, owner, state, journal, copies, metrics })))
+        open::open(config, deps).await.map(|inner| Self(Arc::new(inner)))
     }
 
     /// The lake's bytes, metered.
@@ -432,30 +355,6 @@ impl<M> Commit<M> {
 
 fn unknown(namespace: &Namespace, table: &Table) -> CatalogError {
     CatalogError::unreadable(&format!("{namespace}.{table}"), "the catalog does not know it: observe it first")
-}
-
-/// Puts the newest manifest of every table into the state: a copy of the manifest is the hint where there is one.
-async fn find_manifests(store: &Store, state: &mut State) -> Result<(), CatalogError> {
-    let (mut events, mut collections) = (Vec::new(), Vec::new());
-    for (namespace, known) in &mut state.namespaces {
-        events.push(&mut known.events);
-        let copy = |directory: &str| paths::manifest_copy(namespace, directory);
-        collections.extend(known.collections.values_mut().map(|one| (copy(&one.known.directory), &mut one.slot)));
-    }
-    let events = futures::stream::iter(events.into_iter().map(|slot| async move { find(slot, None).await }));
-    events.buffer_unordered(OPENING_MAX).try_collect::<()>().await?;
-    let collections =
-        futures::stream::iter(collections.into_iter().map(|(copy, slot)| async move {
-            find(slot, tables::hint::<CollectionManifest>(store, &copy).await).await
-        }));
-    collections.buffer_unordered(OPENING_MAX).try_collect::<()>().await
-}
-
-async fn find<M: Manifest>(slot: &mut Slot<M>, hint: Option<u64>) -> Result<(), CatalogError> {
-    if let Some(newest) = tables::newest::<M>(&slot.register, hint).await? {
-        slot.advance(&Arc::new(newest));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

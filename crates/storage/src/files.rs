@@ -12,6 +12,7 @@ mod layout;
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use object_store::path::Path;
 use parquet::errors::ParquetError;
+use tidemark_model::Kind;
 
 use crate::{Store, StoreError};
 
@@ -69,6 +70,17 @@ pub enum FileError {
         /// The file.
         path: String,
     },
+}
+
+impl FileError {
+    /// What the caller should do.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Store(store) => store.kind(),
+            Self::Parquet { .. } | Self::Task { .. } => Kind::Internal,
+        }
+    }
 }
 
 /// Encodes batches (of one schema, sorted as the kind says) and puts them under a unique name. `metadata` goes into the

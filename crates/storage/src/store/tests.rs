@@ -1,5 +1,7 @@
 //! What every store must do, run against each of ours.
 
+use tidemark_model::Kind;
+
 use super::*;
 
 fn path(text: &str) -> Path {

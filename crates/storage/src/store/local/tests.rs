@@ -46,7 +46,9 @@ impl Disk for NotingDisk {
 fn open(root: &FilePath, disk: &Arc<NotingDisk>) -> (LocalStore, Arc<AtomicUsize>) {
     let aborts = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&aborts);
-    let on_sync_error: OnSyncError = Arc::new(move |_path, _error| drop(seen.fetch_add(1, Ordering::SeqCst)));
+    let on_sync_error: OnSyncError = Arc::new(move |_path, _error| {
+        seen.fetch_add(1, Ordering::SeqCst);
+    });
     (LocalStore::open(root, disk.clone(), on_sync_error).unwrap(), aborts)
 }
 

@@ -1,0 +1,66 @@
+//! What the catalog could not do, and what the caller should do about it.
+
+use tidemark_model::Kind;
+use tidemark_storage::StoreError;
+
+/// What the catalog could not do.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An entry that cannot be read.
+    #[error("{path} is not readable: {reason}")]
+    Unreadable {
+        /// The object.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The lake was written by a newer release.
+    #[error("the lake has format {found}, this release reads up to {known}: use a newer release")]
+    NewerFormat {
+        /// In the lake.
+        found: u32,
+        /// Known here.
+        known: u32,
+    },
+    /// A newer owner has taken over: this process must end.
+    #[error("epoch {ours} was fenced by epoch {theirs}: another process owns this lake now")]
+    Fenced {
+        /// Ours.
+        ours: u64,
+        /// The newer one.
+        theirs: u64,
+    },
+}
+
+impl CatalogError {
+    pub(super) fn unreadable(path: &impl std::fmt::Display, reason: impl std::fmt::Display) -> Self {
+        Self::Unreadable { path: path.to_string(), reason: reason.to_string() }
+    }
+
+    /// What the caller should do.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Store(store) => store.kind(),
+            Self::Unreadable { .. } | Self::NewerFormat { .. } => Kind::Internal,
+            Self::Fenced { .. } => Kind::Unavailable,
+        }
+    }
+}
+
+/// Tells a newer format as such, before its unknown fields are stumbled over.
+pub(super) fn check_format(path: &impl std::fmt::Display, bytes: &[u8], known: u32) -> Result<(), CatalogError> {
+    #[derive(serde::Deserialize)]
+    struct AnyFormat {
+        format: u32,
+    }
+    match serde_json::from_slice(bytes) {
+        Ok(AnyFormat { format: 0 }) => Err(CatalogError::unreadable(path, "format 0 was never written")),
+        Ok(AnyFormat { format: found }) if found > known => Err(CatalogError::NewerFormat { found, known }),
+        Ok(_known) => Ok(()),
+        Err(error) => Err(CatalogError::unreadable(path, error)),
+    }
+}

@@ -1,0 +1,66 @@
+//! Opening a lake: what it is, the next epoch, the register of collections, the newest manifest of every table.
+
+use std::{sync::Arc, sync::RwLock};
+
+use futures::{StreamExt, TryStreamExt};
+use tidemark_storage::{Store, paths, register::Register};
+
+use super::{
+    CatalogError, Config, Deps, Inner, Journal, journal,
+    lake::{self, Lake},
+    owner::Owner,
+    state::{Slot, State},
+    tables::{self, Copies},
+};
+use crate::{
+    manifest::{CollectionManifest, stored::Manifest},
+    metrics::Metrics,
+};
+
+/// Tables whose manifests are looked for at once.
+const TABLES_MAX: usize = 16;
+
+/// Opens or creates a lake. The epoch is taken before anything is read that an earlier owner could still change.
+pub(super) async fn open(config: Config, deps: Deps) -> Result<Inner, CatalogError> {
+    let Deps { store, clock, ids, metrics } = deps;
+    let store = store.metered(&metrics);
+    let ulid = || ids.ulid(clock.now()).to_string();
+    let lake = lake::open(&store, Lake::new(ulid(), config.shards, clock.now())).await?;
+    let owner = Owner::take(&store, &ulid(), clock.now()).await?;
+    let register = Register::new(store.clone(), paths::catalog());
+    let entries = journal::load(&register).await?;
+    let mut state = State::new(store.clone());
+    for entry in &entries {
+        owner.admits(entry.epoch)?;
+        state.absorb(&entry.content);
+    }
+    find_manifests(&store, &mut state).await?;
+    let newest = entries.last().map_or(0, |entry| entry.version);
+    let (copies, metrics) = (Copies::default(), Metrics::registered(&metrics));
+    let (state, journal) = (RwLock::new(state), tokio::sync::Mutex::new(Journal { register, newest }));
+    Ok(Inner { store, clock, ids, lake, owner, state, journal, copies, metrics })
+}
+
+/// Puts the newest manifest of every table into the state: a copy of the manifest is the hint where there is one.
+async fn find_manifests(store: &Store, state: &mut State) -> Result<(), CatalogError> {
+    let (mut events, mut collections) = (Vec::new(), Vec::new());
+    for (namespace, known) in &mut state.namespaces {
+        events.push(&mut known.events);
+        let copy = |directory: &str| paths::manifest_copy(namespace, directory);
+        collections.extend(known.collections.values_mut().map(|one| (copy(&one.known.directory), &mut one.slot)));
+    }
+    let events = futures::stream::iter(events.into_iter().map(|slot| async move { find(slot, None).await }));
+    events.buffer_unordered(TABLES_MAX).try_collect::<()>().await?;
+    let collections =
+        futures::stream::iter(collections.into_iter().map(|(copy, slot)| async move {
+            find(slot, tables::hint::<CollectionManifest>(store, &copy).await).await
+        }));
+    collections.buffer_unordered(TABLES_MAX).try_collect::<()>().await
+}
+
+async fn find<M: Manifest>(slot: &mut Slot<M>, hint: Option<u64>) -> Result<(), CatalogError> {
+    if let Some(newest) = tables::newest::<M>(&slot.register, hint).await? {
+        slot.advance(&Arc::new(newest));
+    }
+    Ok(())
+}
