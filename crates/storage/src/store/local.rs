@@ -168,4 +168,6 @@ fn without_staging(listed: BoxStream<'static, Result<ObjectMeta>>) -> BoxStream<
 }
 
 #[cfg(test)]
+mod power_cut;
+#[cfg(test)]
 mod tests;
