@@ -1,0 +1,159 @@
+//! Which segments are kept, and for whom: decides what a release deletes.
+//!
+//! A segment goes when every namespace with an append in it has been released up to its last append there, and only
+//! from the oldest on, so that a segment that is missing between two others is damage and nothing else. The names are
+//! synced after every deletion: no power cut can undo an earlier one and keep a later one.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tidemark_model::{Instant, Namespace};
+
+use super::{Append, Pressure, disk::Disk, medium::Advanced, metrics::LogMetrics, segments};
+
+/// One segment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Kept {
+    /// Its number.
+    pub(crate) number: u32,
+    /// Its bytes on the medium.
+    pub(crate) bytes: u64,
+    /// Bytes of its appends, encoded.
+    pub(crate) used: u64,
+    /// The last append of every namespace in it.
+    pub(crate) last: BTreeMap<Namespace, Instant>,
+}
+
+impl Kept {
+    /// An append of the namespace stands in it.
+    pub(crate) fn note(&mut self, namespace: &Namespace, system_time: Instant, bytes: usize) {
+        self.used += bytes as u64;
+        match self.last.get_mut(namespace) {
+            Some(last) => *last = system_time,
+            None => {
+                self.last.insert(namespace.clone(), system_time);
+            }
+        }
+    }
+}
+
+/// What to do after a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Released {
+    /// Nothing.
+    Done,
+    /// The segment that is written to holds nothing that is needed: moving on lets it be deleted.
+    ActiveIsSpent,
+}
+
+/// The books of a log's segments, the oldest first; the last is written to.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    disk: Arc<dyn Disk>,
+    metrics: LogMetrics,
+    books: Mutex<Books>,
+    /// Held while files are deleted, so that they go in order.
+    sweeping: Mutex<()>,
+    /// Below so many bytes of appends, a spent segment is left where it is.
+    spent_bytes_min: u64,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    segments: VecDeque<Kept>,
+    released: HashMap<Namespace, Instant>,
+}
+
+impl Books {
+    /// Namespaces that keep the segment.
+    fn keepers<'a>(&'a self, segment: &'a Kept) -> impl Iterator<Item = &'a Namespace> {
+        let is_kept = |(namespace, last): &(&Namespace, &Instant)| self.released.get(*namespace) < Some(*last);
+        segment.last.iter().filter(is_kept).map(|(namespace, _last)| namespace)
+    }
+
+    fn spent_front(&self) -> Option<u32> {
+        let front = self.segments.front().filter(|_front| self.segments.len() > 1)?;
+        self.keepers(front).next().is_none().then_some(front.number)
+    }
+}
+
+impl Ledger {
+    /// Books of what recovery found.
+    pub(crate) fn new(disk: Arc<dyn Disk>, metrics: LogMetrics, found: Vec<Kept>, spent_bytes_min: u64) -> Self {
+        let books = Books { segments: found.into(), released: HashMap::new() };
+        Self { disk, metrics, books: Mutex::new(books), sweeping: Mutex::new(()), spent_bytes_min }
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The writer moved on to a new segment.
+    pub(crate) fn advanced(&self, to: Advanced) {
+        let mut books = self.books();
+        if let Some(closed) = books.segments.back_mut() {
+            closed.bytes = to.closed_bytes;
+        }
+        books.segments.push_back(Kept { number: to.opened, bytes: to.opened_bytes, ..Kept::default() });
+        self.measure(&books);
+    }
+
+    /// These appends are durable in the segment that is written to.
+    pub(crate) fn note(&self, appends: &[Arc<Append>]) {
+        let mut books = self.books();
+        if let Some(active) = books.segments.back_mut() {
+            for append in appends {
+                active.note(&append.namespace, append.assigned.system_time, append.encoded_bytes);
+            }
+        }
+    }
+
+    /// Everything of the namespace up to there is committed elsewhere.
+    pub(crate) fn release(&self, namespace: &Namespace, system_time: Instant) -> io::Result<Released> {
+        {
+            let mut books = self.books();
+            let released = books.released.entry(namespace.clone()).or_insert(system_time);
+            *released = system_time.max(*released);
+        }
+        self.sweep()?;
+        let books = self.books();
+        let active = books.segments.back().filter(|active| books.segments.len() == 1 && !active.last.is_empty());
+        let is_spent =
+            active.is_some_and(|active| active.used >= self.spent_bytes_min && books.keepers(active).next().is_none());
+        Ok(if is_spent { Released::ActiveIsSpent } else { Released::Done })
+    }
+
+    /// Deletes what nobody keeps, the oldest first, never the last.
+    pub(crate) fn sweep(&self) -> io::Result<()> {
+        let _in_order = self.sweeping.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let Some(number) = self.books().spent_front() else { return Ok(()) };
+            match self.disk.remove(&segments::name(number)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _gone => self.disk.sync_names()?,
+            }
+            tracing::debug!(number, "deleted a released log segment");
+            let mut books = self.books();
+            books.segments.pop_front();
+            self.measure(&books);
+        }
+    }
+
+    /// Size and age of what is kept.
+    pub(crate) fn pressure(&self) -> Pressure {
+        let books = self.books();
+        Pressure {
+            segments: books.segments.len(),
+            bytes: books.segments.iter().map(|segment| segment.bytes).sum(),
+            oldest: books.segments.front().map_or_else(Vec::new, |front| books.keepers(front).cloned().collect()),
+        }
+    }
+
+    fn measure(&self, books: &Books) {
+        self.metrics.kept(books.segments.len(), books.segments.iter().map(|segment| segment.bytes).sum());
+    }
+}

@@ -1,0 +1,33 @@
+//! Where groups go: the seam behind which a log is either segment files or, later, numbered objects.
+//!
+//! The writer thread alone uses it, in this order: [`Medium::prepare`] room while there is still some, [`Medium::advance`]
+//! to it, [`Medium::commit`] groups into it. For segment files room is a preallocated file; for an object log it is the
+//! next number of the prefix. Any error of `advance` and `commit` ends the log: nothing is tried twice.
+
+use std::{fmt::Debug, io};
+
+use super::group::GroupBuffer;
+
+/// What a medium did when it moved on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Advanced {
+    /// The segment that takes groups from now on.
+    pub(crate) opened: u32,
+    /// Its bytes on the medium.
+    pub(crate) opened_bytes: u64,
+    /// Bytes on the medium of the segment before it, now that it is full.
+    pub(crate) closed_bytes: u64,
+}
+
+/// Where groups are made durable.
+pub(crate) trait Medium: Send + Debug {
+    /// Takes room for at least `bytes` of groups and says how many there will be room for after [`Self::advance`].
+    /// Fails without harm when there is no space.
+    fn prepare(&mut self, bytes: u64) -> io::Result<u64>;
+
+    /// Moves on to the prepared room. `first` is durable in it as its first group when this returns.
+    fn advance(&mut self, first: &mut GroupBuffer) -> io::Result<Advanced>;
+
+    /// Writes the group and makes it durable; when this returns it is. Groups are durable in the order of the calls.
+    fn commit(&mut self, group: &mut GroupBuffer) -> io::Result<()>;
+}

@@ -1,0 +1,302 @@
+//! Recovery: takes the lock, checks everything, cuts a torn tail, syncs what it found, and only then shows it.
+//!
+//! A kill leaves unsynced bytes in the page cache: they read well now and are gone after a power cut. So what was found
+//! is synced before anyone sees it. Only the tail of the last segment may be cut; everything else that does not verify
+//! refuses the start, naming file and offset. Appends are decoded when they are asked for, a group at a time.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    sync::Arc,
+};
+
+use tidemark_model::{Instant, Namespace, Seq, Shard};
+
+use super::{
+    Append, Log, LogDeps, LogError, LogOptions,
+    disk::{Disk, DiskFile, Held, LocalDisk, is_out_of_space},
+    group::{self, GroupBuffer, Place},
+    handle::Front,
+    header::{CLUSTER_BYTES_MAX, SegmentHeader},
+    ledger::Ledger,
+    medium::Medium,
+    metrics::LogMetrics,
+    record::{self, Clocks, Head, Record},
+    rows,
+    scan::{GroupAt, Learned, Scanned, Tail, scan},
+    segments::{self, Segments, SegmentsOptions},
+    sequencer::{Sequencer, Start},
+    space::Floor,
+    writer::Writer,
+};
+
+/// A segment that is spent is left where it is below this part of its size.
+const SPENT_PART: u64 = 16;
+
+/// A log that was found and checked, and is not yet written to: yields what it holds, oldest first.
+#[derive(Debug)]
+pub struct Recovery {
+    options: LogOptions,
+    disk: Arc<dyn Disk>,
+    held: Option<Held>,
+    log: Option<u128>,
+    segments: Vec<Scanned>,
+    learned: Learned,
+    groups: VecDeque<GroupAt>,
+    ready: VecDeque<Append>,
+    reading: Option<(u32, Box<dyn DiskFile>)>,
+}
+
+impl Recovery {
+    /// Takes the lock, checks every group, cuts a torn tail, syncs what was found.
+    ///
+    /// # Errors
+    /// [`LogError::InUse`], [`LogError::Foreign`], [`LogError::Corrupt`] or [`LogError::Io`].
+    pub fn open(options: LogOptions) -> Result<Self, LogError> {
+        let disk = LocalDisk::open(&options.directory).map_err(failed("open its directory"))?;
+        let held = disk.hold()?;
+        Self::open_on(options, Arc::new(disk), Some(held))
+    }
+
+    /// The same on any disk.
+    pub(crate) fn open_on(options: LogOptions, disk: Arc<dyn Disk>, held: Option<Held>) -> Result<Self, LogError> {
+        if options.cluster.len() > CLUSTER_BYTES_MAX {
+            return Err(failed("use a cluster id that long")(io::ErrorKind::InvalidInput.into()));
+        }
+        let mut recovery = Self {
+            options,
+            disk,
+            held,
+            log: None,
+            segments: Vec::new(),
+            learned: Learned::default(),
+            groups: VecDeque::new(),
+            ready: VecDeque::new(),
+            reading: None,
+        };
+        recovery.scan_all()?;
+        recovery.check_ends()?;
+        recovery.settle().map_err(failed("sync what it found"))?;
+        recovery.groups =
+            recovery.segments.iter_mut().flat_map(|segment| std::mem::take(&mut segment.groups)).collect();
+        Ok(recovery)
+    }
+
+    fn scan_all(&mut self) -> Result<(), LogError> {
+        let names = self.disk.list().map_err(failed("list its segments"))?;
+        let mut numbers: Vec<u32> = names.iter().filter_map(|name| segments::number(name)).collect();
+        numbers.sort_unstable();
+        let mut bytes = Vec::new();
+        let mut expected = numbers.first().copied();
+        for number in numbers {
+            if let Some(missing) = expected.filter(|expected| *expected != number) {
+                return Err(self.corrupt(missing, 0, "the segment is missing"));
+            }
+            expected = number.checked_add(1);
+            self.read(number, &mut bytes).map_err(failed("read its segments"))?;
+            let log = self.check_header(number, &bytes)?;
+            let scanned = scan(&bytes, log, number, &mut self.learned);
+            let scanned = scanned.map_err(|found| self.corrupt(number, found.offset, found.reason))?;
+            self.segments.push(scanned);
+        }
+        Ok(())
+    }
+
+    fn read(&self, number: u32, into: &mut Vec<u8>) -> io::Result<()> {
+        let file = self.disk.open(&segments::name(number))?;
+        into.resize(usize::try_from(file.len()?).map_err(io::Error::other)?, 0);
+        file.read_at(into, 0)
+    }
+
+    fn check_header(&mut self, number: u32, bytes: &[u8]) -> Result<u128, LogError> {
+        let header = SegmentHeader::decode(bytes).map_err(|reason| self.corrupt(number, 0, reason))?;
+        if header.cluster != self.options.cluster {
+            let (directory, wanted) = (self.options.directory.clone(), self.options.cluster.clone());
+            return Err(LogError::Foreign { directory, found: header.cluster, wanted });
+        }
+        if header.number != number || *self.log.get_or_insert(header.log) != header.log {
+            return Err(self.corrupt(number, 0, "the segment belongs to another log or has another number"));
+        }
+        Ok(header.log)
+    }
+
+    /// Every segment must reach to where something written later says it was synced; only the last may have a torn tail.
+    fn check_ends(&self) -> Result<(), LogError> {
+        for (at, segment) in self.segments.iter().enumerate() {
+            let number = segment.kept.number;
+            let synced = self.learned.synced.get(&number).copied().unwrap_or(0);
+            let is_last = at + 1 == self.segments.len();
+            match segment.tail {
+                Tail::Damaged(flaw) => return Err(self.corrupt(number, segment.end, &flaw.to_string())),
+                Tail::Torn(flaw) if !is_last || segment.groups.is_empty() => {
+                    return Err(self.corrupt(number, segment.end, &flaw.to_string()));
+                }
+                _ if segment.end < synced || segment.groups.is_empty() => {
+                    return Err(self.corrupt(number, segment.end, "what was synced here is gone"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn corrupt(&self, number: u32, offset: u32, reason: &str) -> LogError {
+        let file = self.options.directory.join(segments::name(number));
+        LogError::Corrupt { file, offset: u64::from(offset), reason: reason.to_owned() }
+    }
+
+    /// Cuts the torn tail, removes what a preparation left, and makes all that was found durable.
+    fn settle(&mut self) -> io::Result<()> {
+        for name in self.disk.list()?.iter().filter(|name| segments::is_prepared(name)) {
+            self.disk.remove(name)?;
+        }
+        let last = self.segments.len().saturating_sub(1);
+        for (at, segment) in self.segments.iter_mut().enumerate() {
+            let name = segments::name(segment.kept.number);
+            let file = self.disk.open(&name)?;
+            if at == last {
+                if let Tail::Torn(flaw) = segment.tail {
+                    tracing::warn!(segment = name, offset = segment.end, %flaw, "cut the torn tail of the log");
+                }
+                file.truncate(u64::from(segment.end))?;
+                segment.kept.bytes = u64::from(segment.end);
+            }
+            file.sync()?;
+        }
+        self.disk.sync_names()
+    }
+
+    /// The next append, in order of system time.
+    ///
+    /// # Errors
+    /// [`LogError::Corrupt`], [`LogError::Io`].
+    pub fn next_append(&mut self) -> Result<Option<Append>, LogError> {
+        loop {
+            if let Some(append) = self.ready.pop_front() {
+                return Ok(Some(append));
+            }
+            let Some(group) = self.groups.pop_front() else { return Ok(None) };
+            self.ready = self.decode(group)?;
+        }
+    }
+
+    fn decode(&mut self, at: GroupAt) -> Result<VecDeque<Append>, LogError> {
+        let Place { segment, offset } = at.place;
+        let mut bytes = vec![0; at.length];
+        self.read_group(at, &mut bytes).map_err(failed("read its segments"))?;
+        let log = self.log.unwrap_or_default();
+        let group = group::read(&bytes, log, at.place);
+        let group = group.map_err(|flaw| self.corrupt(segment, offset, &flaw.to_string()))?;
+        let records = record::read(group.payload).map_err(|reason| self.corrupt(segment, offset, reason))?;
+        let appends = records.into_iter().filter_map(|record| match record {
+            Record::Append(head) => Some(append(head)),
+            Record::Clocks(_) => None,
+        });
+        appends.collect::<Result<_, _>>().map_err(|error: arrow::error::ArrowError| {
+            self.corrupt(segment, offset, &format!("the rows of an append cannot be decoded: {error}"))
+        })
+    }
+
+    fn read_group(&mut self, at: GroupAt, into: &mut [u8]) -> io::Result<()> {
+        let number = at.place.segment;
+        let file = match self.reading.take() {
+            Some((open, file)) if open == number => file,
+            _ => self.disk.open(&segments::name(number))?,
+        };
+        file.read_at(into, u64::from(at.place.offset))?;
+        self.reading = Some((number, file));
+        Ok(())
+    }
+
+    /// Begins writing behind what was found. `next` is the first free sequence of every (namespace, shard) as far as
+    /// committed manifests tell, `above` the greatest system time they cover; the log takes the greater of these and
+    /// of what it holds, and starts above its durable horizon.
+    ///
+    /// # Errors
+    /// [`LogError::Io`], [`LogError::OutOfSpace`].
+    pub fn start(
+        self,
+        next: BTreeMap<(Namespace, Shard), Seq>,
+        above: Instant,
+        deps: LogDeps,
+    ) -> Result<Log, LogError> {
+        self.start_with(next, above, deps, |segments| Box::new(segments))
+    }
+
+    /// The same with something around the medium.
+    pub(crate) fn start_with(
+        self,
+        next: BTreeMap<(Namespace, Shard), Seq>,
+        above: Instant,
+        deps: LogDeps,
+        wrap: impl FnOnce(Segments) -> Box<dyn Medium>,
+    ) -> Result<Log, LogError> {
+        let metrics = LogMetrics::new(&deps.metrics)
+            .map_err(|error| failed("make its metrics")(io::Error::other(error.to_string())))?;
+        let clocks = self.learned.clocks.and(Clocks { last: above, ..Clocks::NONE });
+        let next = greater(next, &self.learned.next);
+        let log = self.log.unwrap_or_else(|| deps.ids.ulid(deps.clock.now()).into());
+        let mut medium = wrap(self.medium(log, &metrics));
+        let kept: Vec<_> = self.segments.into_iter().map(|segment| segment.kept).collect();
+        let spent_bytes_min = self.options.segment_bytes / SPENT_PART;
+        let ledger = Arc::new(Ledger::new(Arc::clone(&self.disk), metrics.clone(), kept, spent_bytes_min));
+        let room = begin(medium.as_mut(), &ledger, clocks)?;
+        let LogOptions { queue_bytes_max, group_bytes_max, free_space_min_percent, .. } = self.options;
+        let start = Start { clock: deps.clock, next, clocks, queue_bytes_max, group_bytes_max, room };
+        let sequencer = Arc::new(Sequencer::new(start));
+        let writer = Writer {
+            sequencer: Arc::clone(&sequencer),
+            medium,
+            ledger: Arc::clone(&ledger),
+            sink: deps.sink,
+            metrics: metrics.clone(),
+            clocks,
+            held: self.held,
+        };
+        let thread = std::thread::Builder::new().name("tidemark-log".to_owned());
+        thread.spawn(move || writer.run()).map_err(failed("start its writer thread"))?;
+        Ok(Log::new(Front { sequencer, ledger, floor: Floor::new(self.disk, free_space_min_percent), metrics }))
+    }
+
+    fn medium(&self, log: u128, metrics: &LogMetrics) -> Segments {
+        let last = self.segments.last();
+        let end = last.map_or_else(Place::default, |last| Place { segment: last.kept.number, offset: last.end });
+        let LogOptions { cluster, epoch, segment_bytes, .. } = self.options.clone();
+        let options = SegmentsOptions { log, cluster, epoch, segment_bytes };
+        Segments::behind(end, Arc::clone(&self.disk), options, metrics.clone())
+    }
+}
+
+/// Opens the first segment of this owner; says how much fits into it.
+fn begin(medium: &mut dyn Medium, ledger: &Ledger, clocks: Clocks) -> Result<u64, LogError> {
+    let opening = |error: io::Error| {
+        if is_out_of_space(&error) { LogError::OutOfSpace } else { failed("open a new segment")(error) }
+    };
+    let room = medium.prepare(0).map_err(opening)?;
+    let mut first = GroupBuffer::new();
+    record::put_clocks(first.payload(), clocks);
+    ledger.advanced(medium.advance(&mut first).map_err(opening)?);
+    ledger.sweep().map_err(failed("delete empty segments"))?;
+    Ok(room)
+}
+
+fn append(head: Head<'_>) -> Result<Append, arrow::error::ArrowError> {
+    let Head { namespace, assigned, key, changes, rows } = head;
+    Ok(Append { namespace, assigned, changes, key, rows: rows::decode(rows)?, encoded_bytes: rows.len() })
+}
+
+fn greater(
+    mut next: BTreeMap<(Namespace, Shard), Seq>,
+    found: &BTreeMap<(Namespace, Shard), Seq>,
+) -> BTreeMap<(Namespace, Shard), Seq> {
+    for (key, seq) in found {
+        let next = next.entry(key.clone()).or_insert(0);
+        *next = (*seq).max(*next);
+    }
+    next
+}
+
+fn failed(what: &str) -> impl FnOnce(io::Error) -> LogError {
+    let what = what.to_owned();
+    move |source| LogError::Io { what, source }
+}

@@ -1,0 +1,163 @@
+//! The writer: a thread of its own that makes groups durable and tells of them, in order.
+//!
+//! Per group: pack what waits, write, one sync; then note it in the ledger, tell the [`Durable`] sink, move the closed
+//! instant, and only then wake the waiters (H1, H4). While one group syncs the next one gathers: that is what gives
+//! throughput. The first error of a write or sync ends it: the group's waiters get [`LogError::Unknown`].
+
+use std::{io, sync::Arc};
+
+use tidemark_model::Instant;
+
+use super::{
+    Append, Durable, LogError,
+    disk::Held,
+    group::GroupBuffer,
+    ledger::Ledger,
+    medium::Medium,
+    metrics::LogMetrics,
+    record::{self, Clocks},
+    sequencer::{Queued, Sequencer, Work},
+};
+
+/// A group buffer that a large append has grown beyond this is given back, bytes.
+const BUFFER_BYTES_KEPT: usize = 32 << 20;
+
+/// What the writer works with; all of it is let go when the thread ends.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// Where the work comes from.
+    pub(crate) sequencer: Arc<Sequencer>,
+    /// Where groups go.
+    pub(crate) medium: Box<dyn Medium>,
+    /// The books of segments.
+    pub(crate) ledger: Arc<Ledger>,
+    /// Who is told.
+    pub(crate) sink: Arc<dyn Durable>,
+    /// Instruments.
+    pub(crate) metrics: LogMetrics,
+    /// The greatest durable system time and the horizon.
+    pub(crate) clocks: Clocks,
+    /// The lock on the directory.
+    #[expect(dead_code, reason = "gives itself back when the writer ends")]
+    pub(crate) held: Option<Held>,
+}
+
+/// Tells the sequencer that the thread has ended, however it ended.
+struct Ending(Arc<Sequencer>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.over();
+    }
+}
+
+impl Writer {
+    /// Works until the log is closed or fails. Runs on a thread of its own.
+    pub(crate) fn run(self) {
+        // Declared first, dropped last: when the end is told, lock and files are let go.
+        let _ending = Ending(Arc::clone(&self.sequencer));
+        let mut writer = self;
+        let mut group = GroupBuffer::new();
+        loop {
+            let work = writer.sequencer.next_work();
+            match writer.step(work, &mut group) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => return writer.fail(&error),
+            }
+        }
+    }
+
+    fn step(&mut self, work: Work, group: &mut GroupBuffer) -> io::Result<bool> {
+        match work {
+            Work::Prepare(bytes) => self.prepare(bytes),
+            Work::Advance => self.advance(group)?,
+            Work::Group(appends, horizon) => self.write(appends, horizon, group)?,
+            Work::Stop => {
+                self.finish(group);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn prepare(&mut self, bytes: u64) {
+        let outcome = self.medium.prepare(bytes);
+        if let Err(error) = &outcome {
+            tracing::warn!(%error, "no room for another log segment");
+        }
+        self.sequencer.prepared(outcome);
+    }
+
+    fn advance(&mut self, group: &mut GroupBuffer) -> io::Result<()> {
+        let advanced = self.medium.advance(self.carry(group))?;
+        self.ledger.advanced(advanced);
+        if let Err(error) = self.ledger.sweep() {
+            tracing::warn!(%error, "released log segments could not be deleted; the next release tries again");
+        }
+        Ok(())
+    }
+
+    /// The first group of a segment: what must outlive the segments before it.
+    fn carry<'a>(&self, group: &'a mut GroupBuffer) -> &'a mut GroupBuffer {
+        group.clear();
+        record::put_clocks(group.payload(), self.clocks);
+        group
+    }
+
+    fn write(&mut self, appends: Vec<Queued>, horizon: Option<Instant>, group: &mut GroupBuffer) -> io::Result<()> {
+        if let Err(error) = self.commit(&appends, horizon, group) {
+            for queued in appends {
+                self.metrics.settled(queued.bytes);
+                let _ = queued.waiter.send(Err(LogError::Unknown));
+            }
+            return Err(error);
+        }
+        let told: Vec<Arc<Append>> = appends.iter().map(|queued| Arc::clone(&queued.append)).collect();
+        self.ledger.note(&told);
+        if let Some(last) = told.last() {
+            self.clocks.last = last.assigned.system_time;
+            self.sink.durable(&told);
+        }
+        self.clocks.horizon = self.clocks.horizon.max(horizon.unwrap_or(Instant::MIN));
+        self.sequencer.durable(self.clocks, told.len());
+        for queued in appends {
+            self.metrics.settled(queued.bytes);
+            // A waiter that is gone does not care; its append stands all the same.
+            let _ = queued.waiter.send(Ok(queued.append));
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, appends: &[Queued], horizon: Option<Instant>, group: &mut GroupBuffer) -> io::Result<()> {
+        group.clear();
+        for queued in appends {
+            record::put_append(group.payload(), &queued.append, queued.encoded.as_bytes())?;
+        }
+        if let Some(horizon) = horizon {
+            record::put_clocks(group.payload(), self.clocks.and(Clocks { horizon, ..Clocks::NONE }));
+        }
+        self.metrics.group(group.len(), appends.len());
+        self.medium.commit(group)?;
+        if group.len() > BUFFER_BYTES_KEPT {
+            *group = GroupBuffer::new();
+        }
+        Ok(())
+    }
+
+    /// An empty group behind the last one: after a clean end, damage to any append is told from a torn tail.
+    fn finish(&mut self, group: &mut GroupBuffer) {
+        group.clear();
+        if let Err(error) = self.medium.commit(group) {
+            tracing::warn!(%error, "the end of the log could not be written; everything acknowledged is durable");
+        }
+    }
+
+    fn fail(self, error: &io::Error) {
+        tracing::error!(%error, "the log could not be written or synced: it takes nothing more, the process must end");
+        for queued in self.sequencer.fail() {
+            self.metrics.settled(queued.bytes);
+            let _ = queued.waiter.send(Err(LogError::Closed));
+        }
+    }
+}
