@@ -64,8 +64,8 @@ pub enum FileError {
         #[source]
         source: parquet::errors::ParquetError,
     },
-    /// The encoding task ended early.
-    #[error("the task that encodes {path} ended early")]
+    /// The encoding or decoding task ended early.
+    #[error("the task that encodes or decodes {path} ended early")]
     Task {
         /// The file.
         path: String,
@@ -122,10 +122,7 @@ pub struct Wanted {
 /// # Errors
 /// [`FileError`].
 pub async fn read(store: &Store, path: &Path, wanted: &Wanted) -> Result<Vec<RecordBatch>, FileError> {
-    let (objects, runtime) = (store.objects(), tokio::runtime::Handle::current());
-    let source = decode::Source::new(objects, runtime, path.clone());
-    let wanted = wanted.clone();
-    on_blocking_thread(path, "read", move || decode::decode(source, &wanted)).await
+    decode::decode(&decode::Source::new(store.objects(), path.clone()), wanted).await
 }
 
 /// Runs CPU-heavy work where it does not hold up the tasks of the runtime, and gives its errors the file's name.
@@ -136,10 +133,7 @@ async fn on_blocking_thread<T: Send + 'static>(
 ) -> Result<T, FileError> {
     let path = || path.to_string();
     let done = tokio::task::spawn_blocking(work).await.map_err(|_ended| FileError::Task { path: path() })?;
-    done.map_err(|error| match decode::store_error(error) {
-        Ok(store) => FileError::Store(store),
-        Err(source) => FileError::Parquet { path: path(), verb, source },
-    })
+    done.map_err(|source| FileError::Parquet { path: path(), verb, source })
 }
 
 #[cfg(test)]

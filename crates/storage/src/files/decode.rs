@@ -1,8 +1,11 @@
-//! From a stored file to the wanted rows, on a blocking thread.
+//! From a stored file to the wanted rows.
 //!
 //! 1. The end of the file comes in one request; what of the footer it does not hold, in a second.
 //! 2. `prune` leaves the row groups that can hold wanted rows.
 //! 3. The decoder asks for byte ranges and gets them, one row group at a time; filter columns come first.
+//!
+//! Bytes are awaited on the runtime, pages are decoded on a blocking thread; no blocking thread ever waits for bytes,
+//! so any number of readers share few of them.
 
 mod filter;
 mod prune;
@@ -17,14 +20,13 @@ use parquet::{
     arrow::{
         ProjectionMask,
         arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions},
-        push_decoder::ParquetPushDecoderBuilder,
+        push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder},
     },
-    errors::{ParquetError, Result},
+    errors::ParquetError,
     file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder},
 };
-use tokio::runtime::Handle;
 
-use super::Wanted;
+use super::{FileError, Wanted, on_blocking_thread};
 use crate::StoreError;
 
 /// What is read of the end of a file at first: the footer of most files, the whole of small ones.
@@ -36,90 +38,129 @@ const BATCH_ROWS_OF_LARGE: usize = 512;
 /// From how many decoded bytes on a column of a row group is large.
 const LARGE_COLUMN_BYTES: i64 = 1 << 30;
 
-/// Where the bytes come from, for a thread that may wait.
+/// Where the bytes come from.
 pub(super) struct Source {
     objects: Arc<dyn ObjectStore>,
-    runtime: Handle,
     path: Path,
 }
 
 impl Source {
-    pub(super) fn new(objects: Arc<dyn ObjectStore>, runtime: Handle, path: Path) -> Self {
-        Self { objects, runtime, path }
+    pub(super) fn new(objects: Arc<dyn ObjectStore>, path: Path) -> Self {
+        Self { objects, path }
     }
 
     /// The last bytes of the object and its length.
-    fn tail(&self) -> Result<(Bytes, u64)> {
+    async fn tail(&self) -> Result<(Bytes, u64), FileError> {
         let options = GetOptions { range: Some(GetRange::Suffix(TAIL_BYTES)), ..GetOptions::default() };
         let read = async {
             let got = self.objects.get_opts(&self.path, options).await?;
             let size = got.meta.size;
             Ok((got.bytes().await?, size))
         };
-        self.runtime.block_on(read).map_err(|error| self.failed(error))
+        read.await.map_err(|error| self.away(error))
     }
 
-    fn ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.runtime.block_on(self.objects.get_ranges(&self.path, ranges)).map_err(|error| self.failed(error))
+    async fn ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, FileError> {
+        self.objects.get_ranges(&self.path, ranges).await.map_err(|error| self.away(error))
     }
 
-    fn failed(&self, error: object_store::Error) -> ParquetError {
-        ParquetError::External(Box::new(StoreError::of("get", &self.path, error)))
+    fn away(&self, error: object_store::Error) -> FileError {
+        FileError::Store(StoreError::of("get", &self.path, error))
+    }
+
+    fn broken(&self, source: ParquetError) -> FileError {
+        FileError::Parquet { path: self.path.to_string(), verb: "read", source }
     }
 }
 
-/// Takes the store's error out of the library's again, if that is what it is.
-pub(super) fn store_error(error: ParquetError) -> std::result::Result<StoreError, ParquetError> {
-    match error {
-        ParquetError::External(inner) => match inner.downcast::<StoreError>() {
-            Ok(store) => Ok(*store),
-            Err(other) => Err(ParquetError::External(other)),
-        },
-        other => Err(other),
-    }
-}
-
-/// Decodes the wanted rows.
-pub(super) fn decode(source: Source, wanted: &Wanted) -> Result<Vec<RecordBatch>> {
-    let metadata = ArrowReaderMetadata::try_new(footer(&source, wanted)?, ArrowReaderOptions::new())?;
-    let groups = prune::row_groups(&metadata, wanted, |range| source.ranges(&[range]))?;
-    let rows = batch_rows(metadata.metadata(), &groups);
-    let mut builder = ParquetPushDecoderBuilder::new_with_metadata(metadata.clone())
-        .with_projection(projection(&metadata, wanted))
-        .with_row_groups(groups)
-        .with_batch_size(rows);
-    if let Some(filter) = filter::exact(&metadata, wanted)? {
-        builder = builder.with_row_filter(filter);
-    }
-    let mut decoder = builder.build()?;
+/// Reads and decodes the wanted rows.
+pub(super) async fn decode(source: &Source, wanted: &Wanted) -> Result<Vec<RecordBatch>, FileError> {
+    let footer = footer(source, wanted).await?;
+    let read = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new());
+    let metadata = read.map_err(|error| source.broken(error))?;
+    let groups = row_groups(source, &metadata, wanted).await?;
+    let mut decoder = decoder(&metadata, groups, wanted).map_err(|error| source.broken(error))?;
     let mut batches = Vec::new();
     loop {
+        let turn = on_blocking_thread(&source.path, "read", move || until_bytes_are_missing(decoder)).await?;
+        batches.extend(turn.batches);
+        let Some(missing) = turn.missing else { return Ok(batches) };
+        let bytes = source.ranges(&missing).await?;
+        decoder = turn.decoder;
+        decoder.push_ranges(missing, bytes).map_err(|error| source.broken(error))?;
+    }
+}
+
+/// What a decoder made of the bytes it had.
+struct Turn {
+    decoder: ParquetPushDecoder,
+    batches: Vec<RecordBatch>,
+    /// What it needs to go on; `None` at the end.
+    missing: Option<Vec<Range<u64>>>,
+}
+
+fn until_bytes_are_missing(mut decoder: ParquetPushDecoder) -> Result<Turn, ParquetError> {
+    let mut batches = Vec::new();
+    let missing = loop {
         match decoder.try_decode()? {
             DecodeResult::Data(batch) => batches.push(batch),
-            DecodeResult::Finished => return Ok(batches),
-            DecodeResult::NeedsData(ranges) => {
-                let bytes = source.ranges(&ranges)?;
-                decoder.push_ranges(ranges, bytes)?;
-            }
+            DecodeResult::NeedsData(ranges) => break Some(ranges),
+            DecodeResult::Finished => break None,
         }
+    };
+    Ok(Turn { decoder, batches, missing })
+}
+
+/// The row groups that may hold wanted rows.
+async fn row_groups(source: &Source, metadata: &ArrowReaderMetadata, wanted: &Wanted) -> Result<Vec<usize>, FileError> {
+    let mut groups = prune::by_statistics(metadata, wanted).map_err(|error| source.broken(error))?;
+    let Some((column, text)) = &wanted.equal else { return Ok(groups) };
+    let blooms: Vec<(usize, Range<u64>)> =
+        groups.iter().filter_map(|group| Some((*group, prune::bloom_range(metadata, column, *group)?))).collect();
+    if blooms.is_empty() {
+        return Ok(groups);
+    }
+    let ranges: Vec<Range<u64>> = blooms.iter().map(|(_group, range)| range.clone()).collect();
+    for ((group, _range), bytes) in blooms.iter().zip(source.ranges(&ranges).await?) {
+        if !prune::may_hold(&bytes, text).map_err(|error| source.broken(error))? {
+            groups.retain(|kept| kept != group);
+        }
+    }
+    Ok(groups)
+}
+
+fn decoder(
+    metadata: &ArrowReaderMetadata,
+    groups: Vec<usize>,
+    wanted: &Wanted,
+) -> Result<ParquetPushDecoder, ParquetError> {
+    let rows = batch_rows(metadata.metadata(), &groups);
+    let builder = ParquetPushDecoderBuilder::new_with_metadata(metadata.clone())
+        .with_projection(projection(metadata, wanted))
+        .with_row_groups(groups)
+        .with_batch_size(rows);
+    match filter::exact(metadata, wanted)? {
+        Some(filter) => builder.with_row_filter(filter).build(),
+        None => builder.build(),
     }
 }
 
 /// The page index is worth its bytes only where a filter can skip pages.
-fn footer(source: &Source, wanted: &Wanted) -> Result<Arc<ParquetMetaData>> {
+async fn footer(source: &Source, wanted: &Wanted) -> Result<Arc<ParquetMetaData>, FileError> {
     let is_filtered = wanted.above.is_some() || wanted.equal.is_some();
     let pages = if is_filtered { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
-    let (tail, size) = source.tail()?;
-    let mut decoder = ParquetMetaDataPushDecoder::try_new(size)?.with_page_index_policy(pages);
-    decoder.push_range(size - tail.len() as u64..size, tail)?;
+    let (tail, size) = source.tail().await?;
+    let broken = |error| source.broken(error);
+    let mut decoder = ParquetMetaDataPushDecoder::try_new(size).map_err(broken)?.with_page_index_policy(pages);
+    decoder.push_range(size - tail.len() as u64..size, tail).map_err(broken)?;
     loop {
-        match decoder.try_decode()? {
+        match decoder.try_decode().map_err(broken)? {
             DecodeResult::Data(metadata) => return Ok(Arc::new(metadata)),
             DecodeResult::NeedsData(ranges) => {
-                let bytes = source.ranges(&ranges)?;
-                decoder.push_ranges(ranges, bytes)?;
+                let bytes = source.ranges(&ranges).await?;
+                decoder.push_ranges(ranges, bytes).map_err(broken)?;
             }
-            DecodeResult::Finished => return Err(ParquetError::General("the footer ends early".to_owned())),
+            DecodeResult::Finished => return Err(broken(ParquetError::General("the footer ends early".to_owned()))),
         }
     }
 }

@@ -6,7 +6,6 @@ use arrow::{
     array::{Array, AsArray},
     datatypes::Int64Type,
 };
-use bytes::Bytes;
 use parquet::{
     arrow::arrow_reader::{ArrowReaderMetadata, statistics::StatisticsConverter},
     bloom_filter::Sbbf,
@@ -15,12 +14,8 @@ use parquet::{
 
 use super::Wanted;
 
-/// The row groups that may hold wanted rows, ascending. `fetch` reads one range of the file.
-pub(super) fn row_groups(
-    metadata: &ArrowReaderMetadata,
-    wanted: &Wanted,
-    fetch: impl Fn(Range<u64>) -> Result<Vec<Bytes>>,
-) -> Result<Vec<usize>> {
+/// The row groups whose least and greatest values allow for wanted rows, ascending.
+pub(super) fn by_statistics(metadata: &ArrowReaderMetadata, wanted: &Wanted) -> Result<Vec<usize>> {
     let mut groups: Vec<usize> = (0..metadata.metadata().num_row_groups()).collect();
     if let Some((column, above)) = &wanted.above {
         let may_hold = reaching_above(metadata, column, *above)?;
@@ -29,9 +24,22 @@ pub(super) fn row_groups(
     if let Some((column, text)) = &wanted.equal {
         let may_hold = spanning(metadata, column, text)?;
         groups.retain(|group| may_hold[*group]);
-        groups = in_bloom(metadata, (column, text), groups, fetch)?;
     }
     Ok(groups)
+}
+
+/// Where the bloom filter of a column of a row group lies, if there is one.
+pub(super) fn bloom_range(metadata: &ArrowReaderMetadata, column: &str, group: usize) -> Option<Range<u64>> {
+    let (at, _field) = metadata.schema().column_with_name(column)?;
+    let column = metadata.metadata().row_group(group).column(at);
+    let offset = u64::try_from(column.bloom_filter_offset()?).ok()?;
+    let length = u64::try_from(column.bloom_filter_length()?).ok()?;
+    Some(offset..offset.checked_add(length)?)
+}
+
+/// Whether the bloom filter allows for the text.
+pub(super) fn may_hold(bloom: &[u8], text: &str) -> Result<bool> {
+    Sbbf::from_bytes(bloom).map(|bloom| bloom.check(text))
 }
 
 fn converter<'a>(metadata: &'a ArrowReaderMetadata, column: &str) -> Result<StatisticsConverter<'a>> {
@@ -54,30 +62,4 @@ fn spanning(metadata: &ArrowReaderMetadata, column: &str, text: &str) -> Result<
     };
     let is_within = |at| (min.is_null(at) || min.value(at) <= text) && (max.is_null(at) || text <= max.value(at));
     Ok((0..min.len()).map(is_within).collect())
-}
-
-fn in_bloom(
-    metadata: &ArrowReaderMetadata,
-    (column, text): (&str, &str),
-    groups: Vec<usize>,
-    fetch: impl Fn(Range<u64>) -> Result<Vec<Bytes>>,
-) -> Result<Vec<usize>> {
-    let Some((at, _field)) = metadata.schema().column_with_name(column) else { return Ok(groups) };
-    let mut kept = Vec::with_capacity(groups.len());
-    for group in groups {
-        let column = metadata.metadata().row_group(group).column(at);
-        let offset = column.bloom_filter_offset().and_then(|offset| u64::try_from(offset).ok());
-        let length = column.bloom_filter_length().and_then(|length| u64::try_from(length).ok());
-        let is_absent = match offset.zip(length) {
-            Some((offset, length)) => {
-                let bytes = fetch(offset..offset + length)?;
-                bytes.first().map(|bytes| Sbbf::from_bytes(bytes)).transpose()?.is_some_and(|bloom| !bloom.check(text))
-            }
-            None => false,
-        };
-        if !is_absent {
-            kept.push(group);
-        }
-    }
-    Ok(kept)
 }
