@@ -137,7 +137,7 @@ fn common<'a>(fields: &Fields<'a>, context: &Context<'_>) -> Result<Common<'a>, 
         source: fields.text(Slot::Source)?,
         subject: fields.text(Slot::Subject)?,
         actor: fields.text_or_object(Slot::Actor)?,
-        meta: fields.object(Slot::Meta)?,
+        meta: fields.get(Slot::Meta),
     })
 }
 

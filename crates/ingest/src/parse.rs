@@ -60,18 +60,17 @@ fn json<'a, S: Sink<'a>>(text: &'a str, max: usize, sink: &mut S) -> Result<Opti
     match text.trim_ascii_start().as_bytes().first() {
         None => Err(empty()),
         Some(b'[') => array(text, max, sink).map(|()| None),
-        Some(b'{') => {
+        Some(_) => {
             let mut fields = Fields::default();
-            object(text, &mut fields).map_err(|error| bad_body(&error))?;
+            if !object(text, &mut fields).map_err(|error| bad_body(&error))? {
+                sink.record(0, Err(not_an_object()));
+                return Ok(None);
+            }
             let Some((events, key)) = fields.batch()? else {
                 sink.record(0, Ok(&fields));
                 return Ok(None);
             };
             array(events, max, sink).map(|()| key)
-        }
-        Some(_) => {
-            let detail = "the body is no JSON object or array: send one event, an array of events, or {\"events\":[…]}";
-            Err(Error::Body { code: "invalid_json", detail: detail.to_owned() })
         }
     }
 }
@@ -80,8 +79,9 @@ fn array<'a, S: Sink<'a>>(text: &'a str, max: usize, sink: &mut S) -> Result<(),
     let mut too_many = false;
     let mut reader = serde_json::Deserializer::from_str(text);
     let read = reader.deserialize_seq(Records { sink, max, too_many: &mut too_many });
-    match read.and_then(|()| reader.end()) {
-        Ok(()) => Ok(()),
+    match read.and_then(|count| reader.end().map(|()| count)) {
+        Ok(0) => Err(empty()),
+        Ok(_) => Ok(()),
         Err(_) if too_many => Err(Error::TooManyEvents { limit: max }),
         Err(error) => Err(bad_body(&error)),
     }
@@ -130,13 +130,14 @@ struct Records<'s, S> {
 }
 
 impl<'de, S: Sink<'de>> Visitor<'de> for Records<'_, S> {
-    type Value = ();
+    /// How many there were.
+    type Value = usize;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of events")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<usize, A::Error> {
         let mut fields = Fields::default();
         let mut index = 0;
         while let Some(is_object) = seq.next_element_seed(Record(&mut fields))? {
@@ -147,7 +148,7 @@ impl<'de, S: Sink<'de>> Visitor<'de> for Records<'_, S> {
             self.sink.record(index, if is_object { Ok(&fields) } else { Err(not_an_object()) });
             index += 1;
         }
-        Ok(())
+        Ok(index)
     }
 }
 

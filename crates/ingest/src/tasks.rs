@@ -3,7 +3,10 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::task::JoinHandle;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 use crate::{error::Error, front::Ingest};
 
@@ -16,7 +19,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Tasks {
     ingest: Ingest,
-    stop: CancellationToken,
+    /// Stops the loops also when this is dropped without a drain.
+    stop: DropGuard,
     flushing: JoinHandle<Result<(), Error>>,
 }
 
@@ -24,7 +28,7 @@ impl Tasks {
     pub(crate) fn begin(ingest: Ingest) -> Self {
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         let flushing = tracker.spawn(flush_loop(ingest.clone(), stop.clone()));
-        Self { ingest, stop, flushing }
+        Self { ingest, stop: stop.drop_guard(), flushing }
     }
 
     /// Ends with the error after which the process must end: the log failed, or another owner has taken over. The server
@@ -46,15 +50,16 @@ impl Tasks {
     /// # Errors
     /// [`Error`] when something could not be moved; it is still in the log.
     pub async fn drain(self) -> Result<(), Error> {
-        let room = &self.ingest.room;
+        let Self { ingest, stop, flushing } = self;
+        let room = &ingest.room;
         room.is_draining.store(true, Ordering::Release);
         room.requests.close();
         room.requests.wait().await;
-        self.stop.cancel();
-        if !self.flushing.is_finished() {
-            let _ended = self.flushing.await;
+        drop(stop);
+        if !flushing.is_finished() {
+            let _ended = flushing.await;
         }
-        let flushed = self.ingest.flush_all().await;
+        let flushed = ingest.flush_all().await;
         room.log.shut_down().await;
         flushed
     }

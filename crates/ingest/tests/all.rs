@@ -1,0 +1,19 @@
+//! The room through its doors: HTTP in, log, tail and files out.
+
+#[path = "all/bed.rs"]
+mod bed;
+
+#[path = "all/bad_input.rs"]
+mod bad_input;
+#[path = "all/bounds.rs"]
+mod bounds;
+#[path = "all/dedup.rs"]
+mod dedup;
+#[path = "all/flush.rs"]
+mod flush;
+#[path = "all/receipts.rs"]
+mod receipts;
+#[path = "all/schema.rs"]
+mod schema;
+#[path = "all/tail.rs"]
+mod tail;

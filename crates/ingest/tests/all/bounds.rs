@@ -1,0 +1,68 @@
+//! Caps say so when they are reached, and nothing is lost by it.
+
+use tidemark_ingest::Config;
+use tidemark_model::Table;
+
+use crate::bed::{Bed, End, quiet};
+
+#[tokio::test]
+async fn unflushed_bytes_are_capped_and_a_flush_frees_them() {
+    let bed = Bed::with(Config { unflushed_bytes_max: 4000, flush_bytes: 1 << 30, ..quiet() }).await;
+    let event = format!(r#"{{"type":"a","data":"{}"}}"#, "x".repeat(1000));
+    let mut accepted = 0;
+    let refused = loop {
+        let reply = bed.events(&event).await;
+        if reply.status != 200 {
+            break reply;
+        }
+        accepted += 1;
+        assert!(accepted < 10, "the cap does not hold");
+    };
+    assert_eq!(refused.problem(), (429, "back_pressure"));
+    assert!(refused.retry_after.is_some());
+    assert!(accepted > 0);
+    bed.ingest.flush_all().await.expect("flushes");
+    bed.events(&event).await.ok();
+    assert_eq!(bed.count(&Table::Events).await, accepted + 1);
+}
+
+#[tokio::test]
+async fn bodies_in_flight_are_capped() {
+    let bed = Bed::with(Config { bodies_bytes_max: 100, ..quiet() }).await;
+    let body = format!(r#"{{"type":"a","data":"{}"}}"#, "x".repeat(100));
+    assert_eq!(bed.events(&body).await.problem(), (429, "back_pressure"));
+    bed.events(r#"{"type":"a"}"#).await.ok();
+    let packed = zstd::encode_all(body.repeat(10).as_bytes(), 1).expect("packs");
+    let headers = [("content-encoding", "zstd"), ("content-type", "application/x-ndjson")];
+    assert_eq!(bed.post("/v1/shop/events", packed, &headers).await.problem(), (429, "back_pressure"));
+    bed.events(r#"{"type":"a"}"#).await.ok();
+}
+
+#[tokio::test]
+async fn a_draining_room_refuses() {
+    let bed = Bed::new().await;
+    bed.events(r#"{"type":"a"}"#).await.ok();
+    let router = tidemark_ingest::http::router(bed.ingest.clone());
+    let bed = bed.restart(End::Drained).await;
+    let request = axum::http::Request::post("/v1/shop/events")
+        .body(axum::body::Body::from(r#"{"type":"a"}"#))
+        .expect("a request");
+    let response = tower::ServiceExt::oneshot(router, request).await.expect("answers");
+    assert_eq!(response.status(), 503);
+    assert!(response.headers().contains_key("retry-after"));
+    assert_eq!(bed.count(&Table::Events).await, 1);
+}
+
+#[tokio::test]
+async fn replay_flushes_under_the_cap() {
+    let event = format!(r#"{{"type":"a","data":"{}"}}"#, "0123456789abcdef".repeat(60));
+    let bed = Bed::with(Config { unflushed_bytes_max: 20_000, flush_bytes: 1 << 30, ..quiet() }).await;
+    for _ in 0..12 {
+        bed.events(&event).await.ok();
+    }
+    let bed = bed.restart(End::Killed).await;
+    assert!(!bed.catalog.events(&crate::bed::ns("shop")).files.is_empty(), "replay flushed");
+    assert_eq!(bed.count(&Table::Events).await, 12);
+    let bed = bed.restart(End::Killed).await;
+    assert_eq!(bed.count(&Table::Events).await, 12, "nothing twice");
+}
