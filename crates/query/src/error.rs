@@ -89,4 +89,56 @@ impl Error {
             Self::Internal(_) => "internal",
         }
     }
+
+    /// The word for an error of the engine, without taking it.
+    pub(crate) fn code_of(error: &DataFusionError) -> &'static str {
+        match error.find_root() {
+            DataFusionError::External(inner) => inner.downcast_ref::<Self>().map_or("internal", Self::code),
+            DataFusionError::ResourcesExhausted(_) => "memory_exceeded",
+            _ => "engine",
+        }
+    }
+}
+
+/// Reads an error of the engine, also one that came out of the stream of an answer.
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        let text = error.strip_backtrace();
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(reason) => Self::Memory(first_line(reason)),
+            DataFusionError::Plan(reason) if reason.starts_with("table '") && reason.contains("not found") => {
+                Self::UnknownTable(reason.split('\'').nth(1).unwrap_or_default().to_owned())
+            }
+            DataFusionError::SQL(..)
+            | DataFusionError::Plan(_)
+            | DataFusionError::Configuration(_)
+            | DataFusionError::NotImplemented(_)
+            | DataFusionError::SchemaError(..) => Self::Invalid(first_line(&text)),
+            DataFusionError::External(inner) => external(inner.as_ref(), &text),
+            DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
+                Self::Unavailable(format!("the store could not be read: {}", first_line(&text)))
+            }
+            DataFusionError::Internal(_) | DataFusionError::ParquetError(_) | DataFusionError::ExecutionJoin(_) => {
+                Self::Internal(first_line(&text))
+            }
+            _ => Self::Engine(first_line(&text), Box::new(error)),
+        }
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim_end_matches('.').to_owned()
+}
+
+/// An error of ours that travelled through the engine.
+fn external(inner: &(dyn std::error::Error + Send + Sync + 'static), text: &str) -> Error {
+    match inner.downcast_ref::<Error>() {
+        Some(Error::TimedOut(seconds)) => Error::TimedOut(*seconds),
+        Some(Error::TooMany) => Error::TooMany,
+        Some(Error::Unavailable(reason)) => Error::Unavailable(reason.clone()),
+        Some(Error::Memory(reason)) => Error::Memory(reason.clone()),
+        Some(Error::Invalid(reason)) => Error::Invalid(reason.clone()),
+        Some(other) => Error::Internal(other.to_string()),
+        None => Error::Internal(first_line(text)),
+    }
 }

@@ -1,11 +1,36 @@
 //! The room's front: settings, parts, verbs.
 
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::{
+    catalog::SchemaProvider,
+    catalog::information_schema::{INFORMATION_SCHEMA, INFORMATION_SCHEMA_TABLES, InformationSchemaProvider},
+    common::ParamValues,
+    execution::{SessionState, context::SQLOptions},
+    logical_expr::LogicalPlan,
+    physical_plan::{ExecutionPlan, execute_stream},
+    sql::parser::Statement as EngineStatement,
+};
+use futures::FutureExt;
 use tidemark_catalog::{Catalog, LiveTail};
-use tidemark_model::Clock;
+use tidemark_model::{Clock, Table};
+use tokio::time::{Instant, timeout_at};
 
-use crate::{Answer, Description, Error, Statement, TableInfo};
+use crate::{
+    Answer, AsOf, Description, Error, Pin, Statement, TableInfo,
+    metrics::Metrics,
+    plan::{
+        bind::{Asked, Lake},
+        metadata,
+        relation::Relations,
+        session::{Of, Sessions, with_relations},
+        shape,
+    },
+    run::{answer, budget::Budget, gate::Gate, threads::Threads},
+    scan::{Reader, cache::Caches},
+    sql::{self, Parsed, limits::Caps},
+};
 
 /// Settings of the room.
 #[derive(Debug, Clone, serde::Deserialize, serde::Serialize)]
@@ -62,7 +87,28 @@ pub struct Deps {
 
 /// The handle of the room. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Query {}
+pub struct Query {
+    room: Arc<Room>,
+    threads: Arc<Threads>,
+}
+
+#[derive(Debug)]
+struct Room {
+    config: Config,
+    lake: Lake,
+    sessions: Sessions,
+    budget: Arc<Budget>,
+    gate: Gate,
+    metrics: Arc<Metrics>,
+}
+
+/// A statement that is ready to run.
+struct Planned {
+    plan: Arc<dyn ExecutionPlan>,
+    state: SessionState,
+    columns: SchemaRef,
+    as_of: AsOf,
+}
 
 impl Query {
     /// Opens the room.
@@ -70,8 +116,15 @@ impl Query {
     /// # Errors
     /// [`Error::Internal`] when the runtime of the engine cannot be made.
     pub fn open(config: Config, deps: Deps) -> Result<Self, Error> {
-        let _ = (config, deps);
-        todo!()
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let metrics = Arc::new(Metrics::register(&deps.metrics)?);
+        let sessions = Sessions::new(&deps.catalog, cores)?;
+        let caches = Caches::within(config.cache_bytes);
+        let reader = Reader { catalog: deps.catalog.clone(), caches, metrics: Arc::clone(&metrics) };
+        let lake = Lake { catalog: deps.catalog, live: deps.live, reader: Arc::new(reader) };
+        let (budget, gate) = (Budget::of(config.pool_memory_bytes), Gate::new(config.concurrency, config.queue));
+        let room = Room { config, lake, sessions, budget, gate, metrics };
+        Ok(Self { room: Arc::new(room), threads: Arc::new(Threads::start(cores)?) })
     }
 
     /// Plans a statement without running it.
@@ -79,22 +132,167 @@ impl Query {
     /// # Errors
     /// [`Error`].
     pub async fn describe(&self, statement: &Statement) -> Result<Description, Error> {
-        let _ = statement;
-        todo!()
+        let (room, statement) = (Arc::clone(&self.room), statement.clone());
+        self.threads.run(async move { room.describe(&statement).await }).await
     }
 
     /// Runs a statement.
     ///
     /// # Errors
-    /// [`Error`]; failures later than planning come as errors of the stream.
+    /// [`Error`]; failures later than planning come as errors of the stream, which [`Error::from`] reads.
     pub async fn run(&self, statement: &Statement) -> Result<Answer, Error> {
-        let _ = statement;
-        todo!()
+        let answer = self.started(statement).await;
+        if let Err(error) = &answer {
+            self.room.metrics.ended(error.code());
+        }
+        answer
+    }
+
+    async fn started(&self, statement: &Statement) -> Result<Answer, Error> {
+        let (room, begun) = (Arc::clone(&self.room), Instant::now());
+        let timeout_s = room.config.timeout_s;
+        let deadline = begun + Duration::from_secs(timeout_s);
+        let timed_out = |_elapsed| Error::TimedOut(timeout_s);
+        let place = timeout_at(deadline, room.gate.enter()).await.map_err(timed_out)??;
+        room.metrics.phase("wait", begun.elapsed());
+        let held = (place, room.metrics.running());
+        let planning = {
+            let (room, statement) = (Arc::clone(&room), statement.clone());
+            async move { room.plan(&statement).await }
+        };
+        let planned = timeout_at(deadline, self.threads.run(planning)).await.map_err(timed_out)??;
+        room.metrics.phase("plan", begun.elapsed());
+        let Planned { plan, state, columns, as_of } = planned;
+        let threads = self.threads.handle()?;
+        let rows = {
+            let _inside = threads.enter();
+            execute_stream(plan, state.task_ctx())?
+        };
+        let metrics = Arc::clone(&room.metrics);
+        let running = answer::Running {
+            columns: Arc::clone(&columns),
+            rows,
+            deadline,
+            timeout_s,
+            metrics,
+            held: (held, self.clone()),
+        };
+        Ok(Answer { schema: columns, as_of, stream: answer::stream(running, threads) })
     }
 
     /// Every table that can be asked, ordered by schema and name.
     #[must_use]
     pub fn tables(&self) -> Vec<TableInfo> {
-        todo!()
+        let catalog = &self.room.lake.catalog;
+        let mut tables = Vec::new();
+        for namespace in catalog.namespaces() {
+            for name in metadata::tables_of(catalog, &namespace) {
+                let table = Table::parse(&name).ok();
+                let columns = table.and_then(|table| metadata::columns_of(catalog, &namespace, &table));
+                let schema_name = namespace.as_str().to_owned();
+                tables.extend(columns.map(|columns| TableInfo {
+                    schema_name,
+                    name,
+                    table_type: "BASE TABLE",
+                    columns,
+                }));
+            }
+        }
+        tables.extend(described_schema(catalog));
+        tables.sort_by(|a, b| (&a.schema_name, &a.name).cmp(&(&b.schema_name, &b.name)));
+        tables
     }
+}
+
+/// The tables of `information_schema`; their columns are known without waiting.
+fn described_schema(catalog: &Catalog) -> Vec<TableInfo> {
+    let schema = InformationSchemaProvider::new(Arc::new(metadata::Lake(catalog.clone())));
+    let described = |name: &&str| {
+        let provider = schema.table(name).now_or_never()?.ok()??;
+        let schema = provider.schema();
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|field| Field::new(field.name(), shape::plain(field.data_type()), field.is_nullable()));
+        Some(TableInfo {
+            schema_name: INFORMATION_SCHEMA.to_owned(),
+            name: (*name).to_owned(),
+            table_type: "VIEW",
+            columns: Arc::new(Schema::new(columns.collect::<Vec<_>>())),
+        })
+    };
+    INFORMATION_SCHEMA_TABLES.iter().filter_map(described).collect()
+}
+
+impl Room {
+    fn parse(&self, statement: &Statement) -> Result<Parsed, Error> {
+        let Config { text_bytes_max, tokens_max, depth_max, .. } = self.config;
+        sql::parse(&statement.sql, &Caps { bytes: text_bytes_max, tokens: tokens_max, depth: depth_max })
+    }
+
+    fn state(&self, statement: &Statement, pin: Pin) -> SessionState {
+        let memory = self.budget.pool(self.config.query_memory_bytes);
+        self.sessions.state(&Of { namespace: statement.session.namespace.clone(), now: pin.now, memory })
+    }
+
+    async fn describe(&self, statement: &Statement) -> Result<Description, Error> {
+        let parsed = self.parse(statement)?;
+        let pin = statement.pin.unwrap_or_else(|| self.lake.pin());
+        let state = self.state(statement, pin);
+        let bound = statement.params.len() == parsed.params;
+        let asked = Asked { session: &statement.session, params: &statement.params, pin };
+        let relations = self.lake.describe(&parsed.references, asked, bound.then_some(&state))?;
+        let (plan, _) = logical(state, parsed.statement, relations).await?;
+        let params = params_of(&plan, parsed.params)?;
+        let plan = if bound { with_params(plan, statement)? } else { plan };
+        Ok(Description { schema: shape::of(plan.schema()), params, pin })
+    }
+
+    async fn plan(&self, statement: &Statement) -> Result<Planned, Error> {
+        let parsed = self.parse(statement)?;
+        if parsed.params != statement.params.len() {
+            let (takes, got) = (parsed.params, statement.params.len());
+            return Err(Error::Invalid(format!("the statement takes {takes} parameters, {got} came with it")));
+        }
+        let pin = statement.pin.unwrap_or_else(|| self.lake.pin());
+        let state = self.state(statement, pin);
+        let asked = Asked { session: &statement.session, params: &statement.params, pin };
+        let (relations, as_of) = self.lake.bind(&parsed.references, asked, &state).await?;
+        let (plan, state) = logical(state, parsed.statement, relations).await?;
+        let plan = with_params(plan, statement)?;
+        let columns = shape::of(plan.schema());
+        let plan = state.create_physical_plan(&plan).await?;
+        Ok(Planned { plan, state, columns, as_of })
+    }
+}
+
+/// The logical plan of a statement over its tables.
+async fn logical(
+    state: SessionState,
+    statement: sqlparser::ast::Statement,
+    relations: Relations,
+) -> Result<(LogicalPlan, SessionState), Error> {
+    let state = with_relations(state, relations)?;
+    let plan = state.statement_to_plan(EngineStatement::Statement(Box::new(statement))).await?;
+    // The guard has refused all of these before; this is the second lock on the door.
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
+    Ok((plan, state))
+}
+
+fn with_params(plan: LogicalPlan, statement: &Statement) -> Result<LogicalPlan, Error> {
+    if statement.params.is_empty() {
+        return Ok(plan);
+    }
+    Ok(plan.with_param_values(ParamValues::from(statement.params.clone()))?)
+}
+
+/// One field per parameter, by position; text where the plan cannot tell.
+fn params_of(plan: &LogicalPlan, count: usize) -> Result<SchemaRef, Error> {
+    let known = plan.get_parameter_types()?;
+    let field = |number: usize| {
+        let name = format!("${number}");
+        let of = known.get(&name).cloned().flatten().map_or(DataType::Utf8, |of| shape::plain(&of));
+        Field::new(name, if of.is_null() { DataType::Utf8 } else { of }, true)
+    };
+    Ok(Arc::new(Schema::new((1..=count).map(field).collect::<Vec<_>>())))
 }

@@ -8,7 +8,13 @@ pub mod flight;
 pub mod http;
 pub mod statement;
 
+mod door;
 mod front;
+mod metrics;
+mod plan;
+mod run;
+mod scan;
+mod sql;
 
 pub use error::Error;
 pub use front::{Config, Deps, Query};

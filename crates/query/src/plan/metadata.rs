@@ -1,0 +1,123 @@
+//! What the catalog shows to `information_schema`, `SHOW` and `DESCRIBE`: names and columns from memory, no I/O.
+//!
+//! These tables cannot be scanned: a statement reads bound tables only, so a table that the walk over the statement
+//! missed is an error, never today's rows.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::{
+    catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, Session, TableProvider},
+    common::{Result, internal_err},
+    logical_expr::{Expr, TableType},
+    physical_plan::ExecutionPlan,
+};
+use tidemark_catalog::Catalog;
+use tidemark_fold::columns;
+use tidemark_model::{Namespace, Table};
+
+use super::names::{self, CATALOG};
+
+/// The columns of a table as `SELECT *` answers them now.
+pub(crate) fn columns_of(catalog: &Catalog, namespace: &Namespace, table: &Table) -> Option<SchemaRef> {
+    match table {
+        Table::Events => Some(columns::events_schema()),
+        Table::Collection(name) => {
+            catalog.collection(namespace, name).map(|collection| columns::table_schema(&collection.schema))
+        }
+    }
+}
+
+/// The names of a namespace's tables, `events` among them, in order.
+pub(crate) fn tables_of(catalog: &Catalog, namespace: &Namespace) -> Vec<String> {
+    let mut names: Vec<String> =
+        catalog.collections(namespace).iter().map(|collection| collection.name.as_str().to_owned()).collect();
+    names.push(Table::EVENTS.to_owned());
+    names.sort();
+    names
+}
+
+/// The list that holds the one catalog.
+#[derive(Debug)]
+pub(crate) struct Lake(pub(crate) Catalog);
+
+impl CatalogProviderList for Lake {
+    fn register_catalog(&self, _: String, _: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        vec![CATALOG.to_owned()]
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        (name == CATALOG).then(|| Arc::new(Namespaces(self.0.clone())) as Arc<dyn CatalogProvider>)
+    }
+}
+
+#[derive(Debug)]
+struct Namespaces(Catalog);
+
+impl CatalogProvider for Namespaces {
+    fn schema_names(&self) -> Vec<String> {
+        self.0.namespaces().iter().map(|namespace| namespace.as_str().to_owned()).collect()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        let namespace = Namespace::parse(name).ok().filter(|name| self.0.namespaces().contains(name))?;
+        Some(Arc::new(Tables { catalog: self.0.clone(), namespace }))
+    }
+}
+
+#[derive(Debug)]
+struct Tables {
+    catalog: Catalog,
+    namespace: Namespace,
+}
+
+#[async_trait]
+impl SchemaProvider for Tables {
+    fn table_names(&self) -> Vec<String> {
+        tables_of(&self.catalog, &self.namespace)
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let table = names::table(&self.catalog, &self.namespace, name);
+        let columns = table.and_then(|table| columns_of(&self.catalog, &self.namespace, &table));
+        Ok(columns.map(|columns| Arc::new(Described(columns)) as Arc<dyn TableProvider>))
+    }
+
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
+        Ok(names::table(&self.catalog, &self.namespace, name).map(|_exists| TableType::Base))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        names::table(&self.catalog, &self.namespace, name).is_some()
+    }
+}
+
+/// A table that tells its columns and cannot be scanned.
+#[derive(Debug)]
+pub(crate) struct Described(pub(crate) SchemaRef);
+
+#[async_trait]
+impl TableProvider for Described {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.0)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        _: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        internal_err!("a table of the statement was not bound to an instant")
+    }
+}

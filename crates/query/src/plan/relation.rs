@@ -1,0 +1,44 @@
+//! The planner of relations: an internal name → a scan of the bound table, under the name as written.
+//!
+//! The scan keeps the written name, so that `nyc.flights.carrier` finds its column also behind a time clause.
+
+use std::{collections::HashMap, sync::Arc};
+
+use datafusion::{
+    catalog::TableProvider,
+    common::{Result, TableReference, internal_err, plan_err},
+    datasource::provider_as_source,
+    logical_expr::{
+        LogicalPlanBuilder,
+        planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning},
+    },
+};
+use sqlparser::ast::TableFactor;
+
+use crate::sql::travel::INTERNAL;
+
+/// Every table of a statement by its internal name.
+#[derive(Debug, Default)]
+pub(crate) struct Relations(pub(crate) HashMap<String, (TableReference, Arc<dyn TableProvider>)>);
+
+impl RelationPlanner for Relations {
+    fn plan_relation(&self, relation: TableFactor, _: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {
+        let TableFactor::Table { name, alias, version, sample, args: None, .. } = &relation else {
+            return Ok(RelationPlanning::Original(Box::new(relation)));
+        };
+        if version.is_some() || sample.is_some() {
+            return plan_err!("a clause behind {name} was not handled");
+        }
+        let internal = match name.0.as_slice() {
+            [part] => part.as_ident().map(|ident| ident.value.as_str()).filter(|value| value.starts_with(INTERNAL)),
+            _ => None,
+        };
+        let Some(internal) = internal else { return Ok(RelationPlanning::Original(Box::new(relation))) };
+        let Some((written, provider)) = self.0.get(internal) else {
+            return internal_err!("table {internal} of the statement was not bound");
+        };
+        let plan =
+            LogicalPlanBuilder::scan(written.clone(), provider_as_source(Arc::clone(provider)), None)?.build()?;
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias.clone()))))
+    }
+}

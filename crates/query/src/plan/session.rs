@@ -1,0 +1,149 @@
+//! The engine's settings, functions and store, made once; a state of its own per statement.
+//!
+//! No SQL reaches the file system or the network: the only store is the lake's, url tables are off, recursive queries
+//! are off. Types stay plain (no views), time is UTC.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use chrono::DateTime;
+use datafusion::{
+    common::{Result, plan_err},
+    error::DataFusionError,
+    execution::{
+        SessionState, SessionStateBuilder,
+        disk_manager::{DiskManagerBuilder, DiskManagerMode},
+        memory_pool::MemoryPool,
+        object_store::{ObjectStoreRegistry, ObjectStoreUrl},
+        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
+    },
+    prelude::SessionConfig,
+};
+use object_store::ObjectStore;
+use tidemark_catalog::Catalog;
+use tidemark_model::{Instant, Namespace};
+
+use super::{
+    metadata::Lake,
+    names::{CATALOG, NO_NAMESPACE},
+    relation::Relations,
+};
+use crate::Error;
+
+/// The address of the lake's store inside the engine.
+const STORE: &str = "tidemark://lake";
+/// Bytes that all sorts, joins and aggregations together may spill to the temporary directory.
+const SPILL_BYTES_MAX: u64 = 10 << 30;
+/// Bytes of cached Parquet footers and page indexes.
+const FOOTERS_BYTES_MAX: usize = 256 << 20;
+/// Bytes read from the end of a Parquet file at once.
+const FOOTER_HINT: usize = 256 << 10;
+
+/// Makes states.
+#[derive(Debug, Clone)]
+pub(crate) struct Sessions {
+    template: Arc<SessionState>,
+    environment: Arc<RuntimeEnv>,
+}
+
+/// What a state is made for.
+#[derive(Debug)]
+pub(crate) struct Of {
+    /// The schema of unqualified names.
+    pub(crate) namespace: Option<Namespace>,
+    /// What `now()` means.
+    pub(crate) now: Instant,
+    /// Where the statement takes its memory from.
+    pub(crate) memory: Arc<dyn MemoryPool>,
+}
+
+impl Sessions {
+    /// Settings for this many partitions.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the engine's environment cannot be made.
+    pub(crate) fn new(catalog: &Catalog, partitions: NonZeroUsize) -> Result<Self, Error> {
+        let internal =
+            |e: DataFusionError| Error::Internal(format!("the engine could not be made: {}", e.strip_backtrace()));
+        let disk = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::OsTmpDirectory)
+            .with_max_temp_directory_size(SPILL_BYTES_MAX);
+        let environment = RuntimeEnvBuilder::new()
+            .with_object_store_registry(Arc::new(OneStore(catalog.store().objects())))
+            .with_disk_manager_builder(disk)
+            .with_metadata_cache_limit(FOOTERS_BYTES_MAX)
+            .build_arc()
+            .map_err(internal)?;
+        let template = SessionStateBuilder::new_with_default_features()
+            .with_config(settings(partitions))
+            .with_runtime_env(Arc::clone(&environment))
+            .with_catalog_list(Arc::new(Lake(catalog.clone())))
+            .build();
+        Ok(Self { template: Arc::new(template), environment })
+    }
+
+    /// A state for one statement.
+    pub(crate) fn state(&self, of: &Of) -> SessionState {
+        let environment = RuntimeEnv { memory_pool: Arc::clone(&of.memory), ..self.environment.as_ref().clone() };
+        let namespace = of.namespace.as_ref().map_or(NO_NAMESPACE, Namespace::as_str);
+        let config = self.template.config().clone().with_default_catalog_and_schema(CATALOG, namespace);
+        let mut state = SessionStateBuilder::new_from_existing(self.template.as_ref().clone())
+            .with_config(config)
+            .with_runtime_env(Arc::new(environment))
+            .build();
+        let props = state.execution_props_mut();
+        props.query_execution_start_time = DateTime::from_timestamp_micros(of.now.micros());
+        props.config_options = Some(Arc::clone(self.template.config_options()));
+        state
+    }
+}
+
+/// Gives a state the tables of its statement.
+///
+/// # Errors
+/// Whatever the engine says.
+pub(crate) fn with_relations(mut state: SessionState, relations: Relations) -> Result<SessionState> {
+    state.register_relation_planner(Arc::new(relations))?;
+    Ok(state)
+}
+
+/// The address scans name.
+///
+/// # Errors
+/// Never in practice: the address is a constant.
+pub(crate) fn store_url() -> Result<ObjectStoreUrl> {
+    ObjectStoreUrl::parse(STORE)
+}
+
+fn settings(partitions: NonZeroUsize) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_information_schema(true)
+        .with_create_default_catalog_and_schema(false)
+        .with_default_catalog_and_schema(CATALOG, NO_NAMESPACE)
+        .with_target_partitions(partitions.get());
+    let options = config.options_mut();
+    options.execution.time_zone = Some("UTC".to_owned());
+    options.execution.enable_recursive_ctes = false;
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    options.execution.parquet.schema_force_view_types = false;
+    options.execution.parquet.metadata_size_hint = Some(FOOTER_HINT);
+    options.sql_parser.map_string_types_to_utf8view = false;
+    config
+}
+
+/// A registry that knows the lake's store and no other.
+#[derive(Debug)]
+struct OneStore(Arc<dyn ObjectStore>);
+
+impl ObjectStoreRegistry for OneStore {
+    fn register_store(&self, _: &url::Url, _: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        None
+    }
+
+    fn get_store(&self, url: &url::Url) -> Result<Arc<dyn ObjectStore>> {
+        if url.as_str().starts_with(STORE) {
+            return Ok(Arc::clone(&self.0));
+        }
+        plan_err!("SQL reads tables of the lake only, not {url}")
+    }
+}

@@ -1,0 +1,129 @@
+//! The rows on their way out.
+//!
+//! A task on the engine's threads computes and sends through a channel of a few batches: a slow client slows the
+//! query, and dropping the stream ends it at once, with its memory and its place.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use datafusion::{
+    common::Result,
+    error::DataFusionError,
+    execution::{RecordBatchStream, SendableRecordBatchStream},
+};
+use futures::{Stream, StreamExt};
+use tokio::{
+    runtime::Handle,
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+
+use super::threads::panicked;
+use crate::{Error, metrics::Metrics, plan::shape};
+
+/// Batches that may wait for the client.
+const BATCHES_WAITING: usize = 2;
+
+/// What the task of an answer needs.
+pub(crate) struct Running<G> {
+    /// The columns told.
+    pub(crate) columns: SchemaRef,
+    /// The engine's rows.
+    pub(crate) rows: SendableRecordBatchStream,
+    /// When the statement must have ended.
+    pub(crate) deadline: Instant,
+    /// How many seconds that was from its beginning.
+    pub(crate) timeout_s: u64,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
+    /// What is given back at the end: the place.
+    pub(crate) held: G,
+}
+
+/// Starts the task and answers its rows.
+pub(crate) fn stream<G: Send + 'static>(running: Running<G>, threads: &Handle) -> SendableRecordBatchStream {
+    let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
+    let (columns, metrics) = (Arc::clone(&running.columns), Arc::clone(&running.metrics));
+    let mut task = JoinSet::new();
+    task.spawn_on(pump(running, sender), threads);
+    Box::pin(AnswerStream { columns, metrics, receiver, task, ended: false })
+}
+
+async fn pump<G>(running: Running<G>, sender: mpsc::Sender<Result<RecordBatch>>) {
+    let Running { columns, mut rows, deadline, timeout_s, metrics, held } = running;
+    let started = Instant::now();
+    let sent = timeout_at(deadline, async {
+        while let Some(batch) = rows.next().await {
+            let batch = batch.and_then(|batch| shape::stamp(&batch, &columns));
+            metrics.answered(batch.as_ref().map_or(0, RecordBatch::num_rows));
+            let outcome = batch.as_ref().map_or_else(|e| Error::code_of(e), |_| "ok");
+            let failed = batch.is_err();
+            if sender.send(batch).await.is_err() {
+                return "cancelled";
+            }
+            if failed {
+                return outcome;
+            }
+        }
+        "ok"
+    })
+    .await;
+    drop((rows, held));
+    metrics.phase("run", started.elapsed());
+    if sent.is_err() {
+        let _gone = sender.send(Err(DataFusionError::External(Box::new(Error::TimedOut(timeout_s))))).await;
+    }
+    metrics.ended(sent.unwrap_or("timed_out"));
+}
+
+struct AnswerStream {
+    columns: SchemaRef,
+    metrics: Arc<Metrics>,
+    receiver: mpsc::Receiver<Result<RecordBatch>>,
+    task: JoinSet<()>,
+    ended: bool,
+}
+
+impl Stream for AnswerStream {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        match self.receiver.poll_recv(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(batch)) => {
+                self.ended = batch.is_err();
+                Poll::Ready(Some(batch))
+            }
+            Poll::Ready(None) => match self.task.poll_join_next(context) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(joined) => {
+                    self.ended = true;
+                    let panicked = joined.is_some_and(|joined| joined.is_err_and(|e| e.is_panic()));
+                    Poll::Ready(panicked.then(|| Err(DataFusionError::External(Box::new(self::panicked())))))
+                }
+            },
+        }
+    }
+}
+
+impl RecordBatchStream for AnswerStream {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.columns)
+    }
+}
+
+impl Drop for AnswerStream {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.metrics.cancelled();
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Reading one table at its instants: base ⊕ overlay (time.md, section 4).
+//!
+//! 1. [`provider`]: the table the planner scans: a view, its instants, its columns.
+//! 2. [`reach`]: which base a question starts from, and how far the changes that count reach.
+//! 3. [`changes`]: the changes after a base: deltas, events files, live tail; derived once, cached.
+//! 4. [`overlay`]: their winners against the base: rows to add, rows of the base to hide; cached and extended.
+//! 5. [`base`]: the scan of the base's files, filters and projection pushed down, hidden rows left out.
+//! 6. [`shadowed`]: the leaf that carries its shadows. [`adapt`]: columns written under an older schema.
+//! 7. [`events`]: the events table: files and tail up to the instants.
+//! 8. [`cache`]: what is kept, within a budget of bytes.
+
+pub(crate) mod adapt;
+pub(crate) mod base;
+pub(crate) mod cache;
+pub(crate) mod changes;
+pub(crate) mod events;
+pub(crate) mod overlay;
+pub(crate) mod provider;
+pub(crate) mod reach;
+pub(crate) mod shadowed;
+
+use std::sync::Arc;
+
+use tidemark_catalog::Catalog;
+use tidemark_fold::FoldError;
+use tidemark_model::Instant;
+use tidemark_storage::files::FileError;
+
+use self::cache::Caches;
+pub(crate) use self::{events::first_event, provider::LakeTable};
+use crate::metrics::Metrics;
+
+/// The instants a table is read at, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct At {
+    /// Only changes acknowledged up to here.
+    pub(crate) system_time: Instant,
+    /// Only changes that happened up to here.
+    pub(crate) valid_time: Option<Instant>,
+}
+
+impl At {
+    /// Whether anything between two times, both included, may count on the axis of source time.
+    pub(crate) fn reaches_ts(&self, first: Instant) -> bool {
+        self.valid_time.is_none_or(|valid| first <= valid)
+    }
+}
+
+/// What reading a table needs.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    /// Who exists, and the store.
+    pub(crate) catalog: Catalog,
+    /// What is kept between questions.
+    pub(crate) caches: Caches,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// Why a table could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ScanError {
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A kernel.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// An Arrow kernel.
+    #[error(transparent)]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// Another question that built the same thing failed.
+    #[error("{0}")]
+    Shared(Arc<ScanError>),
+}
+
+impl From<ScanError> for datafusion::error::DataFusionError {
+    fn from(error: ScanError) -> Self {
+        Self::External(Box::new(error))
+    }
+}

@@ -1,0 +1,158 @@
+//! The scan of Parquet files: of a base without its hidden rows, or of the events table.
+//!
+//! Filters and projections are pushed into the files by the engine. The number of live rows is exact, so counting
+//! reads nothing; of columns only the range of ids per file is told, for pruning, never to answer with: footers know
+//! nothing of hidden rows.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::{
+    catalog::Session,
+    common::{ColumnStatistics, Result, ScalarValue, Statistics, config::TableParquetOptions, stats::Precision},
+    datasource::{
+        listing::PartitionedFile,
+        physical_plan::{
+            FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource,
+            parquet::{CachedParquetFileReaderFactory, ParquetRowSelection},
+        },
+        source::DataSourceExec,
+        table_schema::TableSchema,
+    },
+    parquet::arrow::arrow_reader::{RowSelection, RowSelector},
+    physical_plan::ExecutionPlan,
+};
+use tidemark_catalog::{Collection, CollectionManifest, manifest::BaseFile};
+use tidemark_fold::columns::doc;
+
+use super::{At, adapt::Widen, overlay::Overlay, provider::Wanted, reach, shadowed::Shadowed};
+use crate::plan::session::store_url;
+
+/// Scans of the base's parts; none for the empty base.
+pub(crate) fn scan(
+    (_, manifest): &(Arc<Collection>, Arc<CollectionManifest>),
+    at: At,
+    overlay: &Overlay,
+    wanted: &Wanted,
+    state: &dyn Session,
+) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
+    let Some(base) = reach::base(manifest, at) else { return Ok(Vec::new()) };
+    let none = Vec::new();
+    let parts = base.parts.iter().enumerate().map(|(nth, part)| (part, overlay.hidden.get(nth).unwrap_or(&none)));
+    let (mut files, mut live, mut hidden_rows) = (Vec::new(), 0u64, 0u64);
+    for (part, hidden) in parts {
+        let left = part.rows.saturating_sub(hidden.len() as u64);
+        if left > 0 {
+            files.push(file_of(part, hidden, &wanted.columns));
+            live += left;
+            hidden_rows += hidden.len() as u64;
+        }
+    }
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let config = parquet(files, live, wanted, state)?;
+    Ok(vec![if hidden_rows == 0 {
+        DataSourceExec::from_data_source(config)
+    } else {
+        DataSourceExec::from_data_source(Shadowed::new(config, hidden_rows))
+    }])
+}
+
+/// A part with the selection of its rows that are not hidden, and its own, physical statistics.
+fn file_of(part: &BaseFile, hidden: &[u64], columns: &SchemaRef) -> PartitionedFile {
+    let mut file =
+        PartitionedFile::new(part.path.clone(), part.bytes).with_statistics(Arc::new(physical(part, columns)));
+    if !hidden.is_empty() {
+        file.extensions.insert(ParquetRowSelection::new(visible(hidden, part.rows)));
+    }
+    file
+}
+
+/// The rows of a file that are left when some are hidden.
+fn visible(hidden: &[u64], rows: u64) -> RowSelection {
+    let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+    let (mut selectors, mut next) = (Vec::with_capacity(hidden.len() * 2 + 1), 0u64);
+    for row in hidden {
+        selectors.push(RowSelector::select(count(row.saturating_sub(next))));
+        selectors.push(RowSelector::skip(1));
+        next = row + 1;
+    }
+    selectors.push(RowSelector::select(count(rows.saturating_sub(next))));
+    // Joins neighbours of one kind and drops empty ones.
+    selectors.into_iter().filter(|selector| selector.row_count > 0).collect()
+}
+
+/// What is known of a part without reading it.
+fn physical(part: &BaseFile, columns: &SchemaRef) -> Statistics {
+    let mut statistics = Statistics::new_unknown(columns);
+    statistics.num_rows = Precision::Exact(usize::try_from(part.rows).unwrap_or(usize::MAX));
+    if let Ok(id) = columns.index_of(doc::ID) {
+        statistics.column_statistics[id] = ColumnStatistics {
+            null_count: Precision::Exact(0),
+            min_value: Precision::Exact(ScalarValue::from(part.id.min.as_str())),
+            max_value: Precision::Exact(ScalarValue::from(part.id.max.as_str())),
+            ..ColumnStatistics::new_unknown()
+        };
+    }
+    statistics
+}
+
+/// A scan of files with this many live rows together.
+pub(crate) fn parquet(
+    files: Vec<PartitionedFile>,
+    live: u64,
+    wanted: &Wanted,
+    state: &dyn Session,
+) -> Result<FileScanConfig> {
+    let url = store_url()?;
+    let environment = state.runtime_env();
+    let footers = environment.cache_manager.get_file_metadata_cache();
+    let readers = CachedParquetFileReaderFactory::new(environment.object_store(&url)?, footers);
+    let options = TableParquetOptions {
+        global: state.config_options().execution.parquet.clone(),
+        ..TableParquetOptions::default()
+    };
+    let mut source = ParquetSource::new(TableSchema::from(Arc::clone(&wanted.columns)))
+        .with_table_parquet_options(options)
+        .with_parquet_file_reader_factory(Arc::new(readers));
+    if let Some(hint) = state.config_options().execution.parquet.metadata_size_hint {
+        source = source.with_metadata_size_hint(hint);
+    }
+    let mut statistics = Statistics::new_unknown(&wanted.columns);
+    statistics.num_rows = Precision::Exact(usize::try_from(live).unwrap_or(usize::MAX));
+    Ok(FileScanConfigBuilder::new(url, Arc::new(source))
+        .with_file_groups(grouped(files, state.config().target_partitions()))
+        .with_statistics(statistics)
+        .with_expr_adapter(Some(Arc::new(Widen)))
+        .with_projection_indices(wanted.projection.clone())?
+        .build())
+}
+
+/// Files in order, in about as many groups as there are partitions.
+fn grouped(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
+    let per_group = files.len().div_ceil(partitions.max(1)).max(1);
+    files.chunks(per_group).map(|files| FileGroup::new(files.to_vec())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_hidden_is_selected() {
+        for (hidden, rows) in
+            [(vec![0], 3), (vec![2], 3), (vec![0, 1, 2], 3), (vec![1, 3, 4], 8), (vec![0, 7], 8), (vec![], 4)]
+        {
+            let selectors: Vec<RowSelector> = visible(&hidden, rows).into();
+            let mut row = 0;
+            let mut shown = Vec::new();
+            for selector in &selectors {
+                shown.extend((row..row + selector.row_count as u64).filter(|_| !selector.skip));
+                row += selector.row_count as u64;
+            }
+            let expected: Vec<u64> = (0..rows).filter(|row| !hidden.contains(row)).collect();
+            assert_eq!((row, shown), (rows, expected), "{hidden:?} of {rows}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What is kept between questions, within a budget of bytes.
+//!
+//! Everything here is a pure function of immutable files or of positions, so nothing has to be invalidated; what is
+//! not asked for falls out.
+
+use std::{hash::Hash, sync::Arc};
+
+use arrow::array::RecordBatch;
+use moka::future::Cache;
+use tidemark_fold::shadow::BaseKeys;
+use tidemark_model::{Instant, Seq};
+
+use super::{ScanError, overlay::Overlay, reach::Reach};
+
+/// A collection for ever: the namespace and the directory, which a re-created collection does not share.
+pub(crate) type Directory = Arc<str>;
+
+/// Changes of one file under one schema.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct FileKey {
+    /// The file.
+    pub(crate) path: String,
+    /// The collection.
+    pub(crate) directory: Directory,
+    /// The schema its documents were derived under.
+    pub(crate) schema: u32,
+}
+
+/// An overlay.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct OverlayKey {
+    /// Over what.
+    pub(crate) over: OverKey,
+    /// How far it reaches.
+    pub(crate) reach: Reach,
+}
+
+/// What overlays of one kind lie over.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct OverKey {
+    /// The collection.
+    pub(crate) directory: Directory,
+    /// The mark of the base and the version it was planned on; the empty base is `(-1, 0)`.
+    pub(crate) base: (Seq, u64),
+    /// The bound on source time.
+    pub(crate) valid_time: Option<Instant>,
+    /// The schema of its columns.
+    pub(crate) schema: u32,
+}
+
+/// Changes derived from the tail: every one of the collection in (`after`, `last`].
+#[derive(Debug, Clone)]
+pub(crate) struct Derived {
+    /// Positions above this one.
+    pub(crate) after: Seq,
+    /// Up to this one.
+    pub(crate) last: Seq,
+    /// The changes, in order of position.
+    pub(crate) batches: Vec<RecordBatch>,
+}
+
+/// All caches.
+#[derive(Debug)]
+pub(crate) struct Caches {
+    /// Changes of deltas and events files.
+    pub(crate) files: Cache<FileKey, Arc<Vec<RecordBatch>>>,
+    /// Changes of the live tail, per collection and schema.
+    pub(crate) tails: Cache<(Directory, u32), Arc<Derived>>,
+    /// Key columns of base files.
+    pub(crate) keys: Cache<String, Arc<BaseKeys>>,
+    /// Overlays.
+    pub(crate) overlays: Cache<OverlayKey, Arc<Overlay>>,
+    /// The overlay that reaches farthest by position, to be extended.
+    pub(crate) newest: Cache<OverKey, (Seq, Arc<Overlay>)>,
+}
+
+impl Caches {
+    /// Shares a budget of bytes out: half to changes, a quarter each to keys and overlays.
+    pub(crate) fn within(bytes: u64) -> Self {
+        let quarter = bytes / 4;
+        Self {
+            files: weighed(quarter, |_, batches: &Arc<Vec<RecordBatch>>| bytes_of(batches)),
+            tails: weighed(quarter, |_, tail: &Arc<Derived>| bytes_of(&tail.batches)),
+            keys: weighed(quarter, |_, keys: &Arc<BaseKeys>| bytes_of(&keys.batches)),
+            overlays: weighed(quarter / 2, |_, overlay: &Arc<Overlay>| overlay.bytes()),
+            newest: weighed(quarter / 2, |_, (_, overlay): &(Seq, Arc<Overlay>)| overlay.bytes()),
+        }
+    }
+}
+
+/// The value of a key, built once by whoever comes first; an error is told to all who waited and not kept.
+pub(crate) async fn get<K, V, F>(cache: &Cache<K, V>, key: K, build: F) -> Result<V, ScanError>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    F: Future<Output = Result<V, ScanError>>,
+{
+    cache.try_get_with(key, build).await.map_err(ScanError::Shared)
+}
+
+/// Bytes that batches hold.
+pub(crate) fn bytes_of(batches: &[RecordBatch]) -> u32 {
+    let bytes: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+fn weighed<K, V>(bytes: u64, weigh: impl Fn(&K, &V) -> u32 + Send + Sync + 'static) -> Cache<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    Cache::builder().max_capacity(bytes).weigher(weigh).build()
+}

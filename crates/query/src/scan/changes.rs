@@ -1,0 +1,171 @@
+//! The changes after a base: deltas, events files, live tail.
+//!
+//! Files are picked from the manifests by ranges, never by LIST. A document becomes columns once per file, or once
+//! per position of the tail, and schema; questions share the result. Every batch has the columns of [`schema`].
+
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::{
+    array::{Int64Array, RecordBatch},
+    compute::{filter_record_batch, kernels::cmp},
+    datatypes::{Int64Type, Schema, SchemaRef},
+};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
+use object_store::path::Path;
+use tidemark_catalog::{
+    Collection, CollectionManifest, View,
+    manifest::{DeltaFile, EventsFile},
+};
+use tidemark_fold::{
+    columns::{self, doc, event},
+    conform, derive,
+};
+use tidemark_model::{DocSchema, Seq};
+use tidemark_storage::files::{self, Wanted};
+
+use super::{
+    At, Reader, ScanError,
+    cache::{self, Derived, Directory, FileKey},
+};
+
+/// Files read at once for one question.
+const READS_AT_ONCE: usize = 4;
+/// Columns that no question of this room needs.
+const LEFT_OUT: [&str; 3] = [doc::EVENT_ID, doc::ACTOR, doc::PREV];
+
+/// One collection of a view.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    /// The view.
+    pub(crate) view: &'a View,
+    /// What the catalog knows of the collection.
+    pub(crate) collection: &'a Collection,
+    /// Its manifest.
+    pub(crate) manifest: &'a CollectionManifest,
+}
+
+impl Source<'_> {
+    /// The collection for ever.
+    pub(crate) fn directory(&self) -> Directory {
+        format!("{}/{}", self.view.namespace, self.collection.directory).into()
+    }
+}
+
+/// Columns of changes here: those of deltas without event id, actor and image before.
+pub(crate) fn schema(of: &DocSchema) -> SchemaRef {
+    let full = columns::changes_schema(of);
+    let kept = full.fields().iter().filter(|field| !LEFT_OUT.contains(&field.name().as_str())).cloned();
+    Arc::new(Schema::new(kept.collect::<Vec<_>>()))
+}
+
+/// Every change above a position that may count at the instants; more than those may come, positions may come twice.
+pub(crate) async fn after(
+    reader: &Reader,
+    source: Source<'_>,
+    after: Seq,
+    at: At,
+) -> Result<Vec<RecordBatch>, ScanError> {
+    let deltas = source.manifest.deltas.iter().filter(|delta| {
+        delta.seq.max > after && delta.system_time.min <= at.system_time && at.reaches_ts(delta.ts.min)
+    });
+    let pending = source.view.pending_files().filter(|file| {
+        holds_after(file, source.collection, after)
+            && file.system_time.min <= at.system_time
+            && at.reaches_ts(file.ts.min)
+    });
+    let mut reads: Vec<BoxFuture<'_, Result<Arc<Vec<RecordBatch>>, ScanError>>> = Vec::new();
+    for file in deltas {
+        reads.push(delta(reader, source, file).boxed());
+    }
+    for file in pending {
+        reads.push(events(reader, source, file).boxed());
+    }
+    let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
+    let mut batches: Vec<RecordBatch> = Vec::new();
+    while let Some(read) = reads.try_next().await? {
+        batches.extend(read.iter().cloned());
+    }
+    batches.extend(tail(reader, source).await?.iter().cloned());
+    Ok(batches)
+}
+
+fn holds_after(file: &EventsFile, collection: &Collection, after: Seq) -> bool {
+    file.collections.iter().any(|held| held.collection == collection.name && held.seq.max > after)
+}
+
+fn key(source: Source<'_>, path: &str) -> FileKey {
+    FileKey { path: path.to_owned(), directory: source.directory(), schema: source.collection.schema.id }
+}
+
+async fn delta(reader: &Reader, source: Source<'_>, file: &DeltaFile) -> Result<Arc<Vec<RecordBatch>>, ScanError> {
+    let schema = schema(&source.collection.schema);
+    let build = async {
+        reader.metrics.cache_missed("delta");
+        let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let wanted = Wanted { columns: Some(columns), ..Wanted::default() };
+        let read = files::read(reader.catalog.store(), &Path::from(file.path.as_str()), &wanted).await?;
+        Ok(Arc::new(conformed(&read, &schema)?))
+    };
+    cache::get(&reader.caches.files, key(source, &file.path), build).await
+}
+
+async fn events(reader: &Reader, source: Source<'_>, file: &EventsFile) -> Result<Arc<Vec<RecordBatch>>, ScanError> {
+    let build = async {
+        reader.metrics.cache_missed("events");
+        let of = (event::COLLECTION.to_owned(), source.collection.name.as_str().to_owned());
+        let wanted = Wanted { equal: Some(of), ..Wanted::default() };
+        let read = files::read(reader.catalog.store(), &Path::from(file.path.as_str()), &wanted).await?;
+        Ok(Arc::new(derived(&read, &source.collection.schema)?))
+    };
+    cache::get(&reader.caches.files, key(source, &file.path), build).await
+}
+
+/// Changes of the live tail. What was derived for an earlier question is taken over, the rest is derived.
+async fn tail(reader: &Reader, source: Source<'_>) -> Result<Vec<RecordBatch>, ScanError> {
+    let from = source.view.events.mark.seq(source.collection.shard).max(source.manifest.mark);
+    let last = source.view.tail.batches.iter().rev().find_map(last_position).unwrap_or(from);
+    if last <= from {
+        return Ok(Vec::new());
+    }
+    let key = (source.directory(), source.collection.schema.id);
+    let known = reader.caches.tails.get(&key).await.filter(|known| known.after <= from && from <= known.last);
+    let (mut batches, known_to) = match &known {
+        Some(known) if known.last >= last => return Ok(known.batches.clone()),
+        Some(known) => (newer(&known.batches, from), known.last),
+        None => (Vec::new(), from),
+    };
+    let fresh = source.view.tail.batches.iter().map(|batch| above(batch, event::SEQ, known_to));
+    batches.extend(derived(&fresh.collect::<Result<Vec<_>, _>>()?, &source.collection.schema)?);
+    let derived = Derived { after: from, last, batches: batches.clone() };
+    reader.caches.tails.insert(key, Arc::new(derived)).await;
+    Ok(batches)
+}
+
+/// The batches that hold anything above a position.
+fn newer(batches: &[RecordBatch], position: Seq) -> Vec<RecordBatch> {
+    batches.iter().filter(|batch| last_position(batch).is_some_and(|last| last > position)).cloned().collect()
+}
+
+/// The last position of a batch in order of position.
+fn last_position(batch: &RecordBatch) -> Option<Seq> {
+    let positions = batch.column_by_name(event::SEQ)?.as_primitive_opt::<Int64Type>()?;
+    positions.values().last().copied()
+}
+
+/// The rows above a position.
+pub(crate) fn above(batch: &RecordBatch, column: &str, position: Seq) -> Result<RecordBatch, ScanError> {
+    let positions = batch.column_by_name(column).ok_or(tidemark_fold::FoldError::Column(event::SEQ))?;
+    Ok(filter_record_batch(batch, &cmp::gt(positions, &Int64Array::new_scalar(position))?)?)
+}
+
+fn derived(events: &[RecordBatch], schema: &DocSchema) -> Result<Vec<RecordBatch>, ScanError> {
+    let changes: Result<Vec<_>, _> =
+        events.iter().filter(|batch| batch.num_rows() > 0).map(|batch| derive::changes(batch, schema)).collect();
+    conformed(&changes?, &self::schema(schema))
+}
+
+fn conformed(batches: &[RecordBatch], schema: &SchemaRef) -> Result<Vec<RecordBatch>, ScanError> {
+    let conformed = batches.iter().map(|batch| conform::to_schema(batch, schema));
+    Ok(conformed.collect::<Result<_, _>>()?)
+}

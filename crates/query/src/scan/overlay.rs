@@ -1,0 +1,224 @@
+//! Winners against the base: rows to add, rows of the base to hide.
+//!
+//! Cached by how far it reaches. The newest one is extended by the changes that came since: an id that has a winner
+//! already keeps hiding what it hides, so only new ids are looked up in the base again.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, AsArray, BooleanArray, RecordBatch, StringArray},
+    compute::{filter_record_batch, kernels::cmp},
+};
+use object_store::path::Path;
+use tidemark_catalog::{Base, Collection, CollectionManifest, View, manifest::BaseFile};
+use tidemark_fold::{
+    FoldError,
+    columns::{self, doc},
+    conform, shadow,
+    shadow::{BaseKeys, Greatest, Shadows},
+    winner::{self, Counts},
+};
+use tidemark_model::{DocSchema, Seq, position::BEFORE_ALL};
+use tidemark_storage::files::{self, Wanted};
+
+use super::{
+    At, Reader, ScanError,
+    cache::{self, OverKey, OverlayKey, bytes_of},
+    changes::{self, Source},
+    reach::{self, Reach},
+};
+
+/// Rows of one batch in memory scans.
+const ROWS_MAX: usize = 8192;
+/// Key and order columns of a base's files.
+const KEYS: [&str; 5] = [doc::ID, doc::TS, doc::SYSTEM_TIME, doc::SEQ, doc::BOOKMARK];
+
+/// What counts besides the base.
+#[derive(Debug)]
+pub(crate) struct Overlay {
+    /// The winners that stand, sorted by id, deletes included.
+    pub(crate) winners: RecordBatch,
+    /// Their documents, in the columns of the table.
+    pub(crate) rows: Vec<RecordBatch>,
+    /// Per part of the base: ascending row numbers that are hidden.
+    pub(crate) hidden: Vec<Vec<u64>>,
+}
+
+impl Overlay {
+    /// Bytes it holds.
+    pub(crate) fn bytes(&self) -> u32 {
+        let hidden: usize = self.hidden.iter().map(|rows| rows.len() * size_of::<u64>()).sum();
+        bytes_of(std::slice::from_ref(&self.winners))
+            .saturating_add(bytes_of(&self.rows))
+            .saturating_add(u32::try_from(hidden).unwrap_or(u32::MAX))
+    }
+}
+
+/// The overlay of a question over its base.
+pub(crate) async fn of(
+    reader: &Reader,
+    view: &View,
+    (collection, manifest): &(Arc<Collection>, Arc<CollectionManifest>),
+    at: At,
+) -> Result<Arc<Overlay>, ScanError> {
+    let source = Source { view, collection, manifest };
+    let building = Building { reader, source, base: reach::base(manifest, at), at };
+    let reach = reach::reach(view, manifest, at.system_time);
+    let key = OverlayKey { over: building.over(), reach };
+    if let Some(known) = reader.caches.overlays.get(&key).await {
+        reader.metrics.cache_hit("overlay");
+        return Ok(known);
+    }
+    cache::get(&reader.caches.overlays, key.clone(), async { building.build(&key).await }).await
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Building<'a> {
+    reader: &'a Reader,
+    source: Source<'a>,
+    base: Option<&'a Base>,
+    at: At,
+}
+
+impl Building<'_> {
+    fn over(&self) -> OverKey {
+        OverKey {
+            directory: self.source.directory(),
+            base: (self.mark(), self.base.map_or(0, |base| base.planned_on)),
+            valid_time: self.at.valid_time,
+            schema: self.source.collection.schema.id,
+        }
+    }
+
+    fn mark(&self) -> Seq {
+        self.base.map_or(BEFORE_ALL, |base| base.mark)
+    }
+
+    async fn build(&self, key: &OverlayKey) -> Result<Arc<Overlay>, ScanError> {
+        self.reader.metrics.cache_missed("overlay");
+        let Reach::Position(reached) = key.reach else { return self.anew().await };
+        let overlay = match self.reader.caches.newest.get(&key.over).await {
+            Some((known, newest)) if known <= reached => self.extended(known, &newest).await?,
+            _ => self.anew().await?,
+        };
+        let farther = self.reader.caches.newest.get(&key.over).await.is_none_or(|(known, _)| known < reached);
+        if farther {
+            self.reader.caches.newest.insert(key.over.clone(), (reached, Arc::clone(&overlay))).await;
+        }
+        Ok(overlay)
+    }
+
+    async fn anew(&self) -> Result<Arc<Overlay>, ScanError> {
+        let Shadows { overlay, hidden } = self.resolved(self.winners_after(self.mark()).await?).await?;
+        self.finish(overlay, hidden)
+    }
+
+    /// The winners among the changes above a position.
+    async fn winners_after(&self, after: Seq) -> Result<RecordBatch, ScanError> {
+        let changes = changes::after(self.reader, self.source, after, self.at).await?;
+        let counts = Counts { after, system_time: self.at.system_time, valid_time: self.at.valid_time };
+        if changes.is_empty() {
+            return Ok(RecordBatch::new_empty(changes::schema(&self.source.collection.schema)));
+        }
+        Ok(winner::winners(&changes, &counts)?)
+    }
+
+    /// Winners against the base; without one all stand.
+    async fn resolved(&self, winners: RecordBatch) -> Result<Shadows, ScanError> {
+        let Some(base) = self.base else { return Ok(Shadows { overlay: winners, hidden: Vec::new() }) };
+        let greatest = Greatest { ts: base.max_ts, bookmark: base.max_bookmark.clone() };
+        let mut keys = Vec::with_capacity(base.parts.len() + base.tombstones.len());
+        for file in base.parts.iter().chain(&base.tombstones) {
+            keys.push(if may_hold(file, &winners)? {
+                self.keys(file).await?.as_ref().clone()
+            } else {
+                BaseKeys { batches: Vec::new() }
+            });
+        }
+        let mut shadows = shadow::resolve(&winners, Some(&greatest), &keys)?;
+        shadows.hidden.truncate(base.parts.len());
+        Ok(shadows)
+    }
+
+    async fn keys(&self, file: &BaseFile) -> Result<Arc<BaseKeys>, ScanError> {
+        let build = async {
+            self.reader.metrics.cache_missed("keys");
+            let wanted = Wanted { columns: Some(KEYS.map(str::to_owned).into()), ..Wanted::default() };
+            let path = Path::from(file.path.as_str());
+            let batches = files::read(self.reader.catalog.store(), &path, &wanted).await?;
+            Ok(Arc::new(BaseKeys { batches }))
+        };
+        cache::get(&self.reader.caches.keys, file.path.clone(), build).await
+    }
+
+    /// The overlay that reaches farther than one that is known.
+    async fn extended(&self, known: Seq, newest: &Arc<Overlay>) -> Result<Arc<Overlay>, ScanError> {
+        let fresh = self.winners_after(known.max(self.mark())).await?;
+        if fresh.num_rows() == 0 {
+            return Ok(Arc::clone(newest));
+        }
+        self.reader.metrics.overlay_extended();
+        let is_known = known_ids(&fresh, &newest.winners)?;
+        let new_ids = filter_record_batch(&fresh, &arrow::compute::not(&is_known)?)?;
+        let Shadows { overlay: standing, hidden } = self.resolved(new_ids).await?;
+        let updates = filter_record_batch(&fresh, &is_known)?;
+        let winners = winner::winners(&[newest.winners.clone(), updates, standing], &Counts::ALL)?;
+        let hidden = newest.hidden.iter().zip(hidden).map(|(old, new)| merged(old, new)).collect();
+        self.finish(winners, hidden)
+    }
+
+    fn finish(&self, winners: RecordBatch, hidden: Vec<Vec<u64>>) -> Result<Arc<Overlay>, ScanError> {
+        let rows = documents(&winners, &self.source.collection.schema)?;
+        Ok(Arc::new(Overlay { winners, rows, hidden }))
+    }
+}
+
+fn ids(batch: &RecordBatch) -> Result<&StringArray, FoldError> {
+    batch.column_by_name(doc::ID).and_then(|ids| ids.as_string_opt::<i32>()).ok_or(FoldError::Column(doc::ID))
+}
+
+/// Whether the ids of sorted winners and those of a file overlap.
+fn may_hold(file: &BaseFile, winners: &RecordBatch) -> Result<bool, FoldError> {
+    let ids = ids(winners)?;
+    let Some(last) = ids.len().checked_sub(1) else { return Ok(false) };
+    Ok(ids.value(0) <= file.id.max.as_str() && file.id.min.as_str() <= ids.value(last))
+}
+
+/// Which of the fresh winners have an id that the known winners have too. Both are sorted.
+fn known_ids(fresh: &RecordBatch, known: &RecordBatch) -> Result<BooleanArray, FoldError> {
+    let (fresh, known) = (ids(fresh)?, ids(known)?);
+    let mut from = 0;
+    let found = (0..fresh.len()).map(|row| {
+        let wanted = fresh.value(row);
+        from += lower_bound(known, from, wanted);
+        from < known.len() && known.value(from) == wanted
+    });
+    Ok(found.collect::<Vec<bool>>().into())
+}
+
+/// How many ids from here on lie below the wanted one.
+fn lower_bound(ids: &StringArray, from: usize, wanted: &str) -> usize {
+    let (mut low, mut high) = (from, ids.len());
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if ids.value(middle) < wanted { low = middle + 1 } else { high = middle }
+    }
+    low - from
+}
+
+/// Two ascending lists as one.
+fn merged(old: &[u64], mut new: Vec<u64>) -> Vec<u64> {
+    new.extend_from_slice(old);
+    new.sort_unstable();
+    new.dedup();
+    new
+}
+
+/// The winners that are documents, in the columns of the table.
+fn documents(winners: &RecordBatch, schema: &DocSchema) -> Result<Vec<RecordBatch>, ScanError> {
+    let ops = winners.column_by_name(doc::OP).ok_or(FoldError::Column(doc::OP))?;
+    let lives = cmp::neq(ops, &StringArray::new_scalar(tidemark_model::Op::Delete.as_str()))?;
+    let documents = conform::to_schema(&filter_record_batch(winners, &lives)?, &columns::table_schema(schema))?;
+    let starts = (0..documents.num_rows()).step_by(ROWS_MAX);
+    Ok(starts.map(|start| documents.slice(start, ROWS_MAX.min(documents.num_rows() - start))).collect())
+}

@@ -1,0 +1,112 @@
+//! The table the planner scans: a view, its instants, its columns.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::{
+    catalog::{Session, TableProvider},
+    common::Result,
+    logical_expr::{Expr, TableProviderFilterPushDown, TableType},
+    physical_plan::{ExecutionPlan, empty::EmptyExec, union::UnionExec},
+};
+use tidemark_catalog::View;
+use tidemark_fold::columns;
+
+use super::{At, Reader, base, events, overlay};
+
+/// One table of one statement.
+#[derive(Debug)]
+pub(crate) struct LakeTable {
+    view: Arc<View>,
+    at: At,
+    reader: Arc<Reader>,
+    columns: SchemaRef,
+}
+
+impl LakeTable {
+    /// A table as of its instants.
+    pub(crate) fn new(view: Arc<View>, at: At, reader: Arc<Reader>) -> Self {
+        let columns = match &view.collection {
+            Some((collection, _)) => columns::table_schema(&collection.schema),
+            None => columns::events_schema(),
+        };
+        Self { view, at, reader, columns }
+    }
+}
+
+#[async_trait]
+impl TableProvider for LakeTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.columns)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    /// Filters stay above the scan here; the physical optimizer then pushes each into the files, where it prunes and
+    /// selects rows, and leaves a filter over the rows in memory.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let wanted = Wanted { columns: Arc::clone(&self.columns), projection: projection.cloned() };
+        let mut inputs = match &self.view.collection {
+            None => events::scans(&self.reader, &self.view, self.at, &wanted, state)?,
+            Some(known) => {
+                let overlay = overlay::of(&self.reader, &self.view, known, self.at).await?;
+                let mut inputs = base::scan(known, self.at, &overlay, &wanted, state)?;
+                inputs.extend(wanted.memory(&overlay.rows)?);
+                inputs
+            }
+        };
+        match (inputs.pop(), inputs.is_empty()) {
+            (None, _) => Ok(Arc::new(EmptyExec::new(wanted.schema()?))),
+            (Some(only), true) => Ok(only),
+            (Some(last), false) => {
+                inputs.push(last);
+                UnionExec::try_new(inputs)
+            }
+        }
+    }
+}
+
+/// The columns a scan must answer.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// All columns of the table.
+    pub(crate) columns: SchemaRef,
+    /// Which of them, in order; `None` wants all.
+    pub(crate) projection: Option<Vec<usize>>,
+}
+
+impl Wanted {
+    /// The columns of the answer.
+    pub(crate) fn schema(&self) -> Result<SchemaRef> {
+        match &self.projection {
+            None => Ok(Arc::clone(&self.columns)),
+            Some(indices) => Ok(Arc::new(self.columns.project(indices)?)),
+        }
+    }
+
+    /// A scan of rows in memory; none for no rows.
+    pub(crate) fn memory(&self, rows: &[arrow::array::RecordBatch]) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let source = datafusion::datasource::memory::MemorySourceConfig::try_new_exec(
+            &[rows.to_vec()],
+            Arc::clone(&self.columns),
+            self.projection.clone(),
+        )?;
+        Ok(Some(source))
+    }
+}

@@ -1,0 +1,141 @@
+//! One statement, and one that only reads.
+//!
+//! The first word is looked at before parsing, so that the refusal of a write never depends on whether the parser
+//! knows its syntax; the parsed tree is looked at again, because a write can hide behind `WITH` and `EXPLAIN`.
+
+use std::ops::ControlFlow;
+
+use sqlparser::{
+    ast::{Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor},
+    tokenizer::{Token, TokenWithSpan},
+};
+
+use super::limits::is_significant;
+use crate::Error;
+
+/// Words a statement may begin with.
+const READS: [&str; 8] = ["SELECT", "WITH", "VALUES", "TABLE", "EXPLAIN", "SHOW", "DESCRIBE", "DESC"];
+
+/// Refuses a text whose first word is not that of a reading statement, and more than one statement.
+///
+/// # Errors
+/// [`Error::ReadOnly`], or [`Error::Invalid`] for an empty text.
+pub(crate) fn first_word(tokens: &[TokenWithSpan]) -> Result<(), Error> {
+    let mut tokens = tokens.iter().map(|token| &token.token).filter(|token| is_significant(token));
+    let first = tokens.clone().find(|token| !matches!(token, Token::LParen | Token::SemiColon));
+    match first {
+        None => Err(Error::Invalid("the statement is empty".to_owned())),
+        Some(Token::Word(word)) if READS.iter().any(|read| word.value.eq_ignore_ascii_case(read)) => {
+            let rest = tokens.by_ref().skip_while(|token| **token != Token::SemiColon);
+            match rest.filter(|token| **token != Token::SemiColon).count() {
+                0 => Ok(()),
+                _ => {
+                    Err(Error::ReadOnly("one statement at a time: send the others in requests of their own".to_owned()))
+                }
+            }
+        }
+        Some(Token::Word(word)) => Err(refused(&word.value.to_ascii_uppercase())),
+        Some(other) => Err(Error::Invalid(format!("a statement does not begin with {other}: use SELECT"))),
+    }
+}
+
+fn refused(verb: &str) -> Error {
+    let instead = match verb {
+        "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "UPSERT" | "REPLACE" | "TRUNCATE" => {
+            "send changes to POST /v1/{namespace}/{collection}/changes"
+        }
+        "CREATE" | "ALTER" | "DROP" => "namespaces and collections appear with the first write to them",
+        "COPY" | "EXPORT" | "UNLOAD" => "ask with SELECT and take the answer as text/csv or an Arrow stream",
+        "SET" | "RESET" => "put as_of and valid_as_of into the request, or a time clause into the statement",
+        _ => "use SELECT, EXPLAIN, SHOW or DESCRIBE",
+    };
+    Error::ReadOnly(format!("{verb} is not served, SQL only reads here: {instead}"))
+}
+
+/// Refuses a parsed statement that writes, locks, or carries what the planner would drop silently.
+///
+/// # Errors
+/// [`Error::ReadOnly`] and [`Error::Invalid`].
+pub(crate) fn reads_only(statement: &Statement) -> Result<(), Error> {
+    match statement {
+        Statement::Query(_) => {}
+        Statement::Explain { statement: inner, .. } if matches!(**inner, Statement::Query(_)) => {}
+        Statement::ExplainTable { .. }
+        | Statement::ShowTables { .. }
+        | Statement::ShowColumns { .. }
+        | Statement::ShowVariable { .. }
+        | Statement::ShowVariables { .. }
+        | Statement::ShowFunctions { .. } => {}
+        Statement::Explain { .. } => return Err(Error::ReadOnly("EXPLAIN explains a SELECT only".to_owned())),
+        other => {
+            let text = other.to_string();
+            return Err(refused(text.split_whitespace().next().unwrap_or("the statement")));
+        }
+    }
+    match statement.visit(&mut Guard) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Guard;
+
+impl Visitor for Guard {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        let dropped = [
+            (!query.locks.is_empty(), "FOR UPDATE and FOR SHARE"),
+            (query.for_clause.is_some(), "FOR XML and FOR JSON"),
+            (query.settings.is_some(), "SETTINGS"),
+            (query.format_clause.is_some(), "FORMAT"),
+            (!query.pipe_operators.is_empty(), "pipe operators"),
+        ];
+        if let Some((_, what)) = dropped.iter().find(|(present, _)| *present) {
+            return ControlFlow::Break(Error::Invalid(format!("{what} are not served: leave them out")));
+        }
+        body(&query.body)
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+        match select.into {
+            Some(_) => ControlFlow::Break(refused("SELECT INTO")),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
+        match factor {
+            TableFactor::Table { with_hints, partitions, with_ordinality, json_path, index_hints, .. }
+                if !with_hints.is_empty()
+                    || !partitions.is_empty()
+                    || *with_ordinality
+                    || json_path.is_some()
+                    || !index_hints.is_empty() =>
+            {
+                ControlFlow::Break(Error::Invalid(format!(
+                    "hints, partitions, paths and WITH ORDINALITY are not served behind a table: {factor}"
+                )))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Looks through set operations for bodies that are no queries.
+fn body(body: &SetExpr) -> ControlFlow<Error> {
+    match body {
+        SetExpr::Insert(_) => ControlFlow::Break(refused("INSERT")),
+        SetExpr::Update(_) => ControlFlow::Break(refused("UPDATE")),
+        SetExpr::Delete(_) => ControlFlow::Break(refused("DELETE")),
+        SetExpr::Merge(_) => ControlFlow::Break(refused("MERGE")),
+        SetExpr::Table(_) => {
+            ControlFlow::Break(Error::Invalid("TABLE name is not served: use SELECT * FROM name".to_owned()))
+        }
+        SetExpr::SetOperation { left, right, .. } => match self::body(left) {
+            ControlFlow::Continue(()) => self::body(right),
+            broken => broken,
+        },
+        _ => ControlFlow::Continue(()),
+    }
+}

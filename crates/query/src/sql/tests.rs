@@ -1,0 +1,71 @@
+use super::*;
+
+const CAPS: Caps = Caps { bytes: 64 << 10, tokens: 10_000, depth: 64 };
+
+#[test]
+fn only_one_reading_statement_passes() {
+    for sql in [
+        "SELECT 1",
+        "SELECT 1;",
+        "(SELECT 1)",
+        "VALUES (1)",
+        "WITH a AS (SELECT 1) SELECT * FROM a",
+        "EXPLAIN SELECT 1",
+        "EXPLAIN ANALYZE SELECT 1",
+        "SHOW TABLES",
+        "DESCRIBE nyc.flights",
+        "-- comment\nSELECT 1",
+    ] {
+        assert!(parse(sql, &CAPS).is_ok(), "{sql}: {:?}", parse(sql, &CAPS));
+    }
+    for sql in [
+        "COPY nyc.flights TO '/var/x.parquet'",
+        "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'",
+        "CREATE TABLE t AS SELECT 1",
+        "DROP TABLE nyc.flights",
+        "INSERT INTO f VALUES (1)",
+        "UPDATE f SET a = 1",
+        "DELETE FROM f",
+        "SET a = 1",
+        "BEGIN",
+        "PREPARE p AS SELECT 1",
+        "EXECUTE p",
+        "SELECT 1; SELECT 2",
+        "SELECT 1; DROP TABLE f",
+        "SELECT * INTO x FROM f",
+        "WITH a AS (SELECT 1) INSERT INTO f SELECT * FROM a",
+        "WITH a AS (DELETE FROM f) SELECT 1",
+        "EXPLAIN INSERT INTO f VALUES (1)",
+        "EXPLAIN ANALYZE DELETE FROM f",
+    ] {
+        let refused = parse(sql, &CAPS).map(|parsed| parsed.statement.to_string());
+        assert!(matches!(refused, Err(Error::ReadOnly(_))), "{sql}: {refused:?}");
+    }
+    for sql in ["", ";", "-- nothing", "SELECT 1 FOR UPDATE", "TABLE f", "SELECT * FROM", "1", "SELEC 1"] {
+        assert!(parse(sql, &CAPS).is_err(), "{sql}");
+    }
+}
+
+#[test]
+fn deep_and_long_text_is_refused_or_read_but_never_overflows() {
+    for sql in [
+        format!("SELECT {}1", "- ".repeat(9000)),
+        format!("SELECT {}true", "NOT ".repeat(9000)),
+        format!("SELECT 1 WHERE {}", vec!["a = 1"; 2000].join(" OR ")),
+        format!("SELECT {}", vec!["1"; 4900].join("+")),
+        format!("SELECT {}1{}", "(SELECT ".repeat(60), ")".repeat(60)),
+        format!("SELECT * FROM {}t{}", "(".repeat(60), ")".repeat(60)),
+        vec!["SELECT 1"; 3000].join(" UNION ALL "),
+        format!("SELECT a{}", "[1]".repeat(3000)),
+        format!("SELECT a{}", "::int".repeat(3000)),
+        format!("SELECT ARRAY{}", "[".repeat(60)),
+    ] {
+        let result = std::thread::Builder::new()
+            .stack_size(64 << 20)
+            .spawn(move || parse(&sql, &CAPS).map(|_| ()).map_err(|e| e.kind()))
+            .expect("spawns")
+            .join()
+            .expect("does not panic");
+        assert!(result.is_ok() || result.is_err_and(|kind| kind.http() < 500));
+    }
+}
