@@ -1,1 +1,133 @@
 //! The Flight SQL door.
+//!
+//! Our own `FlightService`, not the trait that `arrow-flight` offers: that one has no place for GetSchema,
+//! PollFlightInfo, ListFlights, sessions and `is_update`, and drivers need them. The door keeps no state: tickets,
+//! prepared statements and sessions are sealed bytes that clients carry.
+//!
+//! 1. [`session`]: who asks, and their settings. 2. [`query`]: statements, described and run. 3. [`metadata`]: the lake
+//!    itself. 4. [`action`] and [`put`]: prepared statements, options, cancelling, bound parameters. 5. [`wire`]: schemas
+//!    and batches as they travel.
+
+mod action;
+mod metadata;
+mod options;
+mod params;
+mod put;
+mod query;
+mod running;
+mod seal;
+mod session;
+mod statement;
+mod status;
+mod wire;
+
+use arrow_flight::{
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
+    PollInfo, PutResult, SchemaResult, Ticket,
+    flight_service_server::{FlightService, FlightServiceServer},
+};
+use futures::{StreamExt, stream, stream::BoxStream};
+use tonic::{Request, Response, Status, Streaming};
+
+use self::{running::Running, session::Caller};
+use crate::Query;
+
+/// Most bytes of one message from a client.
+const DECODED_BYTES_MAX: usize = 64 << 20;
+
+type Replies<T> = BoxStream<'static, Result<T, Status>>;
+
+/// The service, ready to be put behind a server.
+pub fn service(query: Query) -> FlightServiceServer<Door> {
+    FlightServiceServer::new(Door { query, running: Running::default() }).max_decoding_message_size(DECODED_BYTES_MAX)
+}
+
+/// The door: a handle of the room, and the streams that are on their way.
+#[derive(Debug, Clone)]
+pub struct Door {
+    query: Query,
+    running: Running,
+}
+
+fn replies<T: Send + 'static>(items: Vec<T>) -> Response<Replies<T>> {
+    Response::new(stream::iter(items.into_iter().map(Ok)).boxed())
+}
+
+#[tonic::async_trait]
+impl FlightService for Door {
+    type HandshakeStream = Replies<HandshakeResponse>;
+    type ListFlightsStream = Replies<FlightInfo>;
+    type DoGetStream = Replies<FlightData>;
+    type DoPutStream = Replies<PutResult>;
+    type DoExchangeStream = Replies<FlightData>;
+    type DoActionStream = Replies<arrow_flight::Result>;
+    type ListActionsStream = Replies<ActionType>;
+
+    /// Answers at once, because some clients never end their side, with the token in the header and in one message,
+    /// because clients read either.
+    async fn handshake(
+        &self,
+        request: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Self::HandshakeStream>, Status> {
+        let caller = Caller::of(request.metadata())?;
+        let token = caller.credential.token().to_owned();
+        let payload = token.clone().into_bytes().into();
+        let mut response = replies(vec![HandshakeResponse { protocol_version: 0, payload }]);
+        session::put(response.metadata_mut(), "authorization", &format!("Bearer {token}"))?;
+        Ok(response)
+    }
+
+    async fn list_flights(&self, _request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
+        let flights: Vec<_> = self.query.tables().iter().map(query::flight_of_table).collect::<Result<_, _>>()?;
+        Ok(replies(flights))
+    }
+
+    async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+        let session = Caller::of(request.metadata())?.session;
+        self.info(request.into_inner(), session).await.map(Response::new)
+    }
+
+    /// Planning is quick, so the first answer is the last.
+    async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
+        let info = self.get_flight_info(request).await?.into_inner();
+        Ok(Response::new(PollInfo {
+            info: Some(info),
+            flight_descriptor: None,
+            progress: Some(1.0),
+            expiration_time: None,
+        }))
+    }
+
+    async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+        let schema = self.get_flight_info(request).await?.into_inner().schema;
+        Ok(Response::new(SchemaResult { schema }))
+    }
+
+    async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+        let session = Caller::of(request.metadata())?.session;
+        let ticket = request.into_inner().ticket;
+        let data = self.data(&ticket, session).await?;
+        Ok(Response::new(self.running.watch(ticket, data).boxed()))
+    }
+
+    async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+        Caller::of(request.metadata())?;
+        Ok(replies(vec![put::take(request.into_inner().boxed()).await?]))
+    }
+
+    async fn do_exchange(
+        &self,
+        _request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoExchangeStream>, Status> {
+        Err(Status::unimplemented("DoExchange is not spoken here: use DoGet"))
+    }
+
+    async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
+        let caller = Caller::of(request.metadata())?;
+        self.act(request.into_inner(), caller).await
+    }
+
+    async fn list_actions(&self, _request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
+        Ok(replies(action::all()))
+    }
+}

@@ -1,0 +1,128 @@
+//! Actions: prepared statements, sessions, cancelling.
+//!
+//! Flight SQL's own actions wrap their message in an `Any`, Flight's (sessions, cancelling, renewing) do not.
+
+use arrow_flight::{
+    Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightInfo,
+    RenewFlightEndpointRequest,
+    sql::{
+        ActionCancelQueryRequest, ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, Any,
+        ProstMessageExt,
+    },
+};
+use prost::Message;
+use tidemark_proto::session::{
+    CloseSessionRequest, CloseSessionResult, GetSessionOptionsRequest, PreparedStatementResult,
+    SetSessionOptionsRequest, close_session_result,
+};
+use tonic::{Response, Status};
+
+use super::{Door, Replies, options, query::refuse_transaction, replies, session::Caller, statement::Carried, wire};
+use crate::flight::status::invalid;
+
+const ACTIONS: [(&str, &str); 8] = [
+    ("CreatePreparedStatement", "plans a statement: ActionCreatePreparedStatementRequest, its Result"),
+    ("ClosePreparedStatement", "forgets a prepared statement: ActionClosePreparedStatementRequest, nothing"),
+    ("CancelQuery", "deprecated form of CancelFlightInfo: ActionCancelQueryRequest, its Result"),
+    ("CancelFlightInfo", "stops the streams of a FlightInfo: CancelFlightInfoRequest, its Result"),
+    ("RenewFlightEndpoint", "endpoints do not expire: RenewFlightEndpointRequest, the same FlightEndpoint"),
+    ("SetSessionOptions", "sets catalog, schema, as_of, valid_as_of: SetSessionOptionsRequest, its Result"),
+    ("GetSessionOptions", "tells the options that are set: GetSessionOptionsRequest, its Result"),
+    ("CloseSession", "forgets the options: CloseSessionRequest, its Result"),
+];
+
+/// The actions that are spoken.
+pub(crate) fn all() -> Vec<ActionType> {
+    ACTIONS.map(|(name, text)| ActionType { r#type: name.to_owned(), description: text.to_owned() }).into()
+}
+
+type Reply = Result<Response<Replies<arrow_flight::Result>>, Status>;
+
+fn reply(message: &impl Message) -> Response<Replies<arrow_flight::Result>> {
+    replies(vec![arrow_flight::Result { body: message.encode_to_vec().into() }])
+}
+
+/// A message that stands bare in an action.
+fn bare<M: Message + Default>(action: &Action) -> Result<M, Status> {
+    M::decode(action.body.clone()).map_err(|e| invalid(format!("the body of {} cannot be read: {e}", action.r#type)))
+}
+
+/// A message that stands in an `Any`.
+fn wrapped<M: ProstMessageExt>(action: &Action) -> Result<M, Status> {
+    let any: Any = bare(action)?;
+    let message = any.unpack().map_err(|e| invalid(format!("the body of {} cannot be read: {e}", action.r#type)))?;
+    message.ok_or_else(|| invalid(format!("the body of {} holds a {}", action.r#type, any.type_url)))
+}
+
+impl Door {
+    /// Does what an action says.
+    pub(super) async fn act(&self, action: Action, caller: Caller) -> Reply {
+        match action.r#type.as_str() {
+            "CreatePreparedStatement" => self.prepare(wrapped(&action)?, caller).await,
+            "ClosePreparedStatement" => {
+                let ask: ActionClosePreparedStatementRequest = wrapped(&action)?;
+                Carried::open("handle of the prepared statement", &ask.prepared_statement_handle)?;
+                Ok(replies(Vec::new()))
+            }
+            "CancelQuery" => {
+                let ask: ActionCancelQueryRequest = wrapped(&action)?;
+                let info = FlightInfo::decode(ask.info).map_err(|e| invalid(format!("no FlightInfo: {e}")))?;
+                self.cancel(Some(info)).map(|result| reply(&result))
+            }
+            "CancelFlightInfo" => {
+                let ask: CancelFlightInfoRequest = bare(&action)?;
+                self.cancel(ask.info).map(|result| reply(&result))
+            }
+            "RenewFlightEndpoint" => {
+                let ask: RenewFlightEndpointRequest = bare(&action)?;
+                Ok(reply(&ask.endpoint.ok_or_else(|| invalid("no endpoint to renew"))?))
+            }
+            "SetSessionOptions" => set_options(bare(&action)?, caller),
+            "GetSessionOptions" => {
+                bare::<GetSessionOptionsRequest>(&action)?;
+                Ok(reply(&options::get(&caller.session)))
+            }
+            "CloseSession" => {
+                bare::<CloseSessionRequest>(&action)?;
+                close(&caller)
+            }
+            other => Err(Status::unimplemented(format!("action {other:?} is not spoken here"))),
+        }
+    }
+
+    /// Plans a statement; what writes is refused here, before anything could be bound.
+    async fn prepare(&self, ask: ActionCreatePreparedStatementRequest, caller: Caller) -> Reply {
+        refuse_transaction(ask.transaction_id.as_ref())?;
+        let carried = Carried::new(ask.query, caller.session);
+        let description = self.describe(&carried).await?;
+        Ok(reply(&PreparedStatementResult {
+            prepared_statement_handle: carried.seal(),
+            dataset_schema: wire::schema_message(&wire::schema(&description.schema))?,
+            parameter_schema: wire::schema_message(&wire::schema(&description.params))?,
+            is_update: Some(false),
+        }))
+    }
+
+    fn cancel(&self, info: Option<FlightInfo>) -> Result<CancelFlightInfoResult, Status> {
+        let endpoints = info.map(|info| info.endpoint).unwrap_or_default();
+        let tickets = endpoints.iter().filter_map(|endpoint| endpoint.ticket.as_ref());
+        match tickets.filter(|ticket| self.running.cancel(&ticket.ticket)).count() {
+            0 => Err(Status::not_found("nothing of this FlightInfo is running")),
+            _ => Ok(CancelFlightInfoResult { status: CancelStatus::Cancelled.into() }),
+        }
+    }
+}
+
+fn set_options(ask: SetSessionOptionsRequest, mut caller: Caller) -> Reply {
+    let result = options::set(&mut caller.stored, ask);
+    let mut response = reply(&result);
+    caller.hand_over(response.metadata_mut())?;
+    Ok(response)
+}
+
+/// There is always a session to close, and closing it again is no mistake.
+fn close(caller: &Caller) -> Reply {
+    let mut response = reply(&CloseSessionResult { status: close_session_result::Status::Closed.into() });
+    caller.forget(response.metadata_mut())?;
+    Ok(response)
+}

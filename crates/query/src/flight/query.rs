@@ -1,0 +1,153 @@
+//! Statements described and run: FlightInfo on one side, streams on the other.
+//!
+//! FlightInfo plans and fixes the instants; the ticket carries both, so that whoever redeems it, whenever and however
+//! often, reads the same. One endpoint, no location: it is redeemed where it was given.
+
+use arrow::datatypes::Schema;
+use arrow_flight::{
+    FlightData, FlightDescriptor, FlightEndpoint, FlightInfo, Ticket,
+    flight_descriptor::DescriptorType,
+    sql::{Any, Command, ProstMessageExt, TicketStatementQuery},
+};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use prost::Message;
+use tonic::Status;
+
+use super::{
+    Door, Replies, metadata,
+    statement::Carried,
+    status::{self, defect, invalid},
+    wire,
+};
+use crate::{Answer, Description, Session, TableInfo};
+
+/// What a descriptor or a ticket asks.
+///
+/// # Errors
+/// INVALID_ARGUMENT when it is no Flight SQL message.
+pub(crate) fn command(bytes: &[u8]) -> Result<Command, Status> {
+    let any = Any::decode(bytes).map_err(|e| invalid(format!("no Flight SQL message: {e}")))?;
+    Command::try_from(any).map_err(|e| invalid(format!("no Flight SQL message: {e}")))
+}
+
+/// The statement that reads a whole table.
+fn whole_table(schema: &str, name: &str) -> String {
+    let quoted = |name: &str| name.replace('"', "\"\"");
+    format!("SELECT * FROM \"{}\".\"{}\"", quoted(schema), quoted(name))
+}
+
+/// A table as a flight, for ListFlights.
+///
+/// # Errors
+/// INTERNAL when its schema cannot be encoded.
+pub(crate) fn flight_of_table(table: &TableInfo) -> Result<FlightInfo, Status> {
+    let carried = Carried::new(whole_table(&table.schema_name, &table.name), Session::default());
+    let path = FlightDescriptor::new_path(vec![table.schema_name.clone(), table.name.clone()]);
+    flight(path, &wire::schema(&table.columns), ticket_of(&carried))
+}
+
+fn ticket_of(carried: &Carried) -> Bytes {
+    TicketStatementQuery { statement_handle: carried.seal() }.as_any().encode_to_vec().into()
+}
+
+fn flight(descriptor: FlightDescriptor, schema: &Schema, ticket: Bytes) -> Result<FlightInfo, Status> {
+    let endpoint = FlightEndpoint::new().with_ticket(Ticket { ticket });
+    let info = FlightInfo::new().with_descriptor(descriptor).with_endpoint(endpoint);
+    info.try_with_schema(schema).map_err(|e| defect("a schema could not be encoded", e))
+}
+
+/// A transaction that somebody names was never begun here.
+pub(crate) fn refuse_transaction(id: Option<&Bytes>) -> Result<(), Status> {
+    match id {
+        Some(id) if !id.is_empty() => Err(invalid("there are no transactions here: leave out the transaction id")),
+        _ => Ok(()),
+    }
+}
+
+impl Door {
+    /// What a descriptor will answer.
+    pub(super) async fn info(&self, descriptor: FlightDescriptor, session: Session) -> Result<FlightInfo, Status> {
+        if descriptor.r#type() == DescriptorType::Path {
+            let [schema, name] = descriptor.path.as_slice() else {
+                return Err(invalid("a path names a table: [schema, table]"));
+            };
+            let carried = Carried::new(whole_table(schema, name), session);
+            return self.planned(descriptor, carried).await;
+        }
+        let command = command(&descriptor.cmd)?;
+        match &command {
+            Command::CommandStatementQuery(ask) => {
+                refuse_transaction(ask.transaction_id.as_ref())?;
+                self.planned(descriptor, Carried::new(ask.query.clone(), session)).await
+            }
+            Command::CommandPreparedStatementQuery(ask) => {
+                let carried = Carried::open("handle of the prepared statement", &ask.prepared_statement_handle)?;
+                self.planned(descriptor, carried).await
+            }
+            metadata => match metadata::schema(metadata) {
+                Some(schema) => {
+                    let ticket = descriptor.cmd.clone();
+                    flight(descriptor, &schema, ticket)
+                }
+                None => Err(Status::unimplemented(format!("{} is not spoken here", command.type_url()))),
+            },
+        }
+    }
+
+    async fn planned(&self, descriptor: FlightDescriptor, mut carried: Carried) -> Result<FlightInfo, Status> {
+        let description = self.describe(&carried).await?;
+        carried.pin = Some(description.pin);
+        let info = flight(descriptor, &wire::schema(&description.schema), ticket_of(&carried))?;
+        Ok(info.with_app_metadata(format!("{{\"system_time\":\"{}\"}}", description.pin.system_time)))
+    }
+
+    /// Plans a statement with the first of its bound rows; all rows answer the same columns.
+    pub(super) async fn describe(&self, carried: &Carried) -> Result<Description, Status> {
+        let first = carried.runs()?.into_iter().next().unwrap_or_else(|| carried.with(Vec::new()));
+        self.query.describe(&first).await.map_err(|e| status::of(&e))
+    }
+
+    /// What a ticket holds.
+    pub(super) async fn data(&self, ticket: &[u8], session: Session) -> Result<Replies<FlightData>, Status> {
+        match command(ticket)? {
+            Command::TicketStatementQuery(ask) => self.answers(Carried::open("ticket", &ask.statement_handle)?).await,
+            Command::CommandPreparedStatementQuery(ask) => {
+                let what = "handle of the prepared statement";
+                self.answers(Carried::open(what, &ask.prepared_statement_handle)?).await
+            }
+            Command::CommandStatementQuery(ask) => {
+                refuse_transaction(ask.transaction_id.as_ref())?;
+                self.answers(Carried::new(ask.query, session)).await
+            }
+            command => {
+                let Some(rows) = metadata::rows(&command, || self.query.tables()) else {
+                    return Err(Status::unimplemented(format!("{} is no ticket", command.type_url())));
+                };
+                let rows = rows?;
+                Ok(wire::encode(wire::schema(&rows.schema()), stream::iter([Ok(rows)])).boxed())
+            }
+        }
+    }
+
+    /// Runs a statement for each of its bound rows, one after the other, as one stream.
+    async fn answers(&self, carried: Carried) -> Result<Replies<FlightData>, Status> {
+        let mut runs = carried.runs()?.into_iter();
+        let Some(first) = runs.next() else {
+            let schema = self.describe(&carried).await?.schema;
+            return Ok(wire::encode(wire::schema(&schema), stream::empty()).boxed());
+        };
+        let Answer { schema, stream: rows, .. } = self.query.run(&first).await.map_err(|e| status::of(&e))?;
+        let query = self.query.clone();
+        let rest = stream::iter(runs).then(move |statement| {
+            let query = query.clone();
+            async move { query.run(&statement).await.map(batches).map_err(|e| status::of(&e)) }
+        });
+        let rows = rows.map_err(|e| status::of(&e.into())).chain(rest.try_flatten());
+        Ok(wire::encode(wire::schema(&schema), rows).boxed())
+    }
+}
+
+fn batches(answer: Answer) -> impl futures::Stream<Item = Result<arrow::array::RecordBatch, Status>> {
+    answer.stream.map_err(|e| status::of(&e.into()))
+}

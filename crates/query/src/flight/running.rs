@@ -1,0 +1,97 @@
+//! Streams that are on their way, by ticket, so that another connection can cancel them.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+type Tokens = HashMap<Bytes, Vec<(u64, CancellationToken)>>;
+
+/// The streams of a door. The room's own limits on queries bound their number.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Running(Arc<Mutex<(u64, Tokens)>>);
+
+/// Takes a stream off the list when it ends or is dropped.
+struct Place {
+    running: Running,
+    ticket: Bytes,
+    number: u64,
+    token: CancellationToken,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.running.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(streams) = state.1.get_mut(&self.ticket) {
+            streams.retain(|(number, _)| *number != self.number);
+            if streams.is_empty() {
+                state.1.remove(&self.ticket);
+            }
+        }
+    }
+}
+
+impl Running {
+    fn enter(&self, ticket: Bytes) -> Place {
+        let token = CancellationToken::new();
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 += 1;
+        let number = state.0;
+        state.1.entry(ticket.clone()).or_default().push((number, token.clone()));
+        Place { running: self.clone(), ticket, number, token }
+    }
+
+    /// Lists a stream under its ticket while it runs; cancelled, it ends with CANCELLED and is dropped.
+    pub(crate) fn watch<T: Send + 'static>(
+        &self,
+        ticket: Bytes,
+        stream: impl Stream<Item = Result<T, Status>> + Send + 'static,
+    ) -> impl Stream<Item = Result<T, Status>> + Send + 'static {
+        let state = Some((self.enter(ticket), stream.boxed()));
+        stream::unfold(state, |state| async move {
+            let (place, mut stream) = state?;
+            tokio::select! {
+                biased;
+                () = place.token.cancelled() => Some((Err(Status::cancelled("the query was cancelled by its client")), None)),
+                item = stream.next() => item.map(|item| (item, Some((place, stream)))),
+            }
+        })
+    }
+
+    /// Cancels what runs under a ticket; tells whether something did.
+    pub(crate) fn cancel(&self, ticket: &[u8]) -> bool {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let streams = state.1.get(ticket);
+        streams.into_iter().flatten().for_each(|(_, token)| token.cancel());
+        streams.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_can_be_cancelled_while_it_runs() {
+        let running = Running::default();
+        let ticket = Bytes::from_static(b"t");
+        let endless = || stream::iter([Ok(1)]).chain(stream::pending());
+        let mut first = running.watch(ticket.clone(), endless()).boxed();
+        let second = running.watch(ticket.clone(), endless()).boxed();
+        assert_eq!(first.next().await.unwrap().unwrap(), 1);
+        drop(second);
+        assert!(!running.cancel(b"u"));
+        assert!(running.cancel(&ticket));
+        assert_eq!(first.next().await.unwrap().unwrap_err().code(), tonic::Code::Cancelled);
+        assert!(first.next().await.is_none());
+        assert!(!running.cancel(&ticket));
+        let ended: Vec<Result<i32, Status>> = running.watch(ticket.clone(), stream::iter([Ok(1)])).collect().await;
+        assert_eq!(ended.len(), 1);
+        assert!(!running.cancel(&ticket));
+    }
+}

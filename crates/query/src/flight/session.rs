@@ -1,0 +1,168 @@
+//! Who asks, and the settings of their session.
+//!
+//! The server keeps no sessions. The settings travel with the client: in the cookie `arrow_flight_session_id` (JDBC
+//! keeps cookies), and behind a `~` in the bearer token (ADBC drops cookies, but takes a new token out of any
+//! response). What is more specific wins: headers `x-as-of` and `x-valid-as-of`, then the session, then the header
+//! `database`, which names the namespace as other servers' clients expect.
+
+use tidemark_model::Namespace;
+use tidemark_proto::v1::FlightSession;
+use tonic::{
+    Status,
+    metadata::{MetadataMap, MetadataValue},
+};
+
+use super::{
+    metadata::CATALOG,
+    seal::{Seal, open, seal},
+    statement::{session_message, session_of},
+    status::invalid,
+};
+use crate::{Session, door::read_instant};
+
+const COOKIE: &str = "arrow_flight_session_id";
+/// The credential of whoever brings none, while nobody has to.
+const ANONYMOUS: &str = "anonymous";
+/// Divides a bearer token into credential and session.
+const DIVIDER: char = '~';
+
+/// What an `authorization` header brought, without its session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Credential {
+    /// No header.
+    None,
+    /// User and password; the text after the scheme, padded or not.
+    Basic(String),
+    /// A token.
+    Bearer(String),
+}
+
+impl Credential {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED for a scheme that is not spoken.
+    fn of(metadata: &MetadataMap) -> Result<(Self, Option<String>), Status> {
+        let Some(value) = metadata.get("authorization") else { return Ok((Self::None, None)) };
+        let value =
+            value.to_str().map_err(|_not_text| Status::unauthenticated("the authorization header is not text"))?;
+        let value = value.trim();
+        let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
+        let rest = rest.trim();
+        if scheme.eq_ignore_ascii_case("basic") {
+            return Ok((Self::Basic(rest.to_owned()), None));
+        }
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Status::unauthenticated("only the schemes Basic and Bearer are spoken"));
+        }
+        let (token, session) = rest.split_once(DIVIDER).map_or((rest, None), |(t, s)| (t, Some(s.to_owned())));
+        Ok((Self::Bearer(token.to_owned()), session))
+    }
+
+    /// The bearer token a handshake answers with. Here is the place of the authoriser: while the server has none,
+    /// everybody is let in.
+    pub(crate) fn token(&self) -> &str {
+        match self {
+            Self::Bearer(token) => token,
+            Self::None | Self::Basic(_) => ANONYMOUS,
+        }
+    }
+}
+
+/// A caller.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Caller {
+    /// As whom they come.
+    pub(crate) credential: Credential,
+    /// The settings they set, as they brought them.
+    pub(crate) stored: Session,
+    /// The settings that count for this call.
+    pub(crate) session: Session,
+}
+
+impl Caller {
+    /// Reads who asks out of a request's metadata.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED or INVALID_ARGUMENT with the header that is wrong.
+    pub(crate) fn of(metadata: &MetadataMap) -> Result<Self, Status> {
+        let (credential, carried) = Credential::of(metadata)?;
+        let stored = match cookie(metadata).or(carried) {
+            Some(token) => session_of(&open::<FlightSession>(Seal::Session, "session", &unhex(&token))?)?,
+            None => Session::default(),
+        };
+        let instant = |name: &str| match text(metadata, name)? {
+            Some(at) => read_instant(at).map(Some).map_err(|e| invalid(format!("header {name}: {e}"))),
+            None => Ok(None),
+        };
+        let session = Session {
+            namespace: stored.namespace.clone().or(database(metadata)?),
+            as_of: instant("x-as-of")?.or(stored.as_of),
+            valid_as_of: instant("x-valid-as-of")?.or(stored.valid_as_of),
+        };
+        Ok(Self { credential, stored, session })
+    }
+
+    /// Gives the client its session to carry.
+    ///
+    /// # Errors
+    /// INTERNAL when the credential does not fit into a header.
+    pub(crate) fn hand_over(&self, metadata: &mut MetadataMap) -> Result<(), Status> {
+        let token = hex(&seal(Seal::Session, &session_message(&self.stored)));
+        put(metadata, "set-cookie", &format!("{COOKIE}={token}; Path=/; HttpOnly"))?;
+        // Whoever comes with user and password each time has no token to put a session into.
+        if !matches!(self.credential, Credential::Basic(_)) {
+            put(metadata, "authorization", &format!("Bearer {}{DIVIDER}{token}", self.credential.token()))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the session away from the client.
+    ///
+    /// # Errors
+    /// INTERNAL when the credential does not fit into a header.
+    pub(crate) fn forget(&self, metadata: &mut MetadataMap) -> Result<(), Status> {
+        put(metadata, "set-cookie", &format!("{COOKIE}=; Path=/; HttpOnly; Max-Age=0"))
+    }
+}
+
+/// Sets a header of a response.
+pub(crate) fn put(metadata: &mut MetadataMap, name: &'static str, value: &str) -> Result<(), Status> {
+    let value =
+        MetadataValue::try_from(value).map_err(|e| super::status::defect("a header could not be written", e))?;
+    metadata.insert(name, value);
+    Ok(())
+}
+
+fn text<'a>(metadata: &'a MetadataMap, name: &str) -> Result<Option<&'a str>, Status> {
+    let value = metadata.get(name).map(|value| value.to_str());
+    value.transpose().map_err(|_not_text| invalid(format!("header {name} is not text")))
+}
+
+/// The namespace of the header `database`; our catalog's own name says nothing.
+fn database(metadata: &MetadataMap) -> Result<Option<Namespace>, Status> {
+    match text(metadata, "database")? {
+        None | Some("" | CATALOG) => Ok(None),
+        Some(name) => Namespace::parse(name).map(Some).map_err(|e| invalid(format!("header database: {e}"))),
+    }
+}
+
+fn cookie(metadata: &MetadataMap) -> Option<String> {
+    let lines = metadata.get_all("cookie").iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, value)| *name == COOKIE && !value.is_empty()).map(|(_, value)| value.to_owned())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Bytes of hex digits; what is no hex becomes what nothing opens.
+fn unhex(text: &str) -> Vec<u8> {
+    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let pairs = text.as_bytes().chunks_exact(2);
+    pairs.map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect::<Option<_>>().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
