@@ -135,11 +135,12 @@ fn decoder(
     wanted: &Wanted,
 ) -> Result<ParquetPushDecoder, ParquetError> {
     let rows = batch_rows(metadata.metadata(), &groups);
+    let filter = filter::exact(metadata, &groups, wanted)?;
     let builder = ParquetPushDecoderBuilder::new_with_metadata(metadata.clone())
         .with_projection(projection(metadata, wanted))
         .with_row_groups(groups)
         .with_batch_size(rows);
-    match filter::exact(metadata, wanted)? {
+    match filter {
         Some(filter) => builder.with_row_filter(filter).build(),
         None => builder.build(),
     }

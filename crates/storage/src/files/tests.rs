@@ -171,6 +171,30 @@ async fn a_filter_reads_only_the_row_groups_that_can_answer() {
 }
 
 #[tokio::test]
+async fn rows_that_the_footer_vouches_for_are_as_exact_as_others() {
+    let store = Store::memory();
+    let long = "x".repeat(100);
+    for (values, equal, expected) in [
+        (vec![Some("a"), Some("a"), Some("a")], "a", 3),
+        (vec![Some("a"), None, Some("a")], "a", 2),
+        (vec![Some("a"), Some("b"), Some("a")], "a", 2),
+        (vec![None, None, None], "a", 0),
+        (vec![Some(long.as_str()), Some(&long[..99]), Some(&long[..64])], &long[..64], 1),
+        (vec![Some(long.as_str()), Some(&long), Some(&long)], &long, 3),
+    ] {
+        let mut columns = rows(&columns::events_schema(), values.len()).columns().to_vec();
+        let at = columns::events_schema().index_of("collection").unwrap();
+        columns[at] = Arc::new(StringArray::from(values.clone()));
+        let written =
+            stored(&store, FileKind::Events, RecordBatch::try_new(columns::events_schema(), columns).unwrap());
+        let equal = Some(("collection".to_owned(), equal.to_owned()));
+        let wanted = Wanted { equal, above: Some(("_seq".to_owned(), -1)), columns: Some(vec!["_seq".to_owned()]) };
+        let read = read(&store, &written.await.path, &wanted).await.unwrap();
+        assert_eq!(read.iter().map(RecordBatch::num_rows).sum::<usize>(), expected, "{values:?} {wanted:?}");
+    }
+}
+
+#[tokio::test]
 async fn empty_and_missing_and_broken_files() {
     let store = Store::memory();
     let empty = stored(&store, FileKind::Delta, RecordBatch::new_empty(schema_of(FileKind::Delta))).await;

@@ -13,16 +13,20 @@ use parquet::{
     errors::{ParquetError, Result},
 };
 
-use super::Wanted;
+use super::{Wanted, prune};
 
-/// The filter of the wanted rows; `None` when all are wanted.
-pub(super) fn exact(metadata: &ArrowReaderMetadata, wanted: &Wanted) -> Result<Option<RowFilter>> {
+/// The filter of the wanted rows; `None` when the footer tells that the row groups hold no others.
+pub(super) fn exact(metadata: &ArrowReaderMetadata, groups: &[usize], wanted: &Wanted) -> Result<Option<RowFilter>> {
     let mut predicates = Vec::new();
-    if let Some((column, text)) = &wanted.equal {
+    if let Some((column, text)) = &wanted.equal
+        && !prune::are_all_equal(metadata, groups, (column, text))?
+    {
         let text = StringArray::new_scalar(text);
         predicates.push(predicate(metadata, column, move |column| cmp::eq(column.column(0), &text))?);
     }
-    if let Some((column, above)) = &wanted.above {
+    if let Some((column, above)) = &wanted.above
+        && !prune::are_all_above(metadata, groups, (column, *above))?
+    {
         let above = Int64Array::new_scalar(*above);
         predicates.push(predicate(metadata, column, move |column| cmp::gt(column.column(0), &above))?);
     }

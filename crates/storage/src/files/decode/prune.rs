@@ -1,15 +1,18 @@
-//! Which row groups can hold wanted rows: by least and greatest value, then by bloom filter. When in doubt, all.
+//! What a footer tells of wanted rows: which row groups can hold some, and whether they hold nothing else.
+//!
+//! By least and greatest value, then by bloom filter. When in doubt, a row group is read and its rows are looked at.
 
 use std::ops::Range;
 
 use arrow::{
-    array::{Array, AsArray},
+    array::{Array, ArrayRef, AsArray},
     datatypes::Int64Type,
 };
 use parquet::{
     arrow::arrow_reader::{ArrowReaderMetadata, statistics::StatisticsConverter},
     bloom_filter::Sbbf,
     errors::Result,
+    file::metadata::RowGroupMetaData,
 };
 
 use super::Wanted;
@@ -42,8 +45,45 @@ pub(super) fn may_hold(bloom: &[u8], text: &str) -> Result<bool> {
     Sbbf::from_bytes(bloom).map(|bloom| bloom.check(text))
 }
 
+/// Whether every row of the row groups is known to lie above the number.
+pub(super) fn are_all_above(
+    metadata: &ArrowReaderMetadata,
+    groups: &[usize],
+    (column, above): (&str, i64),
+) -> Result<bool> {
+    let converter = converter(metadata, column)?;
+    let least = converter.row_group_mins(those(metadata, groups))?;
+    let is_above = |min: Option<i64>| min.is_some_and(|min| min > above);
+    Ok(has_no_nulls(&converter, metadata, groups)?
+        && least.as_primitive_opt::<Int64Type>().is_some_and(|least| least.iter().all(is_above)))
+}
+
+/// Whether every row of the row groups is known to equal the text. Cut bounds prove nothing wrong: they only widen.
+pub(super) fn are_all_equal(
+    metadata: &ArrowReaderMetadata,
+    groups: &[usize],
+    (column, text): (&str, &str),
+) -> Result<bool> {
+    let converter = converter(metadata, column)?;
+    let bounds =
+        [converter.row_group_mins(those(metadata, groups))?, converter.row_group_maxes(those(metadata, groups))?];
+    let is_text = |bound: Option<&str>| bound == Some(text);
+    let are_text = |bounds: &ArrayRef| bounds.as_string_opt::<i32>().is_some_and(|bounds| bounds.iter().all(is_text));
+    Ok(has_no_nulls(&converter, metadata, groups)? && bounds.iter().all(are_text))
+}
+
+fn has_no_nulls(converter: &StatisticsConverter<'_>, metadata: &ArrowReaderMetadata, groups: &[usize]) -> Result<bool> {
+    let nulls = converter.row_group_null_counts(those(metadata, groups))?;
+    Ok(nulls.iter().all(|count| count == Some(0)))
+}
+
+fn those<'a>(metadata: &'a ArrowReaderMetadata, groups: &'a [usize]) -> impl Iterator<Item = &'a RowGroupMetaData> {
+    groups.iter().map(|group| metadata.metadata().row_group(*group))
+}
+
 fn converter<'a>(metadata: &'a ArrowReaderMetadata, column: &str) -> Result<StatisticsConverter<'a>> {
-    StatisticsConverter::try_new(column, metadata.schema(), metadata.parquet_schema())
+    let converter = StatisticsConverter::try_new(column, metadata.schema(), metadata.parquet_schema())?;
+    Ok(converter.with_missing_null_counts_as_zero(false))
 }
 
 fn reaching_above(metadata: &ArrowReaderMetadata, column: &str, above: i64) -> Result<Vec<bool>> {
