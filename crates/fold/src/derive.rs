@@ -21,8 +21,9 @@ use crate::{
     order::{column, int64, utf8},
 };
 
-/// Where the lake's own columns of a change come from, in the order of `columns::changes_schema`.
-const PASSED_ON: [&str; 10] = [
+/// The columns of the events table that [`changes`] reads. They pass through as the lake's own columns of a change, in
+/// the order of `columns::changes_schema`.
+pub const INPUT: [&str; 10] = [
     event::DOCUMENT_ID,
     event::OP,
     event::TS,
@@ -42,8 +43,8 @@ const PASSED_ON: [&str; 10] = [
 /// # Errors
 /// When a column is not as [`crate::columns`] says, or a document is no JSON object.
 pub fn changes(events: &RecordBatch, schema: &DocSchema) -> Result<RecordBatch, FoldError> {
-    let mut columns = Vec::with_capacity(PASSED_ON.len() + schema.fields.len());
-    for name in PASSED_ON {
+    let mut columns = Vec::with_capacity(INPUT.len() + schema.fields.len());
+    for name in INPUT {
         columns.push(Arc::clone(column(events, name)?));
     }
     columns.extend(typed(utf8(events, event::DATA)?, int64(events, event::SEQ)?, schema)?);

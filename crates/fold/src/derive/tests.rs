@@ -57,7 +57,7 @@ fn documents_become_columns() {
         let texts: Vec<String> = (0..6).map(|row| array_value_to_string(column, row).expect("prints")).collect();
         assert_eq!(texts, expected, "{name}");
     }
-    assert_eq!(found.num_columns(), PASSED_ON.len() + 6);
+    assert_eq!(found.num_columns(), INPUT.len() + 6);
     assert!(found.column_by_name("s").is_some_and(|text| text.is_valid(1) && text.is_null(2)));
 }
 
@@ -67,7 +67,7 @@ fn the_lakes_own_columns_pass_through_without_a_copy() {
     let events = events(&documents);
     let found = changes(&events, &schema(&documents)).expect("derives");
     assert_eq!(found.schema(), changes_schema(&schema(&documents)));
-    for (at, name) in PASSED_ON.iter().enumerate() {
+    for (at, name) in INPUT.iter().enumerate() {
         assert!(Arc::ptr_eq(found.column(at), events.column_by_name(name).expect("a column")), "{name}");
     }
     assert_eq!(found.column_by_name("_event_id").expect("a column").as_string::<i32>().value(1), "id-1");

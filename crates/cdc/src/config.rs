@@ -1,0 +1,66 @@
+//! Settings of the room.
+
+use std::time::Duration;
+
+/// When deltas and states are due, and how large they become.
+#[derive(Debug, Clone, serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Pending changes of a collection from which on a delta is due. Default 10,000.
+    pub delta_rows: u64,
+    /// Events files with pending changes of a collection from which on a delta is due. Default 16.
+    pub delta_files: usize,
+    /// Age of the oldest pending change from which on a delta is due, seconds. Default 3600.
+    pub delta_age_s: u64,
+    /// Most changes one delta takes in, unless a single events file holds more. Default 1,000,000.
+    pub delta_rows_max: u64,
+    /// Changes since the last state from which on a new one is due, as a part of the live documents. Default 0.1.
+    pub fold_ratio: f64,
+    /// Changes since the last state below which none is due. Default 10,000.
+    pub fold_rows_min: u64,
+    /// Most bytes of delta files one fold takes in, unless a single one is larger. Default 64 MiB.
+    pub fold_bytes_max: u64,
+    /// Documents of a state part, about. Default 131,072.
+    pub part_rows: usize,
+    /// Bytes of a state part, about. Default 256 MiB.
+    pub part_bytes: u64,
+    /// Bytes that the states of one collection may take, the older ones are kept for questions about the past.
+    /// Default 4 GiB. The newest two always stay.
+    pub bases_bytes_max: u64,
+    /// Most states of one collection that are kept. Default 64.
+    pub bases_max: usize,
+    /// How long the room rests when nothing rings, milliseconds. Default 1000.
+    pub interval_ms: u64,
+    /// How long shutdown may take to write what is pending into deltas, seconds. Default 20.
+    pub drain_s: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            delta_rows: 10_000,
+            delta_files: 16,
+            delta_age_s: 3600,
+            delta_rows_max: 1_000_000,
+            fold_ratio: 0.1,
+            fold_rows_min: 10_000,
+            fold_bytes_max: 64 << 20,
+            part_rows: 128 << 10,
+            part_bytes: 256 << 20,
+            bases_bytes_max: 4 << 30,
+            bases_max: 64,
+            interval_ms: 1000,
+            drain_s: 20,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) const fn interval(&self) -> Duration {
+        Duration::from_millis(self.interval_ms)
+    }
+
+    pub(crate) const fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_s)
+    }
+}

@@ -1,0 +1,100 @@
+//! Which events files hold changes that no delta holds, whether they are due, and how many are taken in: pure functions.
+
+use std::collections::BTreeMap;
+
+use tidemark_catalog::{EventsManifest, manifest::EventsFile};
+use tidemark_model::{CollectionName, Instant, Seq, Shard};
+
+use crate::Config;
+
+/// Events files with pending changes of one collection, oldest first.
+#[derive(Debug)]
+pub(crate) struct Backlog<'e> {
+    pub(crate) files: Vec<&'e EventsFile>,
+    /// Their rows of this collection.
+    pub(crate) rows: u64,
+    /// The least system time among the files.
+    oldest: Instant,
+    name: &'e CollectionName,
+}
+
+/// By collection.
+pub(crate) type Backlogs<'e> = BTreeMap<&'e CollectionName, Backlog<'e>>;
+
+/// Everything pending in a namespace; `mark` tells a collection's mark, `None` for one that is not there.
+pub(crate) fn backlogs(events: &EventsManifest, mark: impl Fn(&CollectionName) -> Option<Seq>) -> Backlogs<'_> {
+    let mut backlogs = BTreeMap::new();
+    for file in &events.files {
+        for rows in &file.collections {
+            if mark(&rows.collection).is_none_or(|mark| rows.seq.max <= mark) {
+                continue;
+            }
+            let (name, oldest) = (&rows.collection, file.system_time.min);
+            let backlog = backlogs.entry(name).or_insert(Backlog { files: Vec::new(), rows: 0, oldest, name });
+            backlog.files.push(file);
+            backlog.rows += rows.rows;
+            backlog.oldest = backlog.oldest.min(oldest);
+        }
+    }
+    backlogs
+}
+
+/// When a delta is due, and how much one takes in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    rows: u64,
+    files: usize,
+    age_us: i64,
+    pub(crate) rows_max: u64,
+}
+
+impl Pace {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            rows: config.delta_rows,
+            files: config.delta_files,
+            age_us: i64::try_from(config.delta_age_s).unwrap_or(i64::MAX).saturating_mul(1_000_000),
+            rows_max: config.delta_rows_max,
+        }
+    }
+
+    /// Whether enough is pending, or something has been pending for long.
+    pub(crate) fn is_due(&self, backlog: &Backlog<'_>, now: Instant) -> bool {
+        backlog.rows >= self.rows
+            || backlog.files.len() >= self.files
+            || now.micros().saturating_sub(backlog.oldest.micros()) >= self.age_us
+    }
+}
+
+/// What one delta takes in.
+#[derive(Debug)]
+pub(crate) struct Plan<'e> {
+    pub(crate) files: Vec<&'e EventsFile>,
+    /// The mark that follows.
+    pub(crate) mark: Seq,
+    /// Every change up to it is in deltas then.
+    pub(crate) system_time: Instant,
+}
+
+/// Takes files, oldest first, up to a number of rows, at least one. When all are taken the mark goes to the end of the
+/// events table, also over other collections' positions; else to the end of the last file taken.
+pub(crate) fn plan<'e>(events: &EventsManifest, shard: Shard, backlog: &Backlog<'e>, rows_max: u64) -> Plan<'e> {
+    let mut rows = 0;
+    let fits = |file: &&&EventsFile| {
+        let own = file.collections.iter().find(|rows| rows.collection == *backlog.name);
+        rows += own.map_or(0, |own| own.rows);
+        rows <= rows_max
+    };
+    let count = backlog.files.iter().take_while(fits).count().clamp(1, backlog.files.len().max(1));
+    let files: Vec<&EventsFile> = backlog.files.iter().take(count).copied().collect();
+    match files.last() {
+        Some(last) if count < backlog.files.len() => {
+            let end = last.positions.iter().filter(|run| run.shard == shard).map(|run| run.last).max();
+            Plan { mark: end.unwrap_or(tidemark_model::position::BEFORE_ALL), system_time: last.system_time.max, files }
+        }
+        _ => Plan { mark: events.mark.seq(shard), system_time: events.system_time, files },
+    }
+}
+
+#[cfg(test)]
+mod tests;

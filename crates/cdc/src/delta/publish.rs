@@ -1,0 +1,18 @@
+//! One commit: the delta and the mark it reaches.
+
+use tidemark_catalog::CollectionManifest;
+use tidemark_model::DocSchema;
+
+use super::{pick::Plan, write::Written};
+use crate::{Error, job::Job, metrics::Step, room::More};
+
+/// Commits a delta step.
+pub(crate) async fn publish(job: &Job<'_>, plan: &Plan<'_>, written: Written) -> Result<More, Error> {
+    let mut next = CollectionManifest::clone(&job.manifest);
+    let taken = written.delta.as_ref().map_or(next.mark, |delta| delta.seq.max);
+    next.mark = next.mark.max(plan.mark).max(taken);
+    next.system_time = next.system_time.max(plan.system_time);
+    next.schema = DocSchema::clone(&written.schema);
+    next.deltas.extend(written.delta);
+    job.publish(Step::Delta, next).await
+}

@@ -1,0 +1,80 @@
+//! Reads the planned changes, gives them typed columns, sorts them and writes one delta file.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use tidemark_catalog::manifest::DeltaFile;
+use tidemark_fold::{
+    columns::{changes_schema, event},
+    derive, sort,
+};
+use tidemark_model::DocSchema;
+use tidemark_storage::{
+    files::{Content, FileKind, Wanted},
+    paths,
+};
+
+use super::pick::Plan;
+use crate::{
+    Error,
+    job::{Job, compute},
+    ranges::{BATCH_ROWS, Ranges},
+};
+
+/// What a delta step made: the file, unless there was no row, and the schema it was written under.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) delta: Option<DeltaFile>,
+    pub(crate) schema: Arc<DocSchema>,
+}
+
+/// Writes the delta of a plan.
+pub(crate) async fn write(job: &Job<'_>, plan: &Plan<'_>) -> Result<Written, Error> {
+    let schema = Arc::clone(&job.collection.schema);
+    let mut events = Vec::new();
+    for file in &plan.files {
+        events.extend(job.read(&file.path, &wanted(job)).await?);
+    }
+    let (sorted, ranges) = compute("sorts a delta", {
+        let schema = Arc::clone(&schema);
+        move || sort(events, &schema)
+    })
+    .await?;
+    let Some(ranges) = ranges else { return Ok(Written { delta: None, schema }) };
+    let number = job.manifest.deltas.last().map_or(0, |last| last.number) + 1;
+    let path = paths::delta_file(&job.table(), number, ranges.system_time.min, job.unique());
+    let content = Content { schema: changes_schema(&schema), batches: sorted, metadata: ranges.metadata(schema.id) };
+    let file = job.write(FileKind::Delta, path, content).await?;
+    let delta = DeltaFile {
+        number,
+        path: file.path.to_string(),
+        planned_on: job.manifest.head.version,
+        rows: file.rows,
+        bytes: file.bytes,
+        sha256: file.sha256,
+        seq: ranges.seq,
+        system_time: ranges.system_time,
+        ts: ranges.ts,
+        id: ranges.id,
+        schema_id: schema.id,
+    };
+    Ok(Written { delta: Some(delta), schema })
+}
+
+fn wanted(job: &Job<'_>) -> Wanted {
+    Wanted {
+        columns: Some(derive::INPUT.map(str::to_owned).into()),
+        above: Some((event::SEQ.to_owned(), job.manifest.mark)),
+        equal: Some((event::COLLECTION.to_owned(), job.collection.name.as_str().to_owned())),
+    }
+}
+
+fn sort(events: Vec<RecordBatch>, schema: &DocSchema) -> Result<(Vec<RecordBatch>, Option<Ranges>), Error> {
+    let mut changes = Vec::with_capacity(events.len());
+    for batch in events {
+        changes.push(derive::changes(&batch, schema)?);
+    }
+    let sorted = sort::changes(&changes, BATCH_ROWS)?;
+    let ranges = Ranges::of(&sorted)?;
+    Ok((sorted, ranges))
+}

@@ -1,0 +1,106 @@
+//! The deltas of a plan → their winners, and what is remembered of every change, losers and deletes included.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, BooleanArray, RecordBatch, StringArray},
+    compute::{filter_record_batch, kernels::cmp::eq, not},
+    datatypes::{DataType, Field, Schema, SchemaRef},
+};
+use tidemark_fold::{
+    FoldError,
+    columns::{doc, state_schema},
+    conform::to_schema,
+    shadow::Greatest,
+    winner::{Counts, winners},
+};
+use tidemark_model::{DocSchema, Instant, Op, Seq};
+use tidemark_storage::files::Wanted;
+
+use super::pick::Plan;
+use crate::{
+    Error,
+    job::{Job, compute},
+    ranges::column,
+};
+
+/// What the changes of a fold come to.
+#[derive(Debug)]
+pub(crate) struct Overlay {
+    /// The winners by id, in [`schema`].
+    pub(crate) winners: RecordBatch,
+    /// The greatest (`_ts`, `_bookmark`) of all changes.
+    pub(crate) greatest: Option<Greatest>,
+    /// The number of changes.
+    pub(crate) changes: u64,
+}
+
+/// The columns of a winner on its way into a state: those of the state, then the operation.
+pub(crate) fn schema(of: &DocSchema) -> SchemaRef {
+    let state = state_schema(of);
+    let op = Arc::new(Field::new(doc::OP, DataType::Utf8, false));
+    Arc::new(Schema::new(state.fields().iter().cloned().chain([op]).collect::<Vec<_>>()))
+}
+
+/// Reads the deltas of a plan and decides.
+pub(crate) async fn read(job: &Job<'_>, plan: &Plan<'_>) -> Result<Overlay, Error> {
+    let schema = schema(&job.manifest.schema);
+    let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
+    let wanted = Wanted { columns: Some(columns), ..Wanted::default() };
+    let mut changes = Vec::new();
+    for delta in &plan.deltas {
+        changes.extend(job.read(&delta.path, &wanted).await?);
+    }
+    let after = plan.base.map_or(Counts::ALL.after, |base| base.mark);
+    compute("decides which changes win", move || Ok(decide(changes, &schema, after)?)).await
+}
+
+fn decide(changes: Vec<RecordBatch>, schema: &SchemaRef, after: Seq) -> Result<Overlay, FoldError> {
+    let mut conformed = Vec::with_capacity(changes.len() + 1);
+    for batch in changes {
+        conformed.push(to_schema(&batch, schema)?);
+    }
+    // Without deltas of rows the winners still have their columns.
+    conformed.push(RecordBatch::new_empty(Arc::clone(schema)));
+    let winners = winners(&conformed, &Counts { after, ..Counts::ALL })?;
+    let mut greatest = None;
+    for batch in &conformed {
+        greatest = greatest.max(greatest_of(batch)?);
+    }
+    let changes = conformed.iter().map(|batch| batch.num_rows() as u64).sum();
+    Ok(Overlay { winners, greatest, changes })
+}
+
+/// The greatest (`_ts`, `_bookmark`) of a batch.
+fn greatest_of(batch: &RecordBatch) -> Result<Option<Greatest>, FoldError> {
+    let times = column::<arrow::array::TimestampMicrosecondArray>(batch, doc::TS)?.values();
+    let bookmarks = column::<StringArray>(batch, doc::BOOKMARK)?;
+    let Some(max) = times.iter().copied().max() else { return Ok(None) };
+    let at_max = times.iter().enumerate().filter(|(_, ts)| **ts == max);
+    let bookmark = at_max.filter_map(|(row, _)| bookmarks.is_valid(row).then(|| bookmarks.value(row))).max();
+    Ok(Some(Greatest { ts: Instant::from_micros(max), bookmark: bookmark.map(str::to_owned) }))
+}
+
+/// Winners that set their document, and winners that remove it; both sorted as before.
+pub(crate) fn split(winners: &RecordBatch) -> Result<(RecordBatch, RecordBatch), FoldError> {
+    let delete = StringArray::new_scalar(Op::Delete.as_str());
+    let deletes: BooleanArray = eq(column::<StringArray>(winners, doc::OP)?, &delete)?;
+    Ok((filter_record_batch(winners, &not(&deletes)?)?, filter_record_batch(winners, &deletes)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemark_fold::columns::changes_schema;
+
+    use super::*;
+
+    #[test]
+    fn a_winner_has_the_columns_of_a_state_and_its_operation() {
+        let schema = schema(&DocSchema::default());
+        let changes = changes_schema(&DocSchema::default());
+        for field in schema.fields() {
+            assert_eq!(changes.field_with_name(field.name()).expect("a column"), field.as_ref());
+        }
+        assert_eq!(schema.fields().last().map(|field| field.name().as_str()), Some(doc::OP));
+    }
+}

@@ -1,0 +1,183 @@
+//! The front of the room: a handle whose verbs are tick and settle.
+//!
+//! One step at a time runs per process: whoever ticks takes the turn. A pass goes over all collections and lets each
+//! make one delta and one fold, so that a busy collection does not starve a quiet one; a collection that fails does not
+//! hold up the others.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tidemark_catalog::{Bell, Catalog};
+use tidemark_model::{Clock, CollectionName, Ids, Namespace};
+use tokio::sync::Mutex;
+
+use crate::{
+    Config, Error, Tasks, delta, fold,
+    job::{Job, Tools},
+    metrics::{Metrics, Step},
+};
+
+/// Passes after which settling gives up: each either makes a bounded step for some collection or is the last.
+const SETTLE_PASSES_MAX: usize = 10_000;
+
+/// What the room is given.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// Who exists, manifests, commits, the lake's bytes.
+    pub catalog: Catalog,
+    /// The wall clock: the age of what is pending, names of files.
+    pub clock: Arc<dyn Clock>,
+    /// Unique ends of file names.
+    pub ids: Arc<Ids>,
+    /// Rung by ingest when events files were committed.
+    pub bell: Bell,
+    /// Where metrics are registered.
+    pub metrics: prometheus::Registry,
+}
+
+/// Whether there may be more to do at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum More {
+    /// Something was done: tick again.
+    Yes,
+    /// Nothing is due.
+    No,
+}
+
+impl More {
+    fn or(self, other: Self) -> Self {
+        if self == Self::Yes { Self::Yes } else { other }
+    }
+}
+
+/// How much is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// What the thresholds call due.
+    Due,
+    /// Every pending change into deltas; states as due by thresholds are left for later.
+    Deltas,
+    /// Every pending change into deltas and states.
+    All,
+}
+
+/// The handle of the room. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Cdc {
+    tools: Arc<Tools>,
+    turn: Arc<Mutex<()>>,
+}
+
+impl Cdc {
+    /// Opens the room and starts its loop.
+    ///
+    /// # Errors
+    /// [`Error::Metrics`] when a measurement's name is taken.
+    pub async fn open(config: Config, deps: Deps) -> Result<(Self, Tasks), Error> {
+        let cdc = Self::new(config, &deps)?;
+        let tasks = Tasks::start(cdc.clone(), deps.bell.listen());
+        Ok((cdc, tasks))
+    }
+
+    /// The room without its loop: whoever holds the handle ticks.
+    ///
+    /// # Errors
+    /// [`Error::Metrics`] when a measurement's name is taken.
+    pub fn new(config: Config, deps: &Deps) -> Result<Self, Error> {
+        let metrics = Metrics::register(&deps.metrics)?;
+        let (catalog, clock, ids) = (deps.catalog.clone(), Arc::clone(&deps.clock), Arc::clone(&deps.ids));
+        Ok(Self { tools: Arc::new(Tools { config, catalog, clock, ids, metrics }), turn: Arc::default() })
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.tools.config
+    }
+
+    /// One pass over all collections: of each at most one delta and one fold that is due.
+    ///
+    /// # Errors
+    /// The first error; the other collections had their turn all the same.
+    pub async fn tick(&self) -> Result<More, Error> {
+        self.pass(&self.tools.catalog.namespaces(), Urgency::Due).await
+    }
+
+    /// Puts everything that lies in events files of all namespaces into deltas, due or not.
+    ///
+    /// # Errors
+    /// The first error of a pass.
+    pub async fn drain(&self) -> Result<(), Error> {
+        self.finish(&self.tools.catalog.namespaces(), Urgency::Deltas).await
+    }
+
+    /// Puts everything that lies in events files of a namespace into deltas and states, due or not.
+    ///
+    /// # Errors
+    /// The first error of a pass.
+    pub async fn settle(&self, namespace: &Namespace) -> Result<(), Error> {
+        self.finish(std::slice::from_ref(namespace), Urgency::All).await
+    }
+
+    async fn finish(&self, namespaces: &[Namespace], urgency: Urgency) -> Result<(), Error> {
+        for _pass in 0..SETTLE_PASSES_MAX {
+            if self.pass(namespaces, urgency).await? == More::No {
+                return Ok(());
+            }
+        }
+        let namespace = namespaces.iter().map(Namespace::as_str).collect::<Vec<_>>().join(", ");
+        Err(Error::Unsettled { namespace, passes: SETTLE_PASSES_MAX })
+    }
+
+    async fn pass(&self, namespaces: &[Namespace], urgency: Urgency) -> Result<More, Error> {
+        let _turn = self.turn.lock().await;
+        let (mut more, mut failed, mut pending) = (More::No, None, 0);
+        for namespace in namespaces {
+            let events = self.tools.catalog.events(namespace);
+            let collections = self.tools.catalog.collections(namespace);
+            let manifests: BTreeMap<CollectionName, _> = collections
+                .iter()
+                .map(|collection| (collection.name.clone(), self.tools.catalog.manifest(namespace, &collection.name)))
+                .collect();
+            let backlogs = delta::pick::backlogs(&events, |name| manifests.get(name).map(|manifest| manifest.mark));
+            pending += backlogs.values().map(|backlog| backlog.rows).sum::<u64>();
+            for collection in collections {
+                let Some(manifest) = manifests.get(&collection.name).map(Arc::clone) else { continue };
+                let (tools, events) = (self.tools.as_ref(), Arc::clone(&events));
+                let job = Job { tools, namespace, events, collection, manifest };
+                match self.collection(job, &backlogs, urgency).await {
+                    Ok(found) => more = more.or(found),
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+            }
+        }
+        self.tools.metrics.pending(pending);
+        failed.map_or(Ok(more), Err)
+    }
+
+    async fn collection(
+        &self,
+        mut job: Job<'_>,
+        backlogs: &delta::pick::Backlogs<'_>,
+        urgency: Urgency,
+    ) -> Result<More, Error> {
+        let mut more = More::No;
+        if let Some(backlog) = backlogs.get(&job.collection.name) {
+            more = self.noted(&job, Step::Delta, delta::step(&job, backlog, urgency).await)?;
+            job.manifest = self.tools.catalog.manifest(job.namespace, &job.collection.name);
+        }
+        Ok(more.or(self.noted(&job, Step::Fold, fold::step(&job, urgency).await)?))
+    }
+
+    /// Counts and tells a failure where its place is known.
+    fn noted(&self, job: &Job<'_>, step: Step, done: Result<More, Error>) -> Result<More, Error> {
+        done.inspect_err(|error| {
+            self.tools.metrics.failed(step);
+            let (namespace, collection) = (job.namespace.as_str(), job.collection.name.as_str());
+            tracing::warn!(namespace, collection, step = step.as_str(), %error, "a step failed and will be tried again");
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

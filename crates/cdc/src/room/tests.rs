@@ -1,0 +1,192 @@
+//! The room through its door: random histories against the fold told literally, and the steps one by one.
+
+mod world;
+
+use tidemark_model::{Instant, Shard};
+use tidemark_storage::Store;
+
+use super::*;
+use world::{World, name, namespace};
+
+fn settings(random: &Ids) -> Config {
+    let number = |end: u64| 1 + random.random() % end;
+    Config {
+        delta_rows: number(20),
+        delta_files: usize::try_from(number(3)).expect("small"),
+        delta_rows_max: number(40),
+        fold_ratio: [0.0, 0.1, 0.5][usize::try_from(number(3) - 1).expect("small")],
+        fold_rows_min: number(10),
+        fold_bytes_max: [1, 20_000, 1 << 20][usize::try_from(number(3) - 1).expect("small")],
+        part_rows: usize::try_from(number(12)).expect("small"),
+        bases_max: usize::try_from(number(5)).expect("small"),
+        bases_bytes_max: [0, 30_000, 1 << 30][usize::try_from(number(3) - 1).expect("small")],
+        ..Config::default()
+    }
+}
+
+/// Appends, flushes, ticks, crashes in the middle of ticks and restarts in any order: every base that stays is the
+/// literal fold up to its mark, and deltas hold every change up to the collection's mark exactly once.
+#[tokio::test]
+async fn bases_are_the_literal_fold_and_deltas_hold_every_change() {
+    let mut seen = world::Seen::default();
+    for seed in 0..20 {
+        let random = Ids::seeded(seed);
+        let mut world = World::open(Store::memory(), seed).await;
+        let mut cdc = world.cdc(settings(&random));
+        for step in 0..60 {
+            match random.random() % 10 {
+                0..=3 => world.append(&random),
+                4..=6 => world.flush().await,
+                7 => drop(cdc.tick().await.expect("ticks")),
+                8 => {
+                    let moment = std::time::Duration::from_micros(random.random() % 3000);
+                    seen.crashes += usize::from(tokio::time::timeout(moment, cdc.tick()).await.is_err());
+                    world.restart().await;
+                    cdc = world.cdc(settings(&random));
+                }
+                _ => cdc.settle(&namespace()).await.expect("settles"),
+            }
+            world.check(&mut seen).await.unwrap_or_else(|wrong| panic!("seed {seed}, step {step}: {wrong}"));
+        }
+        world.flush().await;
+        cdc.settle(&namespace()).await.expect("settles");
+        world.check(&mut seen).await.unwrap_or_else(|wrong| panic!("seed {seed}, settled: {wrong}"));
+        world.check_settled();
+    }
+    seen.assert_all();
+}
+
+#[tokio::test]
+async fn nothing_due_does_nothing_and_drain_takes_what_is_pending() {
+    let mut world = World::open(Store::memory(), 1).await;
+    let cdc = world.cdc(Config::default());
+    world.change("a", &[("x", "insert", 1, Some(r#"{"n":1}"#))]);
+    assert_eq!(cdc.tick().await.expect("ticks"), More::No);
+    world.flush().await;
+    assert_eq!(cdc.tick().await.expect("ticks"), More::No);
+    assert_eq!(world.catalog.manifest(&namespace(), &name("a")).head.version, 0);
+    cdc.drain().await.expect("drains");
+    let manifest = world.catalog.manifest(&namespace(), &name("a"));
+    assert_eq!((manifest.head.version, manifest.deltas.len(), manifest.bases.len(), manifest.mark), (1, 1, 0, 0));
+    assert!(
+        manifest.deltas[0].path.starts_with("nyc/a/deltas/000001_1970-01-01T00-00-"),
+        "{}",
+        manifest.deltas[0].path
+    );
+    assert_eq!(cdc.tick().await.expect("ticks"), More::No);
+}
+
+#[tokio::test]
+async fn age_alone_makes_a_delta_due() {
+    let mut world = World::open(Store::memory(), 1).await;
+    let cdc = world.cdc(Config::default());
+    world.change("a", &[("x", "insert", 1, Some("{}"))]);
+    world.flush().await;
+    world.clock.step(3600 * 1_000_000);
+    assert_eq!(cdc.tick().await.expect("ticks"), More::Yes);
+    assert_eq!(cdc.tick().await.expect("ticks"), More::No);
+    assert_eq!(world.catalog.manifest(&namespace(), &name("a")).deltas.len(), 1);
+}
+
+/// The mark of a collection goes to the end of the events table, also over the positions of its neighbours.
+#[tokio::test]
+async fn the_mark_passes_over_neighbours_in_the_shard() {
+    let mut world = World::open(Store::memory(), 1).await;
+    let cdc = world.cdc(Config::default());
+    world.change("a", &[("x", "insert", 1, Some("{}"))]);
+    world.change("b", &[("x", "insert", 1, Some("{}")), ("y", "insert", 1, Some("{}"))]);
+    world.flush().await;
+    cdc.settle(&namespace()).await.expect("settles");
+    let mark = |collection: &str| world.catalog.manifest(&namespace(), &name(collection)).mark;
+    assert_eq!((mark("a"), mark("b")), (2, 2));
+    assert_eq!(world.catalog.events_mark(&namespace()).seq(Shard(3)), 2);
+}
+
+/// Parts that no winner falls into stay the files they are; a part that shrinks joins its neighbour.
+#[tokio::test]
+async fn untouched_parts_are_taken_over() {
+    let mut world = World::open(Store::memory(), 1).await;
+    let cdc = world.cdc(Config { part_rows: 4, ..Config::default() });
+    let ids: Vec<String> = (0..16).map(|n| format!("id{n:02}")).collect();
+    let rows: Vec<_> = ids.iter().map(|id| (id.as_str(), "insert", 10, Some(r#"{"n":1}"#))).collect();
+    world.change("a", &rows);
+    world.flush().await;
+    cdc.settle(&namespace()).await.expect("settles");
+    let parts = |world: &World| {
+        let manifest = world.catalog.manifest(&namespace(), &name("a"));
+        let base = manifest.bases.last().expect("a base").clone();
+        base.parts.into_iter().map(|part| (part.path, part.rows, part.id.min)).collect::<Vec<_>>()
+    };
+    let before = parts(&world);
+    assert_eq!(
+        before.iter().map(|part| (part.1, part.2.as_str())).collect::<Vec<_>>(),
+        [(4, "id00"), (4, "id04"), (4, "id08"), (4, "id12")]
+    );
+    // A late change loses, another document changes, and most of one part goes.
+    world.change("a", &[("id01", "update", 5, Some(r#"{"n":2}"#)), ("id05", "update", 20, Some(r#"{"n":2}"#))]);
+    world.change("a", &[("id08", "delete", 20, None), ("id09", "delete", 20, None), ("id10", "delete", 20, None)]);
+    world.flush().await;
+    cdc.settle(&namespace()).await.expect("settles");
+    let after = parts(&world);
+    assert_eq!((&after[0], &after[2]), (&before[0], &before[3]));
+    assert_eq!(after[1..].iter().map(|part| (part.1, part.2.as_str())).collect::<Vec<_>>(), [(5, "id04"), (4, "id12")]);
+    world.check(&mut world::Seen::default()).await.expect("is right");
+}
+
+#[tokio::test]
+async fn two_hands_take_turns() {
+    let mut world = World::open(Store::memory(), 1).await;
+    let cdc = world.cdc(Config { delta_rows: 1, fold_rows_min: 1, ..Config::default() });
+    for n in 0..20 {
+        world.change("a", &[(&format!("{n}"), "insert", n, Some("{}"))]);
+        world.flush().await;
+    }
+    let nyc = namespace();
+    let (left, right) = tokio::join!(cdc.settle(&nyc), cdc.drain());
+    left.and(right).expect("both end");
+    world.check(&mut world::Seen::default()).await.expect("is right");
+}
+
+/// The loop wakes with the bell, and what is pending when it ends is in deltas.
+#[tokio::test]
+async fn the_loop_wakes_with_the_bell_and_drains() {
+    let mut world = World::open(Store::memory(), 1).await;
+    let bell = Bell::default();
+    let config = Config { delta_rows: 2, interval_ms: 3_600_000, ..Config::default() };
+    let (_cdc, tasks) = Cdc::open(config, world.deps(bell.clone())).await.expect("opens");
+    world.change("a", &[("x", "insert", 1, Some("{}")), ("y", "insert", 1, Some("{}"))]);
+    world.flush().await;
+    let deltas = |world: &World| world.catalog.manifest(&namespace(), &name("a")).deltas.len();
+    while deltas(&world) == 0 {
+        bell.ring();
+        tokio::task::yield_now().await;
+    }
+    world.change("a", &[("z", "insert", 1, Some("{}"))]);
+    world.flush().await;
+    tasks.drain().await.expect("drains");
+    assert_eq!(deltas(&world), 2);
+    assert_eq!(world.catalog.manifest(&namespace(), &name("a")).mark, 2);
+}
+
+/// A process that was fenced must end: its loop stops and says so.
+#[tokio::test]
+async fn a_fenced_room_says_so() {
+    let mut world = World::open(Store::memory(), 1).await;
+    let bell = Bell::default();
+    let config = Config { delta_rows: 1, ..Config::default() };
+    let deps = world.deps(bell.clone());
+    world.change("a", &[("x", "insert", 1, Some("{}"))]);
+    world.flush().await;
+    world.restart().await;
+    let (_cdc, tasks) = Cdc::open(config, deps).await.expect("opens");
+    tasks.fenced().cancelled().await;
+    assert_eq!(world.catalog.manifest(&namespace(), &name("a")).head.version, 0);
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let unsettled = Error::Unsettled { namespace: "nyc".to_owned(), passes: 3 };
+    assert_eq!(unsettled.kind(), tidemark_model::Kind::Unavailable);
+    assert!(!unsettled.is_fatal());
+    assert_eq!(Instant::from_micros(0).minute_name(), "1970-01-01T00-00");
+}
