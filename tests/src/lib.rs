@@ -6,6 +6,8 @@
 //!
 //! From inside, with clock and chance in our hands:
 //! 3. [`oracle`]: the list of acknowledged changes, and the fold of time.md, section 2, taken literally.
+//! 4. [`history`]: random histories: what is sent, and what is remembered of it.
+//! 5. [`lake`]: the rooms of one process over bytes that outlive it; [`halting`]: a store that stops at a chosen write.
 //!
 //! And besides: [`chance`] (a seeded generator), [`remarks`] (what a run wants to tell people), [`scenario`] (SQL as text),
 //! [`examples`] (documents whose examples are run).
@@ -20,6 +22,9 @@
 pub mod chance;
 pub mod client;
 pub mod examples;
+pub mod halting;
+pub mod history;
+pub mod lake;
 pub mod oracle;
 pub mod remarks;
 pub mod scenario;

@@ -26,6 +26,8 @@ const DRAIN: Duration = Duration::from_secs(60);
 pub struct Options {
     /// Another command than `serve`.
     pub command: Option<&'static str>,
+    /// A program, with its flags, that runs the server, such as a tracer.
+    pub under: Vec<OsString>,
     /// More flags of `serve`.
     pub flags: Vec<OsString>,
     /// Variables of its environment.
@@ -129,6 +131,17 @@ impl Server {
         timeout(DRAIN, self.child.wait()).await.expect("the server drains in time").expect("a child can be waited for")
     }
 
+    /// Waits until it ends by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        timeout(DRAIN, self.child.wait()).await.expect("the server ends in time").expect("a child can be waited for")
+    }
+
+    /// Starts it again over the same folder, on free ports, by itself.
+    pub async fn restart_alone(&mut self) {
+        self.options.under.clear();
+        self.restart().await;
+    }
+
     /// Starts it again over the same folder, on free ports.
     pub async fn restart(&mut self) {
         *self = Self::start_with(&self.home.clone(), self.options.clone()).await;
@@ -160,7 +173,9 @@ pub fn binary() -> PathBuf {
 async fn spawn(home: &Path, options: &Options) -> Result<(Child, String, String), String> {
     let log = open_log(home);
     let before = log.metadata().map_or(0, |metadata| metadata.len());
-    let mut child = Command::new(binary())
+    let mut words = options.under.iter().cloned().chain([binary().into_os_string()]);
+    let mut child = Command::new(words.next().unwrap_or_default())
+        .args(words)
         .arg(options.command.unwrap_or("serve"))
         .arg("--data")
         .arg(home.join("data"))

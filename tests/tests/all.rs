@@ -4,6 +4,8 @@
 //! - [`bad_input`]: every refusal with its status, and nothing stored partly.
 //! - [`full_disk`]: a medium without space refuses, answers on, and recovers.
 //! - [`kill`]: SIGKILL under load, over and over: every acknowledged event once, the same answers.
+//! - [`oracle`]: random histories with crashes in between answer like a fold of thirty lines.
+//! - [`sync`]: no reply leaves before its sync; a sync that fails ends the process.
 //! - [`scenarios`]: SQL as text, through the real binary.
 //! - [`documents`]: examples of README and docs.
 
@@ -14,4 +16,6 @@ mod documents;
 mod doors;
 mod full_disk;
 mod kill;
+mod oracle;
 mod scenarios;
+mod sync;

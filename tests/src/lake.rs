@@ -1,0 +1,256 @@
+//! The rooms of one process over bytes that outlive it: opened, drained, killed, opened again.
+//!
+//! A [`World`] is what survives a crash: the objects, the log's folder, the clock. A [`Lake`] is one process over it with
+//! a runtime of its own, so that a kill ends every task where it stands.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use arrow::array::RecordBatch;
+use futures::TryStreamExt as _;
+use object_store::{ObjectStore, memory::InMemory};
+use tidemark_catalog::{Catalog, LiveTail as _, catalog};
+use tidemark_cdc::Cdc;
+use tidemark_ingest::{Format, Ingest, RawBatch, Receipt, Request, Target};
+use tidemark_model::{Clock, CollectionName, Ids, Instant, Namespace, clock::ManualClock};
+use tidemark_query::{Query, Session, Statement};
+use tidemark_storage::{
+    Store,
+    log::{LogError, LogOptions},
+};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::halting::{Halt, HaltingStore, Last};
+
+/// Bytes of a log segment: small, so that histories fill several.
+const SEGMENT_BYTES: u64 = 1 << 18;
+/// How often the lock of a killed process is looked at before it counts as leaked.
+const LOCK_TRIES_MAX: usize = 500;
+
+/// What survives a crash.
+#[derive(Debug)]
+pub struct World {
+    objects: Arc<dyn ObjectStore>,
+    log: tempfile::TempDir,
+    /// The wall clock of every process.
+    pub clock: Arc<ManualClock>,
+    seed: u64,
+    starts: u64,
+    /// Settings of the cdc room.
+    pub cdc: tidemark_cdc::Config,
+    /// Settings of the ingest room.
+    pub ingest: tidemark_ingest::Config,
+}
+
+/// One process.
+#[derive(Debug)]
+pub struct Lake {
+    // Rooms are dropped before the runtime that runs their tasks.
+    rooms: Option<Rooms>,
+    runtime: Runtime,
+    halt: Arc<Halt>,
+}
+
+#[derive(Debug)]
+struct Rooms {
+    catalog: Catalog,
+    ingest: Ingest,
+    tasks: tidemark_ingest::Tasks,
+    cdc: Cdc,
+    query: Query,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It came to its end.
+    Whole,
+    /// The process died in the middle of it.
+    Killed,
+}
+
+/// A step of the work behind the doors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Job {
+    /// Acknowledged rows become files of the events table.
+    Flush,
+    /// Changes in events files become deltas.
+    Delta,
+    /// Deltas become a state.
+    Fold,
+}
+
+impl World {
+    /// Nothing yet; the clock stands at `at`.
+    #[must_use]
+    pub fn new(seed: u64, at: Instant) -> Self {
+        let ingest = tidemark_ingest::Config { ts_ahead_s_max: u32::MAX, ..Default::default() };
+        Self {
+            objects: Arc::new(InMemory::new()),
+            log: fast_folder(),
+            clock: Arc::new(ManualClock::at(at)),
+            seed,
+            starts: 0,
+            cdc: tidemark_cdc::Config::default(),
+            ingest,
+        }
+    }
+
+    /// Starts a process.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start(&mut self) -> Lake {
+        self.starts += 1;
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let halt = Arc::new(Halt::default());
+        let rooms = runtime.block_on(self.open(&halt));
+        Lake { rooms: Some(rooms), runtime, halt }
+    }
+
+    async fn open(&self, halt: &Arc<Halt>) -> Rooms {
+        let objects = HaltingStore::new(Arc::clone(&self.objects), Arc::clone(halt));
+        let (clock, metrics) = (Arc::clone(&self.clock) as Arc<dyn Clock>, prometheus::Registry::new());
+        let ids = Arc::new(Ids::seeded((u128::from(self.seed) << 64) | u128::from(self.starts)));
+        let store = Store::wrapping(Arc::new(objects), "memory:///");
+        let deps = catalog::Deps { store, clock: Arc::clone(&clock), ids: Arc::clone(&ids), metrics: metrics.clone() };
+        let catalog = Catalog::open(catalog::Config::default(), deps).await.expect("the catalog opens");
+        let (ingest, tasks) = self.open_ingest(&catalog, &clock, &ids, &metrics).await;
+        let deps = tidemark_cdc::Deps {
+            catalog: catalog.clone(),
+            clock: Arc::clone(&clock),
+            ids,
+            bell: ingest.bell(),
+            metrics: metrics.clone(),
+        };
+        let cdc = Cdc::new(self.cdc.clone(), &deps).expect("the cdc room opens");
+        let deps = tidemark_query::Deps { catalog: catalog.clone(), live: Arc::new(ingest.clone()), clock, metrics };
+        let query = Query::open(tidemark_query::Config::default(), deps).expect("the query room opens");
+        Rooms { catalog, ingest, tasks, cdc, query }
+    }
+
+    /// The lock of a process that was killed goes with its last thread: a moment after the kill.
+    async fn open_ingest(
+        &self,
+        catalog: &Catalog,
+        clock: &Arc<dyn Clock>,
+        ids: &Arc<Ids>,
+        metrics: &prometheus::Registry,
+    ) -> (Ingest, tidemark_ingest::Tasks) {
+        for _try in 0..LOCK_TRIES_MAX {
+            let folder: PathBuf = self.log.path().join("log");
+            let log = LogOptions {
+                segment_bytes: SEGMENT_BYTES,
+                free_space_min_percent: 0,
+                ..LogOptions::new(folder, catalog.cluster().to_owned(), catalog.epoch())
+            };
+            let deps = tidemark_ingest::Deps {
+                catalog: catalog.clone(),
+                clock: Arc::clone(clock),
+                ids: Arc::clone(ids),
+                log,
+                metrics: metrics.clone(),
+            };
+            match Ingest::open(self.ingest.clone(), deps).await {
+                Err(tidemark_ingest::Error::Log(LogError::InUse { .. })) => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                opened => return opened.expect("the ingest room opens"),
+            }
+        }
+        panic!("the lock of the log was not given back");
+    }
+}
+
+/// A folder in memory where there is one: syncing is proved elsewhere, here it would only take time.
+fn fast_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_none| tempfile::tempdir()).expect("a temporary folder")
+}
+
+impl Lake {
+    fn rooms(&self) -> &Rooms {
+        self.rooms.as_ref().expect("the process runs")
+    }
+
+    /// Sends lines of changes to a collection; the receipt.
+    ///
+    /// # Errors
+    /// What the room says.
+    pub fn send(
+        &self,
+        (namespace, collection): (&Namespace, &CollectionName),
+        lines: String,
+    ) -> Result<Receipt, tidemark_ingest::Error> {
+        let request = Request::new(Target::Changes(collection.clone()), RawBatch::plain(Format::Ndjson, lines));
+        self.runtime.block_on(self.rooms().ingest.append(namespace, request))
+    }
+
+    /// Asks SQL.
+    ///
+    /// # Errors
+    /// What the room says, at planning or while running.
+    pub fn ask(&self, sql: &str) -> Result<Vec<RecordBatch>, String> {
+        let statement = Statement { sql: sql.to_owned(), params: Vec::new(), session: Session::default(), pin: None };
+        self.runtime.block_on(async {
+            let answer = self.rooms().query.run(&statement).await.map_err(|error| error.to_string())?;
+            answer.stream.try_collect().await.map_err(|error| error.to_string())
+        })
+    }
+
+    /// The owner's present.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.rooms().ingest.now()
+    }
+
+    /// The greatest source time that the newest base of a collection holds.
+    #[must_use]
+    pub fn base_max_ts(&self, (namespace, collection): (&Namespace, &CollectionName)) -> Option<Instant> {
+        self.rooms().catalog.manifest(namespace, collection).bases.last().map(|base| base.max_ts)
+    }
+
+    /// Does a job; the process dies in its middle if the store is halted before the job ends.
+    ///
+    /// # Panics
+    /// When the job fails.
+    pub fn run(&self, job: Job, namespace: &Namespace) -> Ended {
+        let rooms = self.rooms();
+        let work = async {
+            match job {
+                Job::Flush => rooms.ingest.flush(namespace).await.map_err(|error| error.to_string()),
+                Job::Delta => rooms.cdc.drain().await.map_err(|error| error.to_string()),
+                Job::Fold => rooms.cdc.settle(namespace).await.map_err(|error| error.to_string()),
+            }
+        };
+        let ended = self.runtime.block_on(async {
+            tokio::select! {
+                done = work => { done.unwrap_or_else(|error| panic!("{job:?} failed: {error}")); Ended::Whole }
+                () = self.halt.reached() => Ended::Killed,
+            }
+        });
+        self.halt.disarm();
+        ended
+    }
+
+    /// Lets so many writes of the next job through, and no more.
+    pub fn halt_after(&self, writes: i64, last: Last) {
+        self.halt.arm(writes, last);
+    }
+
+    /// Ends the process as SIGTERM does.
+    ///
+    /// # Panics
+    /// When it does not drain.
+    pub fn drain(mut self) {
+        let Rooms { catalog, ingest, tasks, cdc, query } = self.rooms.take().expect("the process runs");
+        self.runtime.block_on(async {
+            tasks.drain().await.expect("the ingest room drains");
+            cdc.drain().await.expect("the cdc room drains");
+        });
+        drop((catalog, ingest, cdc, query));
+    }
+
+    /// Ends the process where it stands.
+    pub fn kill(mut self) {
+        drop(self.rooms.take());
+    }
+}
