@@ -2,7 +2,7 @@
 //!
 //! The writer thread alone uses it, in this order: [`Medium::prepare`] room while there is still some, [`Medium::advance`]
 //! to it, [`Medium::commit`] groups into it. For segment files room is a preallocated file; for an object log it is the
-//! next number of the prefix. Any error of `advance` and `commit` ends the log: nothing is tried twice.
+//! next number of the prefix. Any error ends the log: no sync is tried twice.
 
 use std::{fmt::Debug, io};
 
@@ -19,11 +19,19 @@ pub(crate) struct Advanced {
     pub(crate) closed_bytes: u64,
 }
 
+/// Whether there is room.
+#[derive(Debug)]
+pub(crate) enum Prepared {
+    /// For so many bytes of groups.
+    Room(u64),
+    /// Nothing was written; it may be tried again.
+    Refused(io::Error),
+}
+
 /// Where groups are made durable.
 pub(crate) trait Medium: Send + Debug {
     /// Takes room for at least `bytes` of groups and says how many there will be room for after [`Self::advance`].
-    /// Fails without harm when there is no space.
-    fn prepare(&mut self, bytes: u64) -> io::Result<u64>;
+    fn prepare(&mut self, bytes: u64) -> io::Result<Prepared>;
 
     /// Moves on to the prepared room. `first` is durable in it as its first group when this returns.
     fn advance(&mut self, first: &mut GroupBuffer) -> io::Result<Advanced>;

@@ -19,7 +19,7 @@ use super::{
     handle::Front,
     header::{CLUSTER_BYTES_MAX, SegmentHeader},
     ledger::Ledger,
-    medium::Medium,
+    medium::{Medium, Prepared},
     metrics::LogMetrics,
     record::{self, Clocks, Head, Record},
     rows,
@@ -272,7 +272,10 @@ fn begin(medium: &mut dyn Medium, ledger: &Ledger, clocks: Clocks) -> Result<u64
     let opening = |error: io::Error| {
         if is_out_of_space(&error) { LogError::OutOfSpace } else { failed("open a new segment")(error) }
     };
-    let room = medium.prepare(0).map_err(opening)?;
+    let room = match medium.prepare(0).map_err(opening)? {
+        Prepared::Room(room) => room,
+        Prepared::Refused(error) => return Err(opening(error)),
+    };
     let mut first = GroupBuffer::new();
     record::put_clocks(first.payload(), clocks);
     ledger.advanced(medium.advance(&mut first).map_err(opening)?);

@@ -7,7 +7,7 @@ use std::{cell::RefCell, collections::HashMap};
 
 use arrow::{array::RecordBatch, buffer::Buffer, error::ArrowError};
 use arrow_ipc::{
-    CompressionType,
+    CompressionType, MetadataVersion,
     reader::read_record_batch,
     root_as_message,
     writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions},
@@ -38,7 +38,9 @@ impl EncodedRows {
         if rows.num_rows() == 0 {
             return Ok(Self(Bytes::new()));
         }
-        let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
+        // Buffers aligned to 8 bytes: with the usual 64 the padding of a small append would outweigh its rows.
+        let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?
+            .try_with_compression(Some(CompressionType::LZ4_FRAME))?;
         let (_dictionaries, message) = CONTEXT.with_borrow_mut(|context| {
             IpcDataGenerator::default().encode(rows, &mut DictionaryTracker::new(true), &options, context)
         })?;

@@ -10,7 +10,7 @@ use super::{
     disk::{Disk, DiskFile},
     group::{GroupBuffer, HEADER_BYTES, Place, Stamp},
     header::{SEGMENT_HEADER_BYTES, SegmentHeader},
-    medium::{Advanced, Medium},
+    medium::{Advanced, Medium, Prepared},
     metrics::LogMetrics,
     record::CLOCKS_BYTES,
 };
@@ -58,7 +58,7 @@ pub(crate) struct Segments {
     options: SegmentsOptions,
     metrics: LogMetrics,
     active: Option<Active>,
-    prepared: Option<Prepared>,
+    prepared: Option<Spare>,
     /// Behind the last group.
     end: Place,
 }
@@ -69,7 +69,7 @@ struct Active {
 }
 
 #[derive(Debug)]
-struct Prepared {
+struct Spare {
     file: Box<dyn DiskFile>,
     bytes: u64,
 }
@@ -84,13 +84,12 @@ impl Segments {
         self.end.segment.saturating_add(1)
     }
 
-    fn prepare_file(&self, bytes: u64) -> io::Result<Prepared> {
-        let number = self.next_number();
-        let file = self.disk.create(&prepared_name(number), bytes)?;
-        let header = SegmentHeader { number, log: self.options.log, cluster: self.options.cluster.clone() };
+    fn begin_file(&self, file: Box<dyn DiskFile>, bytes: u64) -> io::Result<Spare> {
+        let (number, log) = (self.next_number(), self.options.log);
+        let header = SegmentHeader { number, log, cluster: self.options.cluster.clone() };
         file.write_at(&header.encode(), 0)?;
         file.sync()?;
-        Ok(Prepared { file, bytes })
+        Ok(Spare { file, bytes })
     }
 
     fn write(&self, file: &dyn DiskFile, group: &mut GroupBuffer, place: Place) -> io::Result<u32> {
@@ -110,13 +109,18 @@ impl Segments {
 }
 
 impl Medium for Segments {
-    fn prepare(&mut self, bytes: u64) -> io::Result<u64> {
+    fn prepare(&mut self, bytes: u64) -> io::Result<Prepared> {
         let bytes = (bytes + OVERHEAD_BYTES).max(self.options.segment_bytes);
-        if self.prepared.as_ref().is_none_or(|prepared| prepared.bytes < bytes) {
-            self.prepared = None;
-            self.prepared = Some(self.prepare_file(bytes)?);
-        }
-        Ok(self.prepared.as_ref().map_or(0, |prepared| prepared.bytes.saturating_sub(OVERHEAD_BYTES)))
+        let spare = match self.prepared.take().filter(|spare| spare.bytes >= bytes) {
+            Some(spare) => spare,
+            None => match self.disk.create(&prepared_name(self.next_number()), bytes) {
+                Ok(file) => self.begin_file(file, bytes)?,
+                Err(refused) => return Ok(Prepared::Refused(refused)),
+            },
+        };
+        let room = spare.bytes.saturating_sub(OVERHEAD_BYTES);
+        self.prepared = Some(spare);
+        Ok(Prepared::Room(room))
     }
 
     fn advance(&mut self, first: &mut GroupBuffer) -> io::Result<Advanced> {

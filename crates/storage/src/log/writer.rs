@@ -13,7 +13,7 @@ use super::{
     disk::Held,
     group::GroupBuffer,
     ledger::Ledger,
-    medium::Medium,
+    medium::{Medium, Prepared},
     metrics::LogMetrics,
     record::{self, Clocks},
     sequencer::{Queued, Sequencer, Work},
@@ -70,7 +70,7 @@ impl Writer {
 
     fn step(&mut self, work: Work, group: &mut GroupBuffer) -> io::Result<bool> {
         match work {
-            Work::Prepare(bytes) => self.prepare(bytes),
+            Work::Prepare(bytes) => self.prepare(bytes)?,
             Work::Advance => self.advance(group)?,
             Work::Group(appends, horizon) => self.write(appends, horizon, group)?,
             Work::Stop => {
@@ -81,12 +81,13 @@ impl Writer {
         Ok(true)
     }
 
-    fn prepare(&mut self, bytes: u64) {
-        let outcome = self.medium.prepare(bytes);
-        if let Err(error) = &outcome {
+    fn prepare(&mut self, bytes: u64) -> io::Result<()> {
+        let outcome = self.medium.prepare(bytes)?;
+        if let Prepared::Refused(error) = &outcome {
             tracing::warn!(%error, "no room for another log segment");
         }
         self.sequencer.prepared(outcome);
+        Ok(())
     }
 
     fn advance(&mut self, group: &mut GroupBuffer) -> io::Result<()> {

@@ -1,9 +1,9 @@
 //! The writer's side of the sequencer: what to do next, and what became of it.
 
-use std::{io, sync::PoisonError, sync::atomic::Ordering};
+use std::sync::{PoisonError, atomic::Ordering};
 
 use super::{Item, Phase, Progress, Queued, Sequencer, State};
-use crate::log::record::Clocks;
+use crate::log::{medium::Prepared, record::Clocks};
 use tidemark_model::Instant;
 
 /// What the writer does next.
@@ -32,12 +32,12 @@ impl Sequencer {
     }
 
     /// The medium prepared room for so many bytes, or could not.
-    pub(crate) fn prepared(&self, outcome: io::Result<u64>) {
+    pub(crate) fn prepared(&self, outcome: Prepared) {
         let mut state = self.lock();
         state.attempts += 1;
         match outcome {
-            Ok(bytes) => (state.prepared, state.refusal) = (Some(bytes), None),
-            Err(error) => state.refusal = Some((state.attempts, error.kind(), error.to_string())),
+            Prepared::Room(bytes) => (state.prepared, state.refusal) = (Some(bytes), None),
+            Prepared::Refused(error) => state.refusal = Some((state.attempts, error.kind(), error.to_string())),
         }
         let attempts = state.attempts;
         drop(state);

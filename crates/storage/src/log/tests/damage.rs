@@ -79,15 +79,20 @@ fn only_an_invalid_tail_is_cut() {
         // A kill in the middle of the last append: the rest of the segment is zeros.
         let mut torn = bytes.clone();
         torn[cut..].fill(0);
+        // The last bytes of an append may be zeros themselves.
+        let whole = if torn[..borders[4]] == bytes[..borders[4]] { 3 } else { 2 };
         disk.put(&name, torn);
-        assert_eq!(times(&found(small(), &disk).expect("opens")), expected[..2], "cut at {cut}");
-        assert_eq!(disk.bytes(&name).len(), borders[3], "the tail is cut off");
+        assert_eq!(times(&found(small(), &disk).expect("opens")), expected[..whole], "cut at {cut}");
+        assert_eq!(disk.bytes(&name).len(), borders[whole + 1], "the tail is cut off");
         // The same with noise instead of zeros.
         let mut torn = bytes[..cut].to_vec();
         torn.extend((0..300).map(|n| (n * 7 + 1) as u8));
         disk.put(&name, torn);
         assert_eq!(times(&found(small(), &disk).expect("opens")), expected[..2], "noise at {cut}");
     }
+    let mut torn = bytes;
+    torn[borders[3] + 40..].fill(0);
+    disk.put(&name, torn);
     // Going on behind a cut tail gives the place to the next append, and it stays.
     let bench = Bench::new();
     runtime().block_on(async {

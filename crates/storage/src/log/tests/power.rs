@@ -169,7 +169,8 @@ async fn act(log: &Log, chance: &Ids, world: &Mutex<World>, append: &Append) -> 
             let until = known.known.iter().filter(|(_at, told)| told.0 == name).map(|(at, _told)| *at);
             let until = until.take_while(|at| *at <= append.assigned.system_time).last();
             let until = until.unwrap_or(append.assigned.system_time);
-            known.released.insert(name, until);
+            let released = known.released.entry(name).or_insert(until);
+            *released = until.max(*released);
             drop(known);
             let _power_may_be_off = log.release(&append.namespace, until);
         }

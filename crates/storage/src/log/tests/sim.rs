@@ -86,10 +86,6 @@ impl SimDisk {
         self.platter().syncs
     }
 
-    pub(super) fn steps(&self) -> u64 {
-        self.platter().steps
-    }
-
     /// The bytes of a file, as a reader sees them.
     pub(super) fn bytes(&self, name: &str) -> Vec<u8> {
         let platter = self.platter();
@@ -264,8 +260,12 @@ struct SimFile {
 impl SimFile {
     fn change(&self, change: Change) -> io::Result<()> {
         let mut platter = self.disk.platter();
-        // The step at which the power goes may still have reached the disk.
+        // The step at which the power goes may still have reached the disk, those after it have not.
+        let is_off = platter.faults.cut_at.is_some_and(|cut_at| platter.steps >= cut_at);
         let outcome = platter.step();
+        if is_off {
+            return outcome;
+        }
         let inode = &mut platter.inodes[self.inode];
         change.apply(&mut inode.now, || true);
         inode.pending.push(change);

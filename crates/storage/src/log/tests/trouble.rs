@@ -18,13 +18,18 @@ fn after_a_failed_sync_nobody_is_acknowledged_and_nothing_is_taken() {
             let log = bench.start(small(), &disk).expect("starts");
             disk.set_faults(Faults { failing_sync: Some(disk.syncs() + failing), ..Faults::default() });
             let failed = log.failed();
-            let mut tasks = JoinSet::new();
+            let (mut tasks, mut outcomes) = (JoinSet::new(), Vec::new());
             for task in 0..40 {
                 let log = log.clone();
-                tasks.spawn(async move { append(&log, batch("nyc", &[(0, 1)], &task.to_string())).await });
-                tokio::time::sleep(Duration::from_micros(200)).await;
+                let append = async move { append(&log, batch("nyc", &[(0, 1)], &task.to_string())).await };
+                // Each fifth is waited for, so that there are several groups.
+                if task % 5 == 4 {
+                    outcomes.push(append.await);
+                } else {
+                    tasks.spawn(append);
+                }
             }
-            let outcomes = tasks.join_all().await;
+            outcomes.extend(tasks.join_all().await);
             tokio::time::timeout(Duration::from_secs(30), failed).await.expect("the server is told");
             let count = |wanted: fn(&LogError) -> bool| {
                 outcomes.iter().filter(|outcome| outcome.as_ref().is_err_and(wanted)).count()
