@@ -119,7 +119,6 @@ impl World {
             catalog: catalog.clone(),
             clock: Arc::clone(&clock),
             ids,
-            bell: ingest.bell(),
             metrics: metrics.clone(),
         };
         let cdc = Cdc::new(self.cdc.clone(), &deps).expect("the cdc room opens");

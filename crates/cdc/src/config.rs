@@ -1,7 +1,5 @@
 //! Settings of the room.
 
-use std::time::Duration;
-
 /// When deltas and states are due, and how large they become.
 #[derive(Debug, Clone, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -52,15 +50,5 @@ impl Default for Config {
             interval_ms: 1000,
             drain_s: 20,
         }
-    }
-}
-
-impl Config {
-    pub(crate) const fn interval(&self) -> Duration {
-        Duration::from_millis(self.interval_ms)
-    }
-
-    pub(crate) const fn drain(&self) -> Duration {
-        Duration::from_secs(self.drain_s)
     }
 }

@@ -10,8 +10,7 @@
 //!    move in one commit.
 //! 3. `fold`: a base and the deltas after its mark → the next base: state parts and tombstones.
 //! 4. [`retain`]: which older bases stay within a budget of bytes, so that no instant is far from one.
-//! 5. [`tasks`]: the loop that ticks, woken by the bell, and how it ends.
-//! 6. [`config`], [`error`], `metrics`.
+//! 5. [`config`], [`error`], `metrics`.
 
 pub mod config;
 mod delta;
@@ -22,9 +21,7 @@ mod metrics;
 mod ranges;
 pub mod retain;
 pub mod room;
-pub mod tasks;
 
 pub use config::Config;
 pub use error::Error;
 pub use room::{Cdc, Deps, More};
-pub use tasks::Tasks;

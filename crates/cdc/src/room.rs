@@ -6,12 +6,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tidemark_catalog::{Bell, Catalog};
+use tidemark_catalog::Catalog;
 use tidemark_model::{Clock, CollectionName, Ids, Namespace};
 use tokio::sync::Mutex;
 
 use crate::{
-    Config, Error, Tasks, delta, fold,
+    Config, Error, delta, fold,
     job::{Job, Tools},
     metrics::{Metrics, Step},
 };
@@ -28,8 +28,6 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// Unique ends of file names.
     pub ids: Arc<Ids>,
-    /// Rung by ingest when events files were committed.
-    pub bell: Bell,
     /// Where metrics are registered.
     pub metrics: prometheus::Registry,
 }
@@ -69,17 +67,7 @@ pub struct Cdc {
 }
 
 impl Cdc {
-    /// Opens the room and starts its loop.
-    ///
-    /// # Errors
-    /// [`Error::Metrics`] when a measurement's name is taken.
-    pub async fn open(config: Config, deps: Deps) -> Result<(Self, Tasks), Error> {
-        let cdc = Self::new(config, &deps)?;
-        let tasks = Tasks::start(cdc.clone(), deps.bell.listen());
-        Ok((cdc, tasks))
-    }
-
-    /// The room without its loop: whoever holds the handle ticks.
+    /// Opens the room. It has no loop of its own: the runner of the process ticks it, woken by the bell of ingest.
     ///
     /// # Errors
     /// [`Error::Metrics`] when a measurement's name is taken.

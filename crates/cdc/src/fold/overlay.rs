@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, BooleanArray, RecordBatch, StringArray},
+    array::{BooleanArray, RecordBatch, StringArray},
     compute::{filter_record_batch, kernels::cmp::eq, not},
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
@@ -76,8 +76,8 @@ fn greatest_of(batch: &RecordBatch) -> Result<Option<Greatest>, FoldError> {
     let times = column::<arrow::array::TimestampMicrosecondArray>(batch, doc::TS)?.values();
     let bookmarks = column::<StringArray>(batch, doc::BOOKMARK)?;
     let Some(max) = times.iter().copied().max() else { return Ok(None) };
-    let at_max = times.iter().enumerate().filter(|(_, ts)| **ts == max);
-    let bookmark = at_max.filter_map(|(row, _)| bookmarks.is_valid(row).then(|| bookmarks.value(row))).max();
+    let at_max = bookmarks.iter().zip(times).filter(|(_, ts)| **ts == max);
+    let bookmark = at_max.filter_map(|(bookmark, _)| bookmark).max();
     Ok(Some(Greatest { ts: Instant::from_micros(max), bookmark: bookmark.map(str::to_owned) }))
 }
 

@@ -147,39 +147,16 @@ async fn two_hands_take_turns() {
     world.check(&mut world::Seen::default()).await.expect("is right");
 }
 
-/// The loop wakes with the bell, and what is pending when it ends is in deltas.
+/// A process that was fenced cannot commit, and its error says that it must end.
 #[tokio::test]
-async fn the_loop_wakes_with_the_bell_and_drains() {
+async fn a_fenced_room_commits_nothing() {
     let mut world = World::open(Store::memory(), 1).await;
-    let bell = Bell::default();
-    let config = Config { delta_rows: 2, interval_ms: 3_600_000, ..Config::default() };
-    let (_cdc, tasks) = Cdc::open(config, world.deps(bell.clone())).await.expect("opens");
-    world.change("a", &[("x", "insert", 1, Some("{}")), ("y", "insert", 1, Some("{}"))]);
-    world.flush().await;
-    let deltas = |world: &World| world.catalog.manifest(&namespace(), &name("a")).deltas.len();
-    while deltas(&world) == 0 {
-        bell.ring();
-        tokio::task::yield_now().await;
-    }
-    world.change("a", &[("z", "insert", 1, Some("{}"))]);
-    world.flush().await;
-    tasks.drain().await.expect("drains");
-    assert_eq!(deltas(&world), 2);
-    assert_eq!(world.catalog.manifest(&namespace(), &name("a")).mark, 2);
-}
-
-/// A process that was fenced must end: its loop stops and says so.
-#[tokio::test]
-async fn a_fenced_room_says_so() {
-    let mut world = World::open(Store::memory(), 1).await;
-    let bell = Bell::default();
-    let config = Config { delta_rows: 1, ..Config::default() };
-    let deps = world.deps(bell.clone());
     world.change("a", &[("x", "insert", 1, Some("{}"))]);
     world.flush().await;
+    let old = world.cdc(Config { delta_rows: 1, ..Config::default() });
     world.restart().await;
-    let (_cdc, tasks) = Cdc::open(config, deps).await.expect("opens");
-    tasks.fenced().cancelled().await;
+    let error = old.tick().await.expect_err("is fenced");
+    assert!(error.is_fatal(), "{error}");
     assert_eq!(world.catalog.manifest(&namespace(), &name("a")).head.version, 0);
 }
 

@@ -7,7 +7,7 @@ use arrow::{
     compute::concat_batches,
 };
 use tidemark_catalog::{
-    Bell, Catalog, CollectionManifest, Commit, EventsManifest, catalog,
+    Catalog, CollectionManifest, Commit, EventsManifest, catalog,
     manifest::{Base, BaseFile, CollectionRows, EventsFile, Range},
 };
 use tidemark_fold::{
@@ -115,13 +115,9 @@ impl World {
         }
     }
 
-    pub(super) fn deps(&self, bell: Bell) -> Deps {
-        let (catalog, clock, ids) = (self.catalog.clone(), self.clock.clone(), Arc::clone(&self.ids));
-        Deps { catalog, clock, ids, bell, metrics: prometheus::Registry::new() }
-    }
-
     pub(super) fn cdc(&self, config: Config) -> Cdc {
-        Cdc::new(config, &self.deps(Bell::default())).expect("opens")
+        let (catalog, clock, ids) = (self.catalog.clone(), self.clock.clone(), Arc::clone(&self.ids));
+        Cdc::new(config, &Deps { catalog, clock, ids, metrics: prometheus::Registry::new() }).expect("opens")
     }
 
     /// One append: changes of one collection with one system time.
