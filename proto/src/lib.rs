@@ -10,13 +10,13 @@ pub use problem::Problem;
 
 /// `tidemark.v1`: our own messages.
 pub mod v1 {
-    #![allow(missing_docs, reason = "generated; the documentation stands in the .proto files")]
+    #![allow(missing_docs, clippy::all, reason = "generated; the documentation stands in the .proto files")]
     include!(concat!(env!("OUT_DIR"), "/tidemark.v1.rs"));
 }
 
 /// Messages of Arrow Flight that the `arrow-flight` crate does not carry: sessions, and prepared statements with
 /// `is_update`.
 pub mod session {
-    #![allow(missing_docs, reason = "generated; the documentation stands in the .proto files")]
+    #![allow(missing_docs, clippy::all, reason = "generated; the documentation stands in the .proto files")]
     include!(concat!(env!("OUT_DIR"), "/arrow.flight.protocol.rs"));
 }

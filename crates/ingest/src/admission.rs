@@ -46,6 +46,14 @@ impl Admission {
         known.map_or_else(|| envelope::shard_of(name.as_str(), shards), |admitted| admitted.shard)
     }
 
+    /// How many collections the namespace would have with these.
+    pub(crate) fn count_with(&self, namespace: &Namespace, names: &[CollectionName]) -> usize {
+        let namespaces = lock(&self.namespaces);
+        let known = namespaces.get(namespace);
+        let is_new = |name: &&CollectionName| known.is_none_or(|known| !known.contains_key(*name));
+        known.map_or(0, HashMap::len) + names.iter().filter(is_new).count()
+    }
+
     /// Removes from a request what is admitted already, so that little is left to do under the log's lock.
     pub(crate) fn without_known(&self, namespace: &Namespace, touched: &mut [Touched]) {
         let namespaces = lock(&self.namespaces);

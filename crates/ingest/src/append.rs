@@ -139,6 +139,7 @@ impl Room {
         let receipt = self.log(namespace, ready, outcome).await?;
         claim.settle(receipt.system_time);
         self.metrics.accepted(receipt.accepted, decoded);
+        tracing::debug!(%namespace, events = receipt.accepted, "buffered events");
         Ok(receipt)
     }
 
@@ -177,7 +178,6 @@ impl Room {
     fn unflushed_full(&self) -> Error {
         self.visible.due.notify_one();
         let limit = self.visible.unflushed.max();
-        tracing::warn!(limit_bytes = limit, "backpressure triggered");
         Error::Pressure { what: "the bytes that wait for a flush", limit }
     }
 

@@ -30,6 +30,8 @@ pub struct Config {
     pub flush_age_s: u32,
     /// Bytes of the log from which on the namespaces that keep its oldest segment are flushed. Default 512 MiB.
     pub log_bytes: u64,
+    /// Most collections of one namespace; records for further ones are refused. Default 10,000.
+    pub collections_max: usize,
     /// Most event ids that are remembered for deduplication, in all; more are refused with 429. Default 20,000,000
     /// (24 bytes each in maps that are between half and nearly full).
     pub dedup_ids_max: usize,
@@ -53,6 +55,7 @@ impl Default for Config {
             flush_rows: 250_000,
             flush_age_s: 600,
             log_bytes: 512 << 20,
+            collections_max: 10_000,
             dedup_ids_max: 20_000_000,
             dedup_keys_max: 1_000_000,
         }

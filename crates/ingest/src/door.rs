@@ -79,7 +79,6 @@ async fn collect(mut body: Body, mut place: Reservation, max: usize) -> Result<(
 
 /// All bodies together take as much as they may.
 pub(crate) fn crowded(limit: usize) -> Error {
-    tracing::warn!(limit_bytes = limit, "backpressure triggered");
     Error::Pressure { what: "the bytes of bodies being read", limit }
 }
 

@@ -60,6 +60,12 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// A namespace would get more collections than it may have.
+    #[error("the namespace may have {limit} collections: the request brings more")]
+    TooManyCollections {
+        /// The limit.
+        limit: usize,
+    },
     /// Some records are bad, and `on_error` is `reject`: nothing was stored.
     #[error("{count} of {total} records are refused, nothing was stored: {first}")]
     Records {
@@ -118,7 +124,7 @@ impl Error {
             Self::Unsupported { .. } => Kind::Unsupported,
             Self::BodyTooLarge { .. } | Self::TooManyEvents { .. } => Kind::TooLarge,
             Self::Records { first, .. } => first.code.kind(),
-            Self::KeyMismatch { .. } | Self::Durability => Kind::Unprocessable,
+            Self::KeyMismatch { .. } | Self::Durability | Self::TooManyCollections { .. } => Kind::Unprocessable,
             Self::Pressure { .. } => Kind::TooMany,
             Self::Draining => Kind::Unavailable,
             Self::Log(error) => log_kind(error),
@@ -139,6 +145,7 @@ impl Error {
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::Body { code, .. } => code,
             Self::TooManyEvents { .. } => "too_many_events",
+            Self::TooManyCollections { .. } => "too_many_collections",
             Self::Records { first, .. } => first.code.as_str(),
             Self::KeyMismatch { .. } => "idempotency_mismatch",
             Self::Durability => "unsupported_durability",

@@ -45,6 +45,14 @@ slots! {
 
 const SLOTS: usize = Slot::ALL.len();
 
+/// `{"events":[…],"batchId":"…"}`.
+pub(crate) struct Wrapped<'a> {
+    /// The array, as written.
+    pub(crate) events: &'a str,
+    /// The batch id, an idempotency key.
+    pub(crate) key: Option<Cow<'a, str>>,
+}
+
 /// The fields of one record. Reused from record to record.
 #[derive(Debug, Default)]
 pub(crate) struct Fields<'a> {
@@ -103,7 +111,7 @@ impl<'a> Fields<'a> {
     }
 
     /// `{"events":[…],"batchId":"…"}`: the array and the id, if the record is such a batch.
-    pub(crate) fn batch(&self) -> Result<Option<(&'a str, Option<Cow<'a, str>>)>, Error> {
+    pub(crate) fn batch(&self) -> Result<Option<Wrapped<'a>>, Error> {
         let is_batch = !self.has(Slot::Type) && !self.has(Slot::Op);
         let Some(events) = self.get(Slot::Events).filter(|raw| is_batch && raw.starts_with('[')) else {
             return Ok(None);
@@ -119,7 +127,7 @@ impl<'a> Fields<'a> {
             code: "invalid_batch_id",
             detail: format!("batchId is not valid: {}", refusal.message),
         })?;
-        Ok(Some((events, key)))
+        Ok(Some(Wrapped { events, key }))
     }
 
     /// A string field.

@@ -91,7 +91,12 @@ async fn answer(
     };
     let response = match taken {
         Ok(receipt) => acknowledged(&receipt),
-        Err(error) => refused(error),
+        Err(error) => {
+            if let Error::Pressure { what, limit } = &error {
+                ingest.room.metrics.back_pressure(what, *limit);
+            }
+            refused(error)
+        }
     };
     ingest.room.metrics.request(response.status().as_u16(), started.elapsed());
     response

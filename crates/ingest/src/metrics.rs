@@ -1,13 +1,16 @@
 //! What the room measures, one function per measurement: `tidemark_ingest_…`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant as Stopwatch},
+};
 
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
 };
 use tidemark_storage::log::Pressure;
 
-use crate::tail::Kept;
+use crate::{dedup::lock, tail::Kept};
 
 /// Times: 0.25 ms to 8 s.
 const SECONDS_BUCKETS: (f64, f64, usize) = (0.000_25, 2.0, 16);
@@ -31,7 +34,12 @@ pub(crate) struct Metrics {
     commits_lost: IntCounter,
     log_bytes: IntGauge,
     broken_invariants: IntCounterVec,
+    back_pressure: IntCounterVec,
+    told: Mutex<Option<Stopwatch>>,
 }
+
+/// How often back-pressure is told in the log; the counter has every time.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 fn registered<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> prometheus::Result<C> {
     match registry.register(Box::new(collector.clone())) {
@@ -79,6 +87,8 @@ impl Metrics {
             flush_failures: counter("flush_failures_total", "Flushes that will be tried again.")?,
             commits_lost: counter("commits_lost_total", "Commits that were applied anew on a newer manifest.")?,
             log_bytes: gauge("log_bytes", "Bytes of the log that are not released.")?,
+            back_pressure: counters("back_pressure_total", "Requests refused because a cap was reached.", "cap")?,
+            told: Mutex::new(None),
             broken_invariants: counters("broken_invariants_total", "Invariants found broken.", "name")?,
         })
     }
@@ -134,6 +144,16 @@ impl Metrics {
             self.flushed_rows.inc_by(appends.iter().map(|kept| kept.rows.num_rows() as u64).sum());
         } else {
             self.flush_failures.inc();
+        }
+    }
+
+    /// A request was refused because a cap was reached. The message is one that operators watch for.
+    pub(crate) fn back_pressure(&self, cap: &'static str, limit: usize) {
+        self.back_pressure.with_label_values(&[cap]).inc();
+        let mut told = lock(&self.told);
+        if told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+            *told = Some(Stopwatch::now());
+            tracing::warn!(cap, limit, "backpressure triggered");
         }
     }
 

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     error::Error,
-    fields::Fields,
+    fields::{Fields, Wrapped},
     refusal::{Code, Refusal},
     request::Format,
 };
@@ -66,7 +66,7 @@ fn json<'a, S: Sink<'a>>(text: &'a str, max: usize, sink: &mut S) -> Result<Opti
                 sink.record(0, Err(not_an_object()));
                 return Ok(None);
             }
-            let Some((events, key)) = fields.batch()? else {
+            let Some(Wrapped { events, key }) = fields.batch()? else {
                 sink.record(0, Ok(&fields));
                 return Ok(None);
             };

@@ -77,6 +77,10 @@ pub(crate) fn prepare(namespace: &Namespace, mut request: Request, door: &Door<'
         return Err(Error::Records { count: refused.len(), total, first, errors: refused });
     }
     let collections = collections.into_names();
+    let limit = door.limits.collections_max;
+    if !collections.is_empty() && door.admission.count_with(namespace, &collections) > limit {
+        return Err(Error::TooManyCollections { limit });
+    }
     let shards: Vec<_> = collections.iter().map(|name| door.admission.shard_of(namespace, name, door.shards)).collect();
     let batch = ValidBatch::build(rows, &collections, &shards).map_err(|error| Error::Rows("built", error))?;
     let key = request.key.or_else(|| batch_id.map(std::borrow::Cow::into_owned));

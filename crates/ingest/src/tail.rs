@@ -1,7 +1,10 @@
 //! The live tail of one namespace: durable appends that no published manifest covers, oldest first.
 //!
-//! Rows are kept per append, and once more (sharing the same buffers) per collection, so that a reader of a quiet
-//! collection does not pass over the rows of a busy one. A flush takes a prefix and drops it once it is committed.
+//! Rows are kept per append for the flush, and in a [`stream`] per table for readers (sharing buffers), so that a reader
+//! of a quiet collection does not pass over the rows of a busy one. A flush takes a prefix and drops it once it is
+//! committed.
+
+mod stream;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,6 +16,7 @@ use tidemark_catalog::{Behind, Tail};
 use tidemark_model::{CollectionName, Instant, Mark, Positions, Table};
 use tidemark_storage::log::KeyRecord;
 
+use self::stream::Stream;
 use crate::{
     batch::{Entries, Group},
     budget::Reservation,
@@ -37,19 +41,12 @@ pub(crate) struct Kept {
     pub(crate) place: Reservation,
 }
 
-/// Rows of one collection in one append.
-#[derive(Debug)]
-struct Slice {
-    system_time: Instant,
-    positions: Positions,
-    rows: RecordBatch,
-}
-
 /// The tail of one namespace.
 #[derive(Debug, Default)]
 pub(crate) struct NamespaceTail {
     appends: VecDeque<Arc<Kept>>,
-    collections: HashMap<CollectionName, VecDeque<Slice>>,
+    events: Stream,
+    collections: HashMap<CollectionName, Stream>,
     /// Up to where rows were dropped because a manifest covers them.
     dropped: Mark,
     bytes: usize,
@@ -72,11 +69,17 @@ impl NamespaceTail {
             } else {
                 kept.rows.slice(group.rows.start, group.rows.len())
             };
-            let slice = Slice { system_time: kept.system_time, positions, rows };
             match self.collections.get_mut(collection) {
-                Some(slices) => slices.push_back(slice),
-                None => drop(self.collections.insert(collection.clone(), VecDeque::from([slice]))),
+                Some(stream) => stream.push(kept.system_time, vec![positions], rows),
+                None => self.collections.entry(collection.clone()).or_default().push(
+                    kept.system_time,
+                    vec![positions],
+                    rows,
+                ),
             }
+        }
+        if kept.rows.num_rows() > 0 {
+            self.events.push(kept.system_time, kept.positions.clone(), kept.rows.clone());
         }
         self.bytes += kept.place.bytes();
         self.rows += kept.rows.num_rows();
@@ -90,13 +93,9 @@ impl NamespaceTail {
         }
         let mut batches = Vec::new();
         match table {
-            Table::Events => {
-                self.appends.iter().for_each(|kept| push_after(&mut batches, &kept.rows, &kept.positions, after));
-            }
+            Table::Events => self.events.read(after, &mut batches),
             Table::Collection(name) => {
-                for slice in self.collections.get(name).into_iter().flatten() {
-                    push_after(&mut batches, &slice.rows, std::slice::from_ref(&slice.positions), after);
-                }
+                self.collections.get(name).into_iter().for_each(|stream| stream.read(after, &mut batches));
             }
         }
         Ok(Tail { batches })
@@ -121,10 +120,10 @@ impl NamespaceTail {
                 self.rows -= kept.rows.num_rows();
             }
         }
-        self.collections.retain(|_, slices| {
-            let covered = slices.partition_point(|slice| slice.system_time <= system_time);
-            slices.drain(..covered);
-            !slices.is_empty()
+        self.events.drop_covered(system_time);
+        self.collections.retain(|_, stream| {
+            stream.drop_covered(system_time);
+            !stream.is_empty()
         });
         self.dropped.raise_all(mark);
     }
@@ -168,24 +167,4 @@ pub(crate) fn positions_of(positions: &[Positions], group: &Group) -> Option<Pos
         row += count;
     }
     None
-}
-
-/// Adds the rows after the mark: the whole batch where it can, slices of it where it must.
-fn push_after(out: &mut Vec<RecordBatch>, rows: &RecordBatch, positions: &[Positions], after: &Mark) {
-    if rows.num_rows() == 0 {
-        return;
-    }
-    if positions.iter().all(|run| !after.covers(run.shard, run.first)) {
-        out.push(rows.clone());
-        return;
-    }
-    let mut row = 0;
-    for run in positions {
-        let count = usize::try_from(run.count()).unwrap_or(0);
-        let covered = usize::try_from(after.seq(run.shard) - run.first + 1).unwrap_or(0).min(count);
-        if covered < count {
-            out.push(rows.slice(row + covered, count - covered));
-        }
-        row += count;
-    }
 }

@@ -143,7 +143,8 @@ impl Visible {
         let tail = self.tail(&append.namespace);
         let mut tail = lock(&tail);
         tail.push(kept);
-        if self.pace.is_full(tail.bytes(), tail.rows()) {
+        let is_crowded = self.unflushed.used() >= self.unflushed.max() / 4 * 3;
+        if is_crowded || self.pace.is_full(tail.bytes(), tail.rows()) {
             self.due.notify_one();
         }
     }

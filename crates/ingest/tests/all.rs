@@ -1,5 +1,7 @@
 //! The room through its doors: HTTP in, log, tail and files out.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "tests; clippy knows only functions marked as such")]
+
 #[path = "all/bed.rs"]
 mod bed;
 
@@ -7,6 +9,8 @@ mod bed;
 mod bad_input;
 #[path = "all/bounds.rs"]
 mod bounds;
+#[path = "all/cost.rs"]
+mod cost;
 #[path = "all/dedup.rs"]
 mod dedup;
 #[path = "all/flush.rs"]

@@ -11,6 +11,9 @@ const EVENTS: &str = "/v1/shop/events";
 const CHANGES: &str = "/v1/shop/orders/changes";
 const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
 
+/// What it is, the body, its headers; status and code.
+type Case<'a> = (&'a str, Vec<u8>, &'a [(&'a str, &'a str)], u16, &'a str);
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).expect("compresses");
@@ -26,7 +29,7 @@ async fn bodies_that_cannot_be_read() {
     let brackets = "[".repeat(10_000);
     let many = vec!["{\"type\":\"a\"}"; 10_001].join("\n");
     let array = format!("[{}]", vec!["{\"type\":\"a\"}"; 10_001].join(","));
-    let cases: Vec<(&str, Vec<u8>, &[(&str, &str)], u16, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("empty", vec![], &[], 400, "empty_body"),
         ("blank lines", b"\n \n".to_vec(), &[NDJSON], 400, "empty_body"),
         ("no event", b"[]".to_vec(), &[], 400, "empty_body"),

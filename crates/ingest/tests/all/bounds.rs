@@ -66,3 +66,14 @@ async fn replay_flushes_under_the_cap() {
     let bed = bed.restart(End::Killed).await;
     assert_eq!(bed.count(&Table::Events).await, 12, "nothing twice");
 }
+
+#[tokio::test]
+async fn collections_are_capped() {
+    let bed = Bed::with(Config { collections_max: 2, ..quiet() }).await;
+    let change = |name: &str| format!(r#"{{"collection":"{name}","op":"delete","id":"1"}}"#);
+    bed.events(&change("a")).await.ok();
+    let more = format!("[{},{}]", change("b"), change("c"));
+    assert_eq!(bed.events(&more).await.problem(), (422, "too_many_collections"));
+    bed.events(&format!("[{},{}]", change("a"), change("b"))).await.ok();
+    assert_eq!(bed.catalog.collections(&crate::bed::ns("shop")).len(), 2);
+}

@@ -83,3 +83,21 @@ async fn views_are_whole_while_rows_move() {
     };
     tokio::join!(writing, reading);
 }
+
+#[tokio::test]
+async fn many_small_appends_are_few_batches() {
+    let bed = Bed::new().await;
+    for n in 0..200 {
+        bed.changes(&format!(r#"{{"op":"insert","id":"{n}","doc":{{}}}}"#)).await.ok();
+        if n == 100 {
+            bed.ingest.flush(&ns("shop")).await.expect("flushes");
+        }
+    }
+    let mark = bed.catalog.events_mark(&ns("shop"));
+    for table in [Table::Events, collection("orders")] {
+        let rows = read(&bed, &table, &mark).await.expect("not behind");
+        assert_eq!(seqs(&rows), (101..200).collect::<Vec<_>>());
+        assert!(rows.len() <= 64, "{} batches", rows.len());
+        assert_eq!(bed.count(&table).await, 200);
+    }
+}
