@@ -144,7 +144,7 @@ fn allocate(file: &File, bytes: u64) -> io::Result<()> {
 
 /// For file systems that cannot promise space: only written bytes are surely there.
 fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
-    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     let mut at = 0;
     while at < bytes {
         let count = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(ZEROS.len());

@@ -12,7 +12,7 @@ use super::{
     Append, Assigned, LogBatch, LogError,
     ledger::{Ledger, Released},
     metrics::LogMetrics,
-    sequencer::{Phase, Sequencer, Tried, Waiting, bytes_of},
+    sequencer::{Phase, Sequencer, Tried, Waiting},
     space::Floor,
 };
 
@@ -67,7 +67,7 @@ impl Log {
         }
         let sequencer = &self.front.sequencer;
         let share = sequencer.share(&batch).await?;
-        let bytes = bytes_of(&batch);
+        let bytes = batch.encoded.len();
         let (waiter, answer) = oneshot::channel();
         let (mut waiting, mut admit) = (Waiting { batch, share, waiter }, Some(admit));
         while let Tried::Full(back, attempt) = sequencer.sequence(waiting, &mut admit)? {

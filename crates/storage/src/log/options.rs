@@ -15,7 +15,7 @@ pub struct LogOptions {
     pub cluster: String,
     /// Epoch of the owner.
     pub epoch: u64,
-    /// Size of a segment, bytes, preallocated. Default 64 MiB.
+    /// Size of a segment, bytes, preallocated; at most 2 GiB. Default 64 MiB.
     pub segment_bytes: u64,
     /// Most payload bytes of one group. Default 16 MiB; a single larger append gets a group of its own.
     pub group_bytes_max: usize,

@@ -66,6 +66,21 @@ pub(crate) fn append_bytes(namespace: &Namespace, runs: usize, key: Option<&KeyR
     1 + 1 + namespace.as_str().len() + 8 + 4 + runs * 14 + 1 + key + 4 + 4 + rows
 }
 
+/// About the bytes that catalog changes take, without encoding them.
+pub(crate) fn changes_bytes(changes: &[SchemaChange]) -> usize {
+    /// JSON around the names.
+    const AROUND: usize = 160;
+    const AROUND_FIELD: usize = 48;
+    let bytes = changes.iter().map(|change| match change {
+        SchemaChange::Created { collection, directory, .. } => AROUND + collection.as_str().len() + directory.len(),
+        SchemaChange::Evolved { collection, schema } => {
+            let fields = schema.fields.iter().map(|field| AROUND_FIELD + field.name.len());
+            AROUND + collection.as_str().len() + fields.sum::<usize>()
+        }
+    });
+    bytes.sum()
+}
+
 /// Puts an append behind what is there.
 pub(crate) fn put_append(out: &mut Vec<u8>, append: &Append, rows: &[u8]) -> Result<(), serde_json::Error> {
     out.push(APPEND);

@@ -4,34 +4,20 @@
 //! is synced before anyone sees it. Only the tail of the last segment may be cut; everything else that does not verify
 //! refuses the start, naming file and offset. Appends are decoded when they are asked for, a group at a time.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    io,
-    sync::Arc,
-};
+mod start;
 
-use tidemark_model::{Instant, Namespace, Seq, Shard};
+use std::{collections::VecDeque, io, sync::Arc};
 
 use super::{
-    Append, Log, LogDeps, LogError, LogOptions,
-    disk::{Disk, DiskFile, Held, LocalDisk, is_out_of_space},
-    group::{self, GroupBuffer, Place},
-    handle::Front,
+    Append, LogError, LogOptions,
+    disk::{Disk, DiskFile, Held, LocalDisk},
+    group::{self, Place},
     header::{CLUSTER_BYTES_MAX, SegmentHeader},
-    ledger::Ledger,
-    medium::{Medium, Prepared},
-    metrics::LogMetrics,
-    record::{self, Clocks, Head, Record},
+    record::{self, Head, Record},
     rows,
     scan::{GroupAt, Learned, Scanned, Tail, scan},
-    segments::{self, Segments, SegmentsOptions},
-    sequencer::{Sequencer, Start},
-    space::Floor,
-    writer::Writer,
+    segments,
 };
-
-/// A segment that is spent is left where it is below this part of its size.
-const SPENT_PART: u64 = 16;
 
 /// A log that was found and checked, and is not yet written to: yields what it holds, oldest first.
 #[derive(Debug)]
@@ -77,6 +63,10 @@ impl Recovery {
         recovery.scan_all()?;
         recovery.check_ends()?;
         recovery.settle().map_err(failed("sync what it found"))?;
+        if recovery.learned.epoch > recovery.options.epoch {
+            let (found, epoch) = (recovery.learned.epoch, recovery.options.epoch);
+            tracing::warn!(found, epoch, "the log was last written by a later owner than this one");
+        }
         recovery.groups =
             recovery.segments.iter_mut().flat_map(|segment| std::mem::take(&mut segment.groups)).collect();
         Ok(recovery)
@@ -207,96 +197,11 @@ impl Recovery {
         self.reading = Some((number, file));
         Ok(())
     }
-
-    /// Begins writing behind what was found. `next` is the first free sequence of every (namespace, shard) as far as
-    /// committed manifests tell, `above` the greatest system time they cover; the log takes the greater of these and
-    /// of what it holds, and starts above its durable horizon.
-    ///
-    /// # Errors
-    /// [`LogError::Io`], [`LogError::OutOfSpace`].
-    pub fn start(
-        self,
-        next: BTreeMap<(Namespace, Shard), Seq>,
-        above: Instant,
-        deps: LogDeps,
-    ) -> Result<Log, LogError> {
-        self.start_with(next, above, deps, |segments| Box::new(segments))
-    }
-
-    /// The same with something around the medium.
-    pub(crate) fn start_with(
-        self,
-        next: BTreeMap<(Namespace, Shard), Seq>,
-        above: Instant,
-        deps: LogDeps,
-        wrap: impl FnOnce(Segments) -> Box<dyn Medium>,
-    ) -> Result<Log, LogError> {
-        let metrics = LogMetrics::new(&deps.metrics)
-            .map_err(|error| failed("make its metrics")(io::Error::other(error.to_string())))?;
-        let clocks = self.learned.clocks.and(Clocks { last: above, ..Clocks::NONE });
-        let next = greater(next, &self.learned.next);
-        let log = self.log.unwrap_or_else(|| deps.ids.ulid(deps.clock.now()).into());
-        let mut medium = wrap(self.medium(log, &metrics));
-        let kept: Vec<_> = self.segments.into_iter().map(|segment| segment.kept).collect();
-        let spent_bytes_min = self.options.segment_bytes / SPENT_PART;
-        let ledger = Arc::new(Ledger::new(Arc::clone(&self.disk), metrics.clone(), kept, spent_bytes_min));
-        let room = begin(medium.as_mut(), &ledger, clocks)?;
-        let LogOptions { queue_bytes_max, group_bytes_max, free_space_min_percent, .. } = self.options;
-        let start = Start { clock: deps.clock, next, clocks, queue_bytes_max, group_bytes_max, room };
-        let sequencer = Arc::new(Sequencer::new(start));
-        let writer = Writer {
-            sequencer: Arc::clone(&sequencer),
-            medium,
-            ledger: Arc::clone(&ledger),
-            sink: deps.sink,
-            metrics: metrics.clone(),
-            clocks,
-            held: self.held,
-        };
-        let thread = std::thread::Builder::new().name("tidemark-log".to_owned());
-        thread.spawn(move || writer.run()).map_err(failed("start its writer thread"))?;
-        Ok(Log::new(Front { sequencer, ledger, floor: Floor::new(self.disk, free_space_min_percent), metrics }))
-    }
-
-    fn medium(&self, log: u128, metrics: &LogMetrics) -> Segments {
-        let last = self.segments.last();
-        let end = last.map_or_else(Place::default, |last| Place { segment: last.kept.number, offset: last.end });
-        let LogOptions { cluster, epoch, segment_bytes, .. } = self.options.clone();
-        let options = SegmentsOptions { log, cluster, epoch, segment_bytes };
-        Segments::behind(end, Arc::clone(&self.disk), options, metrics.clone())
-    }
-}
-
-/// Opens the first segment of this owner; says how much fits into it.
-fn begin(medium: &mut dyn Medium, ledger: &Ledger, clocks: Clocks) -> Result<u64, LogError> {
-    let opening = |error: io::Error| {
-        if is_out_of_space(&error) { LogError::OutOfSpace } else { failed("open a new segment")(error) }
-    };
-    let room = match medium.prepare(0).map_err(opening)? {
-        Prepared::Room(room) => room,
-        Prepared::Refused(error) => return Err(opening(error)),
-    };
-    let mut first = GroupBuffer::new();
-    record::put_clocks(first.payload(), clocks);
-    ledger.advanced(medium.advance(&mut first).map_err(opening)?);
-    ledger.sweep().map_err(failed("delete empty segments"))?;
-    Ok(room)
 }
 
 fn append(head: Head<'_>) -> Result<Append, arrow::error::ArrowError> {
     let Head { namespace, assigned, key, changes, rows } = head;
     Ok(Append { namespace, assigned, changes, key, rows: rows::decode(rows)?, encoded_bytes: rows.len() })
-}
-
-fn greater(
-    mut next: BTreeMap<(Namespace, Shard), Seq>,
-    found: &BTreeMap<(Namespace, Shard), Seq>,
-) -> BTreeMap<(Namespace, Shard), Seq> {
-    for (key, seq) in found {
-        let next = next.entry(key.clone()).or_insert(0);
-        *next = (*seq).max(*next);
-    }
-    next
 }
 
 fn failed(what: &str) -> impl FnOnce(io::Error) -> LogError {

@@ -22,13 +22,15 @@ pub(crate) struct Learned {
     pub(crate) next: BTreeMap<(Namespace, Shard), Seq>,
     /// The greatest system time and horizon.
     pub(crate) clocks: Clocks,
+    /// The greatest epoch.
+    pub(crate) epoch: u64,
     /// Up to where each segment is known to have been synced, from what was written later.
     pub(crate) synced: BTreeMap<u32, u32>,
 }
 
 impl Default for Learned {
     fn default() -> Self {
-        Self { next: BTreeMap::new(), clocks: Clocks::NONE, synced: BTreeMap::new() }
+        Self { next: BTreeMap::new(), clocks: Clocks::NONE, epoch: 0, synced: BTreeMap::new() }
     }
 }
 
@@ -110,6 +112,7 @@ fn tail(rest: &[u8], log: u128, place: Place, flaw: Flaw) -> Tail {
 
 impl Learned {
     fn learn(&mut self, group: &group::Group<'_>, kept: &mut Kept) -> Result<(), &'static str> {
+        self.epoch = group.header.epoch.max(self.epoch);
         let synced = group.header.synced_up_to;
         let known = self.synced.entry(synced.segment).or_default();
         *known = synced.offset.max(*known);

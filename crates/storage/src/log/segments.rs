@@ -18,6 +18,10 @@ use super::{
 /// Of every segment: its header, its first group and the empty group of a clean end.
 const OVERHEAD_BYTES: u64 = (SEGMENT_HEADER_BYTES + 2 * (HEADER_BYTES + 1) + CLOCKS_BYTES) as u64;
 
+/// Of every segment, besides: this part is promised to nobody. Catalog changes are known only once an append has its
+/// place; they take from here when the rest is given away.
+const SLACK_PART: u64 = 64;
+
 /// The name of a segment.
 pub(crate) fn name(number: u32) -> String {
     format!("{number:020}.seg")
@@ -110,7 +114,8 @@ impl Segments {
 
 impl Medium for Segments {
     fn prepare(&mut self, bytes: u64) -> io::Result<Prepared> {
-        let bytes = (bytes + OVERHEAD_BYTES).max(self.options.segment_bytes);
+        let kept_back = OVERHEAD_BYTES + self.options.segment_bytes / SLACK_PART;
+        let bytes = (bytes + kept_back).max(self.options.segment_bytes);
         let spare = match self.prepared.take().filter(|spare| spare.bytes >= bytes) {
             Some(spare) => spare,
             None => match self.disk.create(&prepared_name(self.next_number()), bytes) {
@@ -118,7 +123,7 @@ impl Medium for Segments {
                 Err(refused) => return Ok(Prepared::Refused(refused)),
             },
         };
-        let room = spare.bytes.saturating_sub(OVERHEAD_BYTES);
+        let room = spare.bytes.saturating_sub(kept_back);
         self.prepared = Some(spare);
         Ok(Prepared::Room(room))
     }

@@ -8,25 +8,27 @@
 
 mod closing;
 mod queue;
+mod state;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::BTreeMap,
     sync::{
         Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicI64, Ordering},
     },
 };
 
-use tidemark_model::{Clock, Instant, Namespace, Positions, Seq, Shard, schema::SchemaChange};
+use tidemark_model::{Clock, Instant, Namespace, Seq, Shard, schema::SchemaChange};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::{
     Append, Assigned, LogBatch, LogError,
     group::HEADER_BYTES,
-    record::{CLOCKS_BYTES, Clocks, append_bytes},
+    record::{CLOCKS_BYTES, Clocks, append_bytes, changes_bytes},
     rows::EncodedRows,
 };
 pub(crate) use queue::Work;
+use state::State;
 
 /// What a group of one record takes besides the record.
 const GROUP_OVERHEAD: usize = HEADER_BYTES + 1;
@@ -120,33 +122,6 @@ pub(crate) struct Sequencer {
     group_bytes_max: usize,
 }
 
-#[derive(Debug)]
-struct State {
-    phase: Phase,
-    last: Instant,
-    next: HashMap<Namespace, BTreeMap<Shard, Seq>>,
-    /// System times between the lock and the sink.
-    in_flight: VecDeque<Instant>,
-    queue: VecDeque<Item>,
-    /// Bytes of groups that still fit in front of the next advance.
-    room: u64,
-    /// Bytes of groups that fit behind it.
-    prepared: Option<u64>,
-    /// Bytes the writer should prepare.
-    wanted: Option<u64>,
-    /// The size of ordinary rooms: below half of it the next one is asked for.
-    room_full: u64,
-    /// How often room was prepared or refused, and why the last time.
-    attempts: u64,
-    refusal: Option<(u64, std::io::ErrorKind, String)>,
-    /// An advance stands in the queue.
-    is_advancing: bool,
-    /// The open segment is spent: advance when nothing is queued.
-    is_spent: bool,
-    /// The highest horizon asked for.
-    horizon: Instant,
-}
-
 /// What a sequencer starts from.
 #[derive(Debug)]
 pub(crate) struct Start {
@@ -167,31 +142,12 @@ pub(crate) struct Start {
 impl Sequencer {
     /// Begins above everything.
     pub(crate) fn new(start: Start) -> Self {
-        let mut next: HashMap<Namespace, BTreeMap<Shard, Seq>> = HashMap::new();
-        for ((namespace, shard), seq) in start.next {
-            next.entry(namespace).or_default().insert(shard, seq);
-        }
         // Nothing will be given at or below these, so all of it is closed already.
         let last = start.clocks.last.max(start.clocks.horizon);
         let progress = Progress { phase: Phase::Open, clocks: start.clocks, prepared: 0, is_over: false };
         Self {
             clock: start.clock,
-            state: Mutex::new(State {
-                phase: Phase::Open,
-                last,
-                next,
-                in_flight: VecDeque::new(),
-                queue: VecDeque::new(),
-                room: start.room,
-                prepared: None,
-                wanted: None,
-                room_full: start.room,
-                attempts: 0,
-                refusal: None,
-                is_advancing: false,
-                is_spent: false,
-                horizon: start.clocks.horizon,
-            }),
+            state: Mutex::new(State::new(last, start.clocks.horizon, start.room, start.next)),
             work: Condvar::new(),
             last: AtomicI64::new(last.micros()),
             closed: AtomicI64::new(last.micros()),
@@ -251,10 +207,12 @@ impl Sequencer {
         let assigned = state.assign(self.clock.now(), &waiting.batch);
         self.last.store(state.last.micros(), Ordering::Release);
         let changes = admit.take().map_or_else(Vec::new, |admit| admit(&assigned));
+        let more = changes_bytes(&changes);
+        state.room = state.room.saturating_sub(more as u64);
         state.in_flight.push_back(assigned.system_time);
         let Waiting { batch: LogBatch { namespace, encoded, rows, key, .. }, share, waiter } = waiting;
         let append = Append { namespace, assigned, changes, key, rows, encoded_bytes: encoded.len() };
-        let queued = Queued { append: Arc::new(append), encoded, waiter, share, bytes };
+        let queued = Queued { append: Arc::new(append), encoded, waiter, share, bytes: bytes + more };
         state.queue.push_back(Item::Append(queued));
         drop(state);
         self.work.notify_one();
@@ -288,52 +246,6 @@ impl Sequencer {
 }
 
 /// What the batch takes in a group of its own at most, catalog changes left out.
-pub(crate) fn bytes_of(batch: &LogBatch) -> usize {
+fn bytes_of(batch: &LogBatch) -> usize {
     GROUP_OVERHEAD + append_bytes(&batch.namespace, batch.counts.len(), batch.key.as_ref(), batch.encoded.len())
-}
-
-impl State {
-    fn check_open(&self) -> Result<(), LogError> {
-        match self.phase {
-            Phase::Open => Ok(()),
-            Phase::Closing => Err(LogError::Closed),
-            Phase::Failed => Err(LogError::Unknown),
-        }
-    }
-
-    /// Takes room in front of the next advance, or advances; otherwise asks the writer to prepare more.
-    fn take_room(&mut self, bytes: u64) -> bool {
-        if bytes > self.room && self.prepared.is_some_and(|prepared| bytes <= prepared) {
-            self.room = self.prepared.take().unwrap_or(0);
-            self.queue.push_back(Item::Advance);
-            self.is_advancing = true;
-        }
-        if bytes > self.room {
-            self.wanted = self.wanted.max(Some(bytes));
-            return false;
-        }
-        self.room -= bytes;
-        // A refusal that nobody waited for is not repeated for every append, only when room is really needed.
-        if self.room < self.room_full / 2 && self.prepared.is_none() && self.refusal.is_none() {
-            self.wanted = self.wanted.max(Some(0));
-        }
-        true
-    }
-
-    fn assign(&mut self, now: Instant, batch: &LogBatch) -> Assigned {
-        self.last = now.max(self.last.plus_micros(1));
-        let shards = match self.next.get_mut(&batch.namespace) {
-            Some(shards) => shards,
-            None => self.next.entry(batch.namespace.clone()).or_default(),
-        };
-        let runs = batch.counts.iter().filter(|(_shard, count)| *count > 0);
-        let positions = runs.map(|(shard, count)| {
-            let next = shards.entry(*shard).or_insert(0);
-            let first = *next;
-            *next += i64::from(*count);
-            Positions { shard: *shard, first, last: *next - 1 }
-        });
-        let positions = positions.collect();
-        Assigned { system_time: self.last, positions }
-    }
 }

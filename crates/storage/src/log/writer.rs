@@ -109,7 +109,7 @@ impl Writer {
     fn write(&mut self, appends: Vec<Queued>, horizon: Option<Instant>, group: &mut GroupBuffer) -> io::Result<()> {
         if let Err(error) = self.commit(&appends, horizon, group) {
             for queued in appends {
-                self.metrics.settled(queued.bytes);
+                self.metrics.settled(queued.append.encoded_bytes);
                 let _ = queued.waiter.send(Err(LogError::Unknown));
             }
             return Err(error);
@@ -123,7 +123,7 @@ impl Writer {
         self.clocks.horizon = self.clocks.horizon.max(horizon.unwrap_or(Instant::MIN));
         self.sequencer.durable(self.clocks, told.len());
         for queued in appends {
-            self.metrics.settled(queued.bytes);
+            self.metrics.settled(queued.append.encoded_bytes);
             // A waiter that is gone does not care; its append stands all the same.
             let _ = queued.waiter.send(Ok(queued.append));
         }
@@ -157,7 +157,7 @@ impl Writer {
     fn fail(self, error: &io::Error) {
         tracing::error!(%error, "the log could not be written or synced: it takes nothing more, the process must end");
         for queued in self.sequencer.fail() {
-            self.metrics.settled(queued.bytes);
+            self.metrics.settled(queued.append.encoded_bytes);
             let _ = queued.waiter.send(Err(LogError::Closed));
         }
     }

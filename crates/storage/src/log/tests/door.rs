@@ -352,3 +352,28 @@ fn dropping_the_last_handle_writes_what_is_queued() {
     };
     assert_eq!(found.len(), 1, "nobody waits for it, but it was given its place");
 }
+
+#[test]
+fn what_it_does_is_measured() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let registry = prometheus::Registry::new();
+    let deps = LogDeps { metrics: registry.clone(), ..Bench::new().deps() };
+    runtime().block_on(async {
+        let (recovery, _found) = open(&local(&directory)).expect("opens");
+        let log = recovery.start(BTreeMap::new(), Instant::MIN, deps).expect("starts");
+        for _append in 0..3 {
+            append(&log, batch("nyc", &[(0, 1)], "x")).await.expect("durable");
+        }
+        log.shut_down().await;
+    });
+    let families = registry.gather();
+    let value = |name: &str| {
+        let family = families.iter().find(|family| family.name() == format!("tidemark_log_{name}"));
+        let metric = family.unwrap_or_else(|| panic!("{name} is measured")).get_metric()[0].clone();
+        let histogram = metric.get_histogram();
+        if histogram.get_sample_count() > 0 { histogram.get_sample_sum() } else { metric.get_gauge().get_value() }
+    };
+    assert_eq!(value("group_appends"), 3.0);
+    assert!(value("group_bytes") > 3000.0 && value("sync_seconds") > 0.0);
+    assert_eq!((value("segments"), value("segment_bytes"), value("in_flight_bytes")), (1.0, 8000.0, 0.0));
+}

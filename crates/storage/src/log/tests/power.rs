@@ -138,7 +138,7 @@ async fn append_some(log: Log, chance: Arc<Ids>, world: Arc<Mutex<World>>) -> Re
         let counts: Vec<(u16, u32)> =
             (0..3).map(|shard| (shard, u32::try_from(chance.random() % 4).expect("small"))).collect();
         let mut batch = batch(name, &counts, &format!("{:x}", chance.random()));
-        batch.key = (chance.random() % 3 == 0).then(|| KeyRecord {
+        batch.key = chance.random().is_multiple_of(3).then(|| KeyRecord {
             key: u128::from(chance.random()),
             body: 1,
             receipt: b"receipt".as_slice().into(),

@@ -114,7 +114,7 @@ impl SimDisk {
 
     /// What a machine finds after a power cut at this moment; this disk goes on as if nothing had been.
     pub(super) fn after_cut(&self, luck: Luck, chance: &Ids) -> Self {
-        let keep = || luck == Luck::Any && chance.random() % 2 == 0;
+        let keep = || luck == Luck::Any && chance.random().is_multiple_of(2);
         let platter = self.platter();
         let inodes = platter.inodes.iter().map(|inode| {
             let mut bytes = inode.durable.clone();
