@@ -13,6 +13,9 @@ pub(crate) fn read_instant(text: &str) -> Result<Instant, String> {
 }
 
 #[cfg(test)]
+pub(crate) mod fixture;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

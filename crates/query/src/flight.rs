@@ -131,3 +131,6 @@ impl FlightService for Door {
         Ok(replies(action::all()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,3 +79,6 @@ async fn only_post(method: Method) -> Response {
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,12 @@ fn reply(message: &impl Message) -> Response<Replies<arrow_flight::Result>> {
     replies(vec![arrow_flight::Result { body: message.encode_to_vec().into() }])
 }
 
+/// A result of Flight SQL, wrapped as its requests are.
+fn wrapped_reply(name: &str, message: &impl Message) -> Response<Replies<arrow_flight::Result>> {
+    let type_url = format!("type.googleapis.com/arrow.flight.protocol.sql.{name}");
+    reply(&Any { type_url, value: message.encode_to_vec().into() })
+}
+
 /// A message that stands bare in an action.
 fn bare<M: Message + Default>(action: &Action) -> Result<M, Status> {
     M::decode(action.body.clone()).map_err(|e| invalid(format!("the body of {} cannot be read: {e}", action.r#type)))
@@ -67,7 +73,8 @@ impl Door {
             "CancelQuery" => {
                 let ask: ActionCancelQueryRequest = wrapped(&action)?;
                 let info = FlightInfo::decode(ask.info).map_err(|e| invalid(format!("no FlightInfo: {e}")))?;
-                self.cancel(Some(info)).map(|result| reply(&result))
+                // The outcomes of both forms have the same numbers.
+                self.cancel(Some(info)).map(|result| wrapped_reply("ActionCancelQueryResult", &result))
             }
             "CancelFlightInfo" => {
                 let ask: CancelFlightInfoRequest = bare(&action)?;
@@ -95,12 +102,13 @@ impl Door {
         refuse_transaction(ask.transaction_id.as_ref())?;
         let carried = Carried::new(ask.query, caller.session);
         let description = self.describe(&carried).await?;
-        Ok(reply(&PreparedStatementResult {
+        let result = PreparedStatementResult {
             prepared_statement_handle: carried.seal(),
             dataset_schema: wire::schema_message(&wire::schema(&description.schema))?,
             parameter_schema: wire::schema_message(&wire::schema(&description.params))?,
             is_update: Some(false),
-        }))
+        };
+        Ok(wrapped_reply("ActionCreatePreparedStatementResult", &result))
     }
 
     fn cancel(&self, info: Option<FlightInfo>) -> Result<CancelFlightInfoResult, Status> {

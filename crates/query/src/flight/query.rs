@@ -3,7 +3,7 @@
 //! FlightInfo plans and fixes the instants; the ticket carries both, so that whoever redeems it, whenever and however
 //! often, reads the same. One endpoint, no location: it is redeemed where it was given.
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow_flight::{
     FlightData, FlightDescriptor, FlightEndpoint, FlightInfo, Ticket,
     flight_descriptor::DescriptorType,
@@ -98,7 +98,7 @@ impl Door {
     async fn planned(&self, descriptor: FlightDescriptor, mut carried: Carried) -> Result<FlightInfo, Status> {
         let description = self.describe(&carried).await?;
         carried.pin = Some(description.pin);
-        let info = flight(descriptor, &wire::schema(&description.schema), ticket_of(&carried))?;
+        let info = flight(descriptor, &told(&carried, &description.schema), ticket_of(&carried))?;
         Ok(info.with_app_metadata(format!("{{\"system_time\":\"{}\"}}", description.pin.system_time)))
     }
 
@@ -135,7 +135,7 @@ impl Door {
         let mut runs = carried.runs()?.into_iter();
         let Some(first) = runs.next() else {
             let schema = self.describe(&carried).await?.schema;
-            return Ok(wire::encode(wire::schema(&schema), stream::empty()).boxed());
+            return Ok(wire::encode(told(&carried, &schema), stream::empty()).boxed());
         };
         let Answer { schema, stream: rows, .. } = self.query.run(&first).await.map_err(|e| status::of(&e))?;
         let query = self.query.clone();
@@ -144,8 +144,18 @@ impl Door {
             async move { query.run(&statement).await.map(batches).map_err(|e| status::of(&e)) }
         });
         let rows = rows.map_err(|e| status::of(&e.into())).chain(rest.try_flatten());
-        Ok(wire::encode(wire::schema(&schema), rows).boxed())
+        Ok(wire::encode(told(&carried, &schema), rows).boxed())
     }
+}
+
+/// The schema an answer is told and sent under. Whether a column can be null may depend on the bound values, and each
+/// row has its own: where something is bound, every column can.
+fn told(carried: &Carried, schema: &Schema) -> SchemaRef {
+    if carried.params.is_empty() {
+        return wire::schema(schema);
+    }
+    let nullable = |field: &FieldRef| field.as_ref().clone().with_nullable(true);
+    wire::schema(&Schema::new(schema.fields().iter().map(nullable).collect::<Vec<_>>()))
 }
 
 fn batches(answer: Answer) -> impl futures::Stream<Item = Result<arrow::array::RecordBatch, Status>> {

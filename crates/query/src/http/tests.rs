@@ -1,0 +1,97 @@
+//! The door with a real room behind it.
+
+use axum::http::HeaderName;
+use tidemark_model::Instant;
+
+use super::*;
+use crate::{
+    Config,
+    door::fixture::{NOW, room},
+};
+
+async fn post(query: &Query, headers: &[(&str, &str)], body: impl Into<Body>) -> (u16, String, String) {
+    let mut request = Request::new(body.into());
+    for (name, value) in headers {
+        request.headers_mut().insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+    }
+    let response = ask_query(State(query.clone()), request).await.unwrap_or_else(IntoResponse::into_response);
+    let status = response.status().as_u16();
+    let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, kind, String::from_utf8_lossy(&body).into_owned())
+}
+
+const JSON: &str = "application/json";
+
+#[tokio::test]
+async fn answers_come_as_they_are_accepted() {
+    let query = room(Config::default()).await;
+    let body = r#"{"sql":"SELECT column1 AS n, column2 AS t FROM (VALUES (1, 'a'), (2, NULL)) ORDER BY n"}"#;
+    for (accept, kind, expected) in [
+        (
+            JSON,
+            JSON,
+            "{\"columns\":[{\"name\":\"n\",\"type\":\"Int64\"},{\"name\":\"t\",\"type\":\"Utf8\"}],\"rows\":[\n[1,\"a\"],\n[2,null]],\
+             \"as_of\":{\"system_time\":\"2013-01-01T06:00:00.000000Z\"}}\n",
+        ),
+        ("application/x-ndjson", "application/x-ndjson", "{\"n\":1,\"t\":\"a\"}\n{\"n\":2,\"t\":null}\n"),
+        ("text/csv", "text/csv; charset=utf-8", "n,t\r\n1,a\r\n2,\r\n"),
+    ] {
+        let (status, found, text) = post(&query, &[("accept", accept), ("content-type", JSON)], body).await;
+        assert_eq!((status, found.as_str(), text.as_str()), (200, kind, expected));
+    }
+    let (status, kind, _) = post(&query, &[("accept", "application/vnd.apache.arrow.stream")], body).await;
+    assert_eq!((status, kind.as_str()), (200, "application/vnd.apache.arrow.stream"));
+}
+
+#[tokio::test]
+async fn parameters_take_their_places() {
+    let query = room(Config::default()).await;
+    let headers = [("accept", "text/csv")];
+    for (body, rows) in [
+        (
+            r#"{"sql":"SELECT column1 FROM (VALUES (1), (2), (3)) WHERE column1 > ? ORDER BY 1","params":[1]}"#,
+            "2\r\n3\r\n",
+        ),
+        (r#"{"sql":"SELECT column1 FROM (VALUES ('a'), ('b')) WHERE column1 = $1","params":["b"]}"#, "b\r\n"),
+        (r#"{"sql":"SELECT CAST(? AS BIGINT), CAST(? AS VARCHAR)","params":[null,"x,\"y\""]}"#, ",\"x,\"\"y\"\"\"\r\n"),
+    ] {
+        let (status, _, text) = post(&query, &headers, body).await;
+        assert_eq!((status, text.split_once("\r\n").unwrap().1), (200, rows), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_a_problem_document() {
+    let query = room(Config::default()).await;
+    let future = NOW.plus_micros(1_000_000);
+    let later = format!("SELECT count(*) FROM nyc.events FOR SYSTEM_TIME AS OF TIMESTAMP '{future}'");
+    for (headers, body, status, code) in [
+        (&[][..], r#"{"sql":"SELECT 1 +"}"#.to_owned(), 400, "invalid_sql"),
+        (&[], r#"{"sql":""}"#.to_owned(), 400, "invalid_sql"),
+        (&[], r#"{"sql":"SELECT 1","params":[1]}"#.to_owned(), 400, "invalid_sql"),
+        (&[], r#"{"sql":"SELECT * FROM nyc.nothing"}"#.to_owned(), 404, "unknown_table"),
+        (&[], r#"{"sql":"DROP TABLE nyc.events"}"#.to_owned(), 400, "read_only"),
+        (&[], r#"{"sql":"SELECT 1","x":1}"#.to_owned(), 400, "invalid_request"),
+        (&[], format!("{{\"sql\":\"{later}\"}}"), 400, "instant_in_future"),
+        (&[("content-type", "text/plain")], later.clone(), 400, "instant_in_future"),
+        (&[("accept", "text/html")], r#"{"sql":"SELECT 1"}"#.to_owned(), 415, "not_acceptable"),
+        (&[("content-type", "image/png")], String::new(), 415, "unsupported_media_type"),
+        (&[("content-type", "text/plain")], " ".repeat(BODY_BYTES_MAX + 1), 413, "body_too_large"),
+        (&[("content-type", "text/plain")], format!("SELECT '{}'", "x".repeat(100 << 10)), 413, "sql_too_large"),
+        (&[("x-as-of", "noon")], r#"{"sql":"SELECT 1"}"#.to_owned(), 400, "invalid_request"),
+    ] {
+        let (found, kind, text) = post(&query, headers, body).await;
+        let problem: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{text}");
+        assert_eq!((kind.as_str(), problem["status"].as_u64()), ("application/problem+json", Some(u64::from(status))));
+        assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn another_method_is_told_which_to_use() {
+    let response = only_post(Method::GET).await;
+    assert_eq!((response.status().as_u16(), response.headers()["allow"].as_bytes()), (405, &b"POST"[..]));
+    assert!(Instant::parse("2013-01-01T06:00:00Z").is_ok_and(|at| at == NOW));
+}
