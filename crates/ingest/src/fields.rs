@@ -59,6 +59,8 @@ pub(crate) struct Fields<'a> {
     known: [Option<&'a str>; SLOTS],
     others: Vec<(Cow<'a, str>, &'a str)>,
     bytes: usize,
+    /// Opening brackets in all values.
+    brackets: usize,
 }
 
 impl<'a> Fields<'a> {
@@ -66,11 +68,15 @@ impl<'a> Fields<'a> {
         self.known = [None; SLOTS];
         self.others.clear();
         self.bytes = 0;
+        self.brackets = 0;
     }
 
     /// Takes a field in; of a repeated name the last counts.
     pub(crate) fn put(&mut self, name: Cow<'a, str>, raw: &'a str) {
         self.bytes += name.len() + raw.len();
+        if raw.starts_with(['{', '[']) {
+            self.brackets += raw.bytes().filter(|b| *b | 0x20 == b'{').count();
+        }
         match Slot::of(&name) {
             Some(slot) => self.known[slot as usize] = Some(raw),
             None => match self.others.iter_mut().find(|(other, _)| *other == name) {
@@ -104,10 +110,11 @@ impl<'a> Fields<'a> {
 
     /// Whether anything nests deeper than `max`, the record itself counted.
     pub(crate) fn is_deeper_than(&self, max: usize) -> bool {
-        let values = self.known.iter().flatten().chain(self.others.iter().map(|(_, raw)| raw));
         // Opening brackets bound the depth and are counted at memory speed; only suspects are walked.
-        let suspect = |raw: &str| raw.bytes().filter(|b| *b | 0x20 == b'{').count() >= max;
-        values.into_iter().any(|raw| suspect(raw) && json::depth(raw.as_bytes()) >= max)
+        self.brackets >= max && {
+            let mut values = self.known.iter().flatten().chain(self.others.iter().map(|(_, raw)| raw));
+            values.any(|raw| json::depth(raw.as_bytes()) >= max)
+        }
     }
 
     /// `{"events":[…],"batchId":"…"}`: the array and the id, if the record is such a batch.

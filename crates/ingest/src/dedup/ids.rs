@@ -310,3 +310,59 @@ impl Drop for IdClaim {
         lock(&ids).give_back(self);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(n: u64, content: u64) -> (u32, IdEntry) {
+        (0, IdEntry { id: xxhash_rust::xxh3::xxh3_128(&n.to_le_bytes()), content })
+    }
+
+    fn namespace() -> Namespace {
+        Namespace::parse("shop").expect("a name")
+    }
+
+    fn taken(claimed: Claimed) -> (IdClaim, Vec<Verdict>) {
+        match claimed {
+            Claimed::Taken(claim, verdicts) => (claim, verdicts),
+            other => panic!("not taken: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn claims_come_back_or_are_kept() {
+        let (index, at) = (IdIndex::new(100), Instant::from_micros(1_800_000_000_000_000));
+        let (claim, verdicts) = taken(index.claim(&namespace(), &[entry(1, 1), entry(1, 1), entry(1, 2)], at));
+        assert_eq!(verdicts, [Verdict::New, Verdict::Duplicate, Verdict::Conflict]);
+        assert!(matches!(index.claim(&namespace(), &[entry(2, 1), entry(1, 1)], at), Claimed::Wait(_)));
+        drop(claim);
+        assert_eq!(index.len(), 0);
+        let (claim, verdicts) = taken(index.claim(&namespace(), &[entry(1, 2), entry(2, 1)], at));
+        assert_eq!(verdicts, [Verdict::New, Verdict::New]);
+        claim.settle(at);
+        let day = at.plus_micros(super::super::WINDOW_US);
+        let (_, verdicts) = taken(index.claim(&namespace(), &[entry(1, 2), entry(2, 7)], day));
+        assert_eq!(verdicts, [Verdict::Duplicate, Verdict::Conflict]);
+        let (claim, verdicts) = taken(index.claim(&namespace(), &[entry(1, 3)], day.plus_micros(2_000_000)));
+        assert_eq!((verdicts, index.len()), (vec![Verdict::New], 2), "outside the window it is new");
+        claim.settle(day);
+        (0..TABLES).for_each(|_| index.sweep(day.plus_micros(2_000_000)));
+        assert_eq!(index.len(), 1);
+        assert!(lock(&index.of(&namespace())).claims.is_empty());
+    }
+
+    #[test]
+    #[ignore = "a measurement, not a test"]
+    #[allow(clippy::print_stdout, reason = "a measurement for people")]
+    fn bytes_of_ten_million_ids() {
+        let resident = || {
+            let pages = std::fs::read_to_string("/proc/self/statm").expect("reads");
+            pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("a number") * 4096
+        };
+        let (index, before) = (IdIndex::new(usize::MAX), resident());
+        let entries = (0..10_000_000).map(|n| entry(n, n).1);
+        index.remember(&namespace(), entries, Instant::from_micros(1_800_000_000_000_000));
+        println!("{} bytes an id", (resident() - before) / index.len());
+    }
+}
