@@ -1,15 +1,17 @@
 //! Changes → the winner of every key, sorted by key (time.md, section 2).
 //!
-//! Vectorised in two steps: keys and order columns alone decide (`table`), then the winners alone are sorted and only
-//! their rows are taken (late materialisation).
+//! Vectorised in two steps. Keys and order columns alone decide (`contest`, over `table`). Then the winning rows are
+//! taken out of their batches in the order they stand, and only these are sorted (late materialisation): of a long
+//! history few rows win, and what is random moves over these few.
 
+mod contest;
 mod table;
 
 use std::{cmp::Ordering, sync::Arc};
 
 use arrow::{
-    array::{RecordBatch, UInt32Array},
-    compute::take_record_batch,
+    array::{BooleanArray, BooleanBufferBuilder, RecordBatch, UInt32Array},
+    compute::{concat_batches, filter_record_batch, take_record_batch},
     datatypes::Schema,
 };
 use tidemark_model::{Instant, Seq};
@@ -19,7 +21,6 @@ use crate::{
     order::Order,
     sort::{self, Row},
 };
-use table::Table;
 
 /// Which changes count. All bounds but `after` are inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,20 +48,47 @@ impl Counts {
 /// When a column is not as [`crate::columns`] says.
 pub fn winners(batches: &[RecordBatch], counts: &Counts) -> Result<RecordBatch, FoldError> {
     let orders = batches.iter().map(Order::of).collect::<Result<Vec<_>, _>>()?;
-    let mut table = Table::new(&orders);
-    (0..orders.len()).for_each(|batch| table.fold(batch, counts));
-    let mut rows = table.into_rows();
-    sort::by_id(&mut rows, &orders, |_, _| Ordering::Equal);
-    take(batches, &rows)
+    let rows = contest::winning_rows(&orders, counts, contest::LIMITS);
+    match &taken(batches, &rows)?[..] {
+        [] => Ok(batches
+            .first()
+            .map_or_else(|| RecordBatch::new_empty(Arc::new(Schema::empty())), |batch| batch.slice(0, 0))),
+        [only] => sorted(only),
+        several => sorted(&concat_batches(several[0].schema_ref(), several)?),
+    }
 }
 
-fn take(batches: &[RecordBatch], rows: &[Row]) -> Result<RecordBatch, FoldError> {
-    Ok(match batches {
-        [] => RecordBatch::new_empty(Arc::new(Schema::empty())),
-        [batch] if rows.len() == batch.num_rows() && rows.is_sorted_by_key(|row| row.row) => batch.clone(),
-        [batch] => take_record_batch(batch, &UInt32Array::from_iter_values(rows.iter().map(|row| row.row)))?,
-        _ => sort::take(&batches.iter().collect::<Vec<_>>(), rows)?,
-    })
+/// The winning rows of every batch that has some, as they stand.
+fn taken(batches: &[RecordBatch], rows: &[Row]) -> Result<Vec<RecordBatch>, FoldError> {
+    let mut wins: Vec<_> = batches.iter().map(|batch| none_of(batch.num_rows())).collect();
+    rows.iter().for_each(|row| wins[row.batch as usize].set_bit(row.row as usize, true));
+    let mut taken = Vec::new();
+    for (batch, mut wins) in batches.iter().zip(wins) {
+        let wins = BooleanArray::new(wins.finish(), None);
+        match wins.true_count() {
+            0 => {}
+            count if count == batch.num_rows() => taken.push(batch.clone()),
+            _ => taken.push(filter_record_batch(batch, &wins)?),
+        }
+    }
+    Ok(taken)
+}
+
+fn none_of(rows: usize) -> BooleanBufferBuilder {
+    let mut wins = BooleanBufferBuilder::new(rows);
+    wins.append_n(rows, false);
+    wins
+}
+
+/// Rows of different ids in the order of these.
+fn sorted(winners: &RecordBatch) -> Result<RecordBatch, FoldError> {
+    let order = Order::of(winners)?;
+    let mut rows: Vec<Row> = (0..winners.num_rows() as u32).map(|row| Row { batch: 0, row }).collect();
+    sort::by_id(&mut rows, std::slice::from_ref(&order), |_, _| Ordering::Equal);
+    if rows.is_sorted_by_key(|row| row.row) {
+        return Ok(winners.clone());
+    }
+    Ok(take_record_batch(winners, &UInt32Array::from_iter_values(rows.iter().map(|row| row.row)))?)
 }
 
 #[cfg(test)]

@@ -1,18 +1,14 @@
-//! The hash table of the fold: one slot per key, with the order of its best change so far beside the hash.
+//! A hash table with one slot per key: the order of its best change so far, and where its bytes lie.
 //!
-//! Open addressing with linear probing at half load. A slot holds everything but the bytes of the key, so that a row
-//! costs one access to the table and one to the key it may equal. Both are random, hence the blocks: first the rows
-//! that count are selected, then all hashes computed and all slots touched (independent loads overlap), then probed.
+//! Open addressing with linear probing at no more than half load. The bytes of all keys lie together beside the slots,
+//! so that a small table is small in memory as well: looking up touches a slot and a key, both in the cache.
 
-use std::{cmp::Ordering, hash::BuildHasher, hash::Hasher, hint::black_box};
+use std::cmp::Ordering;
 
-use foldhash::fast::RandomState;
-
-use super::Counts;
 use crate::{order::Order, sort::Row};
 
-/// Rows handled at once; their slots fit the first cache.
-const BLOCK: usize = 256;
+/// Rows looked up at once; their slots are touched first, so that waiting for memory overlaps.
+pub(super) const BLOCK: usize = 256;
 
 /// Slots of an empty table.
 const SLOTS_MIN: usize = 1024;
@@ -20,134 +16,106 @@ const SLOTS_MIN: usize = 1024;
 /// The batch of a slot that holds nothing.
 const EMPTY: u32 = u32::MAX;
 
-/// The best change of one key so far, and where the bytes of the key lie in its batch.
+/// A change that may win, without its key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Contender {
+    /// 32 bits of the hash of its key.
+    pub(super) tag: u32,
+    /// Bytes of its key.
+    pub(super) length: u32,
+    /// Source time, µs.
+    pub(super) ts: i64,
+    /// Where it stands.
+    pub(super) row: Row,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Slot {
-    hash: u64,
-    ts: i64,
-    batch: u32,
-    row: u32,
-    begin: u32,
-    end: u32,
+    best: Contender,
+    /// Where the key begins.
+    key: u64,
 }
 
-const NOTHING: Slot = Slot { hash: 0, ts: 0, batch: EMPTY, row: 0, begin: 0, end: 0 };
+const NOTHING: Slot = Slot { best: Contender { tag: 0, length: 0, ts: 0, row: Row { batch: EMPTY, row: 0 } }, key: 0 };
 
-/// The best change of every key seen.
+/// The best change of every key offered.
 #[derive(Debug)]
-pub(super) struct Table<'a> {
-    orders: &'a [Order<'a>],
+pub(super) struct Table {
     slots: Vec<Slot>,
-    keys: usize,
-    hashing: RandomState,
+    bytes: Vec<u8>,
+    /// How many keys it holds.
+    pub(super) keys: usize,
 }
 
-impl<'a> Table<'a> {
-    /// An empty table over these batches.
-    pub(super) fn new(orders: &'a [Order<'a>]) -> Self {
-        Self { orders, slots: vec![NOTHING; SLOTS_MIN], keys: 0, hashing: RandomState::default() }
+impl Table {
+    pub(super) fn new() -> Self {
+        Self { slots: vec![NOTHING; SLOTS_MIN], bytes: Vec::new(), keys: 0 }
     }
 
-    /// Takes in the rows of one batch that count.
-    pub(super) fn fold(&mut self, batch: usize, counts: &Counts) {
-        let order = &self.orders[batch];
-        let mut counting = [0u32; BLOCK];
-        for from in (0..order.len()).step_by(BLOCK) {
-            let rows = select(order, from, counts, &mut counting);
-            self.fold_block(batch, rows);
-        }
-    }
-
-    fn fold_block(&mut self, batch: usize, rows: &[u32]) {
-        let order = &self.orders[batch];
-        let (bytes, offsets) = order.id_bytes();
-        if (self.keys + rows.len()) * 2 > self.slots.len() {
-            self.grow();
-        }
-        let mut hashes = [0u64; BLOCK];
-        let mut touched = 0;
-        for (hash, row) in hashes.iter_mut().zip(rows) {
-            let (begin, end) = (offsets[*row as usize], offsets[*row as usize + 1]);
-            let mut hasher = self.hashing.build_hasher();
-            hasher.write(&bytes[begin as usize..end as usize]);
-            *hash = hasher.finish();
-            touched ^= self.slots[self.home(*hash)].hash;
-        }
-        black_box(touched);
-        for (hash, row) in hashes.iter().zip(rows) {
-            let at = *row as usize;
-            let (begin, end) = (offsets[at] as u32, offsets[at + 1] as u32);
-            self.offer(Slot { hash: *hash, ts: order.ts[at], batch: batch as u32, row: *row, begin, end });
-        }
-    }
-
-    /// Puts a change into the slot of its key, if it is the first or a greater one.
-    fn offer(&mut self, change: Slot) {
-        let mask = self.slots.len() - 1;
-        let mut at = self.home(change.hash);
-        loop {
-            let best = self.slots[at];
-            if best.batch == EMPTY {
-                self.keys += 1;
-                self.slots[at] = change;
-                return;
-            }
-            if best.hash == change.hash && self.key(&best) == self.key(&change) {
-                if self.compare(&change, &best) == Ordering::Greater {
-                    self.slots[at] = change;
+    /// Makes room for so many more keys.
+    pub(super) fn reserve(&mut self, more: usize) {
+        while (self.keys + more) * 2 > self.slots.len() {
+            let larger = vec![NOTHING; self.slots.len() * 4];
+            for slot in std::mem::replace(&mut self.slots, larger) {
+                if slot.best.row.batch != EMPTY {
+                    let free = self.probe(slot.best.tag, |slot| slot.best.row.batch == EMPTY);
+                    self.slots[free] = slot;
                 }
-                return;
             }
-            at = (at + 1) & mask;
         }
     }
 
-    fn compare(&self, a: &Slot, b: &Slot) -> Ordering {
-        a.ts.cmp(&b.ts).then_with(|| {
-            let (left, right) = (&self.orders[a.batch as usize], &self.orders[b.batch as usize]);
-            left.compare(a.row as usize, right, b.row as usize)
-        })
+    /// Reads where a search begins, so that the memory is near when it does.
+    pub(super) fn touch(&self, tag: u32) -> u32 {
+        self.slots[self.home(tag)].best.tag
     }
 
-    fn key(&self, slot: &Slot) -> &'a [u8] {
-        &self.orders[slot.batch as usize].id_bytes().0[slot.begin as usize..slot.end as usize]
-    }
-
-    /// Where the search for a hash begins: its upper bits, so that growing keeps the order of slots.
-    fn home(&self, hash: u64) -> usize {
-        (hash >> (64 - self.slots.len().trailing_zeros())) as usize
-    }
-
-    fn grow(&mut self) {
-        let larger = vec![NOTHING; self.slots.len() * 4];
-        let mask = larger.len() - 1;
-        let old = std::mem::replace(&mut self.slots, larger);
-        for slot in old.into_iter().filter(|slot| slot.batch != EMPTY) {
-            let mut at = self.home(slot.hash);
-            while self.slots[at].batch != EMPTY {
-                at = (at + 1) & mask;
-            }
-            self.slots[at] = slot;
+    /// Puts a change into the slot of its key, if it is the first or greater in order. Room was reserved.
+    pub(super) fn offer(&mut self, change: Contender, key: &[u8], orders: &[Order<'_>]) {
+        let at = self.probe(change.tag, |slot| {
+            slot.best.row.batch == EMPTY || (slot.best.tag == change.tag && self.key(slot) == key)
+        });
+        let slot = &mut self.slots[at];
+        if slot.best.row.batch == EMPTY {
+            *slot = Slot { best: change, key: self.bytes.len() as u64 };
+            self.bytes.extend_from_slice(key);
+            self.keys += 1;
+        } else if change.ts > slot.best.ts
+            || (change.ts == slot.best.ts && is_greater(change.row, slot.best.row, orders))
+        {
+            slot.best = change;
         }
     }
 
-    /// The winning rows, in no order.
-    pub(super) fn into_rows(self) -> Vec<Row> {
-        let taken = self.slots.into_iter().filter(|slot| slot.batch != EMPTY);
-        taken.map(|slot| Row { batch: slot.batch, row: slot.row }).collect()
+    /// Every key and its best change, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &Contender)> {
+        let taken = self.slots.iter().filter(|slot| slot.best.row.batch != EMPTY);
+        taken.map(|slot| (self.key(slot), &slot.best))
+    }
+
+    /// The first slot from the home of a tag on that is wanted; the table always has an empty one.
+    fn probe(&self, tag: u32, is_wanted: impl Fn(&Slot) -> bool) -> usize {
+        let mut at = self.home(tag);
+        while !is_wanted(&self.slots[at]) {
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+        at
+    }
+
+    /// By the upper bits, so that slots keep their order when the table grows.
+    fn home(&self, tag: u32) -> usize {
+        ((u64::from(tag) << 32) >> (64 - self.slots.len().trailing_zeros())) as usize
+    }
+
+    fn key(&self, slot: &Slot) -> &[u8] {
+        let begin = slot.key as usize;
+        &self.bytes[begin..begin + slot.best.length as usize]
     }
 }
 
-/// The rows of a block that count; without branches, since which ones do may be random.
-fn select<'s>(order: &Order<'_>, from: usize, counts: &Counts, into: &'s mut [u32; BLOCK]) -> &'s [u32] {
-    let to = (from + BLOCK).min(order.len());
-    let system_time = counts.system_time.micros();
-    let valid_time = counts.valid_time.map_or(i64::MAX, |at| at.micros());
-    let rows = order.seq[from..to].iter().zip(&order.system_time[from..to]).zip(&order.ts[from..to]);
-    let mut count = 0;
-    for (row, ((seq, st), ts)) in (from as u32..).zip(rows) {
-        into[count] = row;
-        count += usize::from((*seq > counts.after) & (*st <= system_time) & (*ts <= valid_time));
-    }
-    &into[..count]
+/// Whether a change is greater in order than another of its key with the same source time.
+#[cold]
+fn is_greater(change: Row, best: Row, orders: &[Order<'_>]) -> bool {
+    let (left, right) = (&orders[change.batch as usize], &orders[best.batch as usize]);
+    left.compare(change.row as usize, right, best.row as usize) == Ordering::Greater
 }

@@ -56,11 +56,32 @@ fn folding_twice_and_in_steps_equals_folding_once() {
     }
 }
 
+/// Many keys are parted by their hash; whatever the limits are, the same rows win.
+#[test]
+fn parts_find_the_same_winners() {
+    for seed in 2000..2200 {
+        let random = Ids::seeded(seed);
+        let rows = history(&random, 0, 2000);
+        let size = |end| 1 + usize::try_from(below(&random, end)).expect("small");
+        let limits = contest::Limits { keys_together: size(20), rows_parted_min: size(1500), stretch: size(900) };
+        let batches = batches(&random, &rows);
+        let orders: Vec<Order<'_>> = batches.iter().map(|batch| Order::of(batch).expect("the columns")).collect();
+        let counts = random_counts(&random);
+        let won = contest::winning_rows(&orders, &counts, limits);
+        let seq = |row: &Row| orders[row.batch as usize].seq[row.row as usize];
+        let mut won: Vec<i64> = won.iter().map(seq).collect();
+        won.sort_unstable();
+        let mut expected: Vec<i64> = fold(&rows, &counts).iter().map(|change| change.seq).collect();
+        expected.sort_unstable();
+        assert_eq!(won, expected, "seed {seed}, {limits:?}, {counts:?}");
+    }
+}
+
 #[test]
 fn many_keys_make_the_table_grow() {
     let random = Ids::seeded(7);
     let key = |n: i64| Change { id: format!("{n}"), delete: false, ts: n, system_time: n, seq: n, bookmark: None };
-    let mut rows: Vec<Change> = (0..20_000).map(key).collect();
+    let mut rows: Vec<Change> = (0..200_000).map(key).collect();
     let expected = fold(&rows, &Counts::ALL);
     shuffle(&random, &mut rows);
     assert_eq!(read(&winners(&[changes(&rows)], &Counts::ALL).expect("folds")), expected);
