@@ -296,3 +296,6 @@ fn params_of(plan: &LogicalPlan, count: usize) -> Result<SchemaRef, Error> {
     };
     Ok(Arc::new(Schema::new((1..=count).map(field).collect::<Vec<_>>())))
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ pub mod statement;
 
 mod door;
 mod front;
+#[cfg(test)]
+mod lab;
 mod metrics;
 mod plan;
 mod run;

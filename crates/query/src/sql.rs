@@ -51,7 +51,7 @@ pub(crate) fn parse(sql: &str, caps: &Caps) -> Result<Parsed, Error> {
     let (Some(mut statement), true) = (statements.pop(), statements.is_empty()) else {
         return Err(Error::ReadOnly("send exactly one statement".to_owned()));
     };
-    guard::reads_only(&statement)?;
+    guard::reads_only(&statement, caps)?;
     let references = travel::references(&mut statement)?;
     Ok(Parsed { statement, references, params: tokens.params })
 }

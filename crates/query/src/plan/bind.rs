@@ -3,7 +3,11 @@
 //! The order matters: instants are folded, those above S are closed, and only then views are read, so that a view
 //! holds everything up to its instants. A table that stands in a statement twice is read once.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 
 use datafusion::{catalog::TableProvider, common::ScalarValue, execution::SessionState};
 use tidemark_catalog::{Catalog, LiveTail, View};
@@ -124,12 +128,11 @@ impl Lake {
     async fn views(&self, tables: impl Iterator<Item = &Named>) -> Result<Views, Error> {
         let mut views = Views::new();
         for named in tables {
-            let key = (named.namespace.clone(), named.table.clone());
-            if !views.contains_key(&key) {
-                let view = View::read(&self.catalog, self.live.as_ref(), &key.0, &key.1)
+            if let Entry::Vacant(place) = views.entry((named.namespace.clone(), named.table.clone())) {
+                let view = View::read(&self.catalog, self.live.as_ref(), &named.namespace, &named.table)
                     .await
                     .map_err(|behind| Error::Unavailable(format!("{} could not be read: {behind}", named.written)))?;
-                views.insert(key, Arc::new(view));
+                place.insert(Arc::new(view));
             }
         }
         Ok(views)

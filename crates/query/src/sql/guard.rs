@@ -6,11 +6,11 @@
 use std::ops::ControlFlow;
 
 use sqlparser::{
-    ast::{Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor},
+    ast::{Expr, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor},
     tokenizer::{Token, TokenWithSpan},
 };
 
-use super::limits::is_significant;
+use super::limits::{Caps, is_significant};
 use crate::Error;
 
 /// Words a statement may begin with.
@@ -56,7 +56,7 @@ fn refused(verb: &str) -> Error {
 ///
 /// # Errors
 /// [`Error::ReadOnly`] and [`Error::Invalid`].
-pub(crate) fn reads_only(statement: &Statement) -> Result<(), Error> {
+pub(crate) fn reads_only(statement: &Statement, caps: &Caps) -> Result<(), Error> {
     match statement {
         Statement::Query(_) => {}
         Statement::Explain { statement: inner, .. } if matches!(**inner, Statement::Query(_)) => {}
@@ -72,16 +72,39 @@ pub(crate) fn reads_only(statement: &Statement) -> Result<(), Error> {
             return Err(refused(text.split_whitespace().next().unwrap_or("the statement")));
         }
     }
-    match statement.visit(&mut Guard) {
+    match statement.visit(&mut Guard { depth: 0, depth_max: caps.depth.saturating_mul(OPERATORS_PER_LEVEL) }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
 }
 
-struct Guard;
+/// How many operators in a row, such as `a + a + a`, count as one level of nesting: the parser reads them without
+/// nesting, the planner's work grows with the square of their number.
+const OPERATORS_PER_LEVEL: usize = 8;
+
+struct Guard {
+    depth: usize,
+    depth_max: usize,
+}
 
 impl Visitor for Guard {
     type Break = Error;
+
+    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<Error> {
+        self.depth += 1;
+        if self.depth <= self.depth_max {
+            return ControlFlow::Continue(());
+        }
+        ControlFlow::Break(Error::TooLarge(format!(
+            "an expression has more than {} operators in a row: use IN for lists, or split it",
+            self.depth_max
+        )))
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<Error> {
+        self.depth = self.depth.saturating_sub(1);
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
         let dropped = [

@@ -6,6 +6,7 @@
 //! where no table name stands before it is still refused by the parser.
 
 use sqlparser::{
+    keywords::{Keyword, RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS},
     parser::Parser,
     tokenizer::{Token, TokenWithSpan, Word},
 };
@@ -114,10 +115,18 @@ fn clause(tokens: &[TokenWithSpan], at: usize, after_clause: bool) -> Result<Opt
     }
 }
 
-/// Whether the token before this one can end the name of a table.
+/// Whether the token before this one can end the name of a table: `SELECT timestamp AS of` has no clause.
 fn follows_name(tokens: &[TokenWithSpan], at: usize) -> bool {
     let before = tokens[..at].iter().rev().find(|token| is_significant(&token.token));
-    matches!(before.map(|token| &token.token), Some(Token::Word(_)))
+    match before.map(|token| &token.token) {
+        Some(Token::Word(Word { quote_style: Some(_), .. })) => true,
+        Some(Token::Word(Word { keyword, .. })) => {
+            !RESERVED_FOR_TABLE_ALIAS.contains(keyword)
+                && !RESERVED_FOR_COLUMN_ALIAS.contains(keyword)
+                && !matches!(keyword, Keyword::DISTINCT | Keyword::ALL)
+        }
+        _ => false,
+    }
 }
 
 /// The clause whose instant begins here: the parser says where it ends.
@@ -191,6 +200,10 @@ mod tests {
     fn other_text_is_not_touched() {
         for sql in [
             "SELECT timestamp AS of FROM t",
+            "SELECT DISTINCT timestamp AS of FROM t",
+            "SELECT timestamp AS of UNION SELECT 1",
+            "SELECT 1 FROM timestamp AS of WHERE a",
+            "SELECT 1 FROM t JOIN timestamp AS of ON a",
             "SELECT timestamp AS of , 1",
             "SELECT 'x FOR VALID_TIME AS OF now()'",
             r#"SELECT "FOR" , "FOR VALID_TIME AS OF 1" FROM t"#,

@@ -98,12 +98,10 @@ impl Walk {
             TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
                 Err(Error::Invalid(format!("TABLESAMPLE is not served: {}", clip(&shown))))
             }
-            TableFactor::Table { name, version, args: Some(_), .. } => match version {
-                Some(_) => Err(Error::Invalid(format!(
-                    "{name} is a function, which has no history: leave the time clause out"
-                ))),
-                None => Ok(()),
-            },
+            TableFactor::Table { name, version: Some(_), args: Some(_), .. } => {
+                Err(Error::Invalid(format!("{name} is a function, which has no history: leave the time clause out")))
+            }
+            TableFactor::Table { args: Some(_), .. } => Ok(()),
             TableFactor::Table { name, version, args: None, .. } => {
                 let words = words(name)?;
                 match (words.as_slice(), version.take()) {

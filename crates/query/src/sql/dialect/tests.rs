@@ -15,6 +15,7 @@ macro_rules! answers {
 
 /// Every method without arguments that the trait has in this release, so that a new one of PostgreSQL is noticed.
 #[test]
+#[expect(clippy::too_many_lines, reason = "the list of the trait's switches, one per line")]
 fn every_switch_stands_as_in_postgresql() {
     let answers = answers!(
         supports_string_literal_backslash_escape,
