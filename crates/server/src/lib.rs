@@ -1,1 +1,32 @@
-//! placeholder
+//! The `tidemark` binary as a library: the only crate that reads the environment, opens ports and installs the
+//! subscriber of logs.
+//!
+//! 1. [`cli`] and [`command`]: what can be typed, and what it does.
+//! 2. [`config`]: settings from flags, environment and file.
+//! 3. [`server`]: a whole server in one value; [`wiring`] says which room gets what, [`schedule`] which job ticks when.
+//! 4. [`ports`] accept connections; [`doors`] puts the layers of every request around the rooms; [`guard`] says who
+//!    may ask; [`health`] and [`metrics`] say how it is going; [`telemetry`] writes logs.
+//! 5. [`client`] talks to a running server; [`statements`] and [`table`] are the prompt's reading and writing.
+//! 6. [`shutdown`]: how it ends. [`clock`]: where time and chance come in.
+
+pub mod cli;
+pub mod client;
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod doors;
+pub mod guard;
+pub mod health;
+mod machine;
+pub mod metrics;
+pub mod ports;
+pub mod schedule;
+pub mod server;
+pub mod shutdown;
+pub mod statements;
+pub mod table;
+pub mod telemetry;
+pub mod wiring;
+
+pub use config::{Environment, Settings};
+pub use server::Server;

@@ -1,0 +1,240 @@
+//! The command line: what can be typed, and what each flag means as a setting.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tidemark_model::{CollectionName, Namespace};
+
+use crate::config::{Layer, LogFormat};
+
+/// The most records of one request that a server takes.
+const BATCH_MAX: u64 = 10_000;
+
+/// Tidemark: an event lakehouse with a memory. Send events and changes, ask SQL about any instant.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidemark",
+    version,
+    propagate_version = true,
+    infer_subcommands = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve: ingest, SQL over HTTP and Flight SQL, health and metrics.
+    #[command(
+        after_help = "Examples:\n  tidemark serve\n  tidemark serve --data /var/lib/tidemark --http 0.0.0.0:7070 \
+                            --grpc 0.0.0.0:7071   (with AUTH_TOKEN set)\n  tidemark serve --store s3://bucket/lake --log /var/lib/tidemark/log"
+    )]
+    Serve(ServeArgs),
+    /// Serve with a week of real flights loaded, show five things to try with their answers, and open a prompt.
+    Demo(DemoArgs),
+    /// Ask a running server: one statement, or a prompt when none is given.
+    #[command(after_help = "Examples:\n  tidemark sql\n  tidemark sql \"SELECT count(*) FROM nyc.events\"\n  \
+                            tidemark sql --format csv \"SELECT * FROM nyc.flights FOR VALID_TIME AS OF TIMESTAMP '2013-01-02T14:30:00Z'\" > board.csv")]
+    Sql(SqlArgs),
+    /// Send a file of events or changes, one JSON object per line, to a running server.
+    #[command(after_help = "Examples:\n  tidemark ingest events.ndjson --namespace shop\n  \
+                            tidemark ingest orders.ndjson.zst --namespace shop --collection orders\n  producer | tidemark ingest - --namespace shop\n\n\
+                            A run that was interrupted is simply started again: batches that the server has are not stored twice.")]
+    Ingest(IngestArgs),
+    /// Look at the settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the version.
+    Version,
+}
+
+/// What can be done with settings.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every setting as a tidemark.toml, with where it comes from; secrets are masked.
+    Print(ServeArgs),
+}
+
+/// Flags of a process that serves. Each is also a key of tidemark.toml and a variable; flags win over the environment,
+/// the environment over the file.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    /// Settings file [env: TIDEMARK_CONFIG] [default: tidemark.toml in the data directory or here, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory of the embedded store and the log [env: TIDEMARK_DATA] [default: ./tidemark-data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Store elsewhere: file:///path, s3://bucket/prefix, memory:// [env: TIDEMARK_STORE] [default: DATA/lake]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+    /// Directory of the log [env: TIDEMARK_LOG] [default: DATA/log]
+    #[arg(long, value_name = "DIR")]
+    pub log: Option<PathBuf>,
+    /// Address of the HTTP port; port 0 picks a free one [env: TIDEMARK_HTTP] [default: 127.0.0.1:7070]
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<SocketAddr>,
+    /// Address of the gRPC port (Flight SQL); port 0 picks a free one [env: TIDEMARK_GRPC] [default: 127.0.0.1:7071]
+    #[arg(long, value_name = "ADDR")]
+    pub grpc: Option<SocketAddr>,
+    /// Serve without a token on any address: only where the network keeps strangers out [env: TIDEMARK_ALLOW_UNAUTHENTICATED]
+    #[arg(long)]
+    pub allow_unauthenticated: bool,
+    /// Shape of log lines on standard error [env: TIDEMARK_LOG_FORMAT] [default: pretty]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Levels of log lines, such as info or warn,tidemark_ingest=debug [env: TIDEMARK_LOG_FILTER] [default: info]
+    #[arg(long, value_name = "FILTER")]
+    pub log_filter: Option<String>,
+}
+
+impl ServeArgs {
+    /// The flags as a layer of settings.
+    #[must_use]
+    pub fn layer(&self) -> Layer {
+        let mut layer = Layer::named("the command line");
+        let path = |path: &PathBuf| path.display().to_string();
+        let texts = [
+            ("data", self.data.as_ref().map(path)),
+            ("store", self.store.clone()),
+            ("log", self.log.as_ref().map(path)),
+            ("http", self.http.map(|address| address.to_string())),
+            ("grpc", self.grpc.map(|address| address.to_string())),
+            ("logs.format", self.log_format.and_then(|f| f.to_possible_value()).map(|f| f.get_name().to_owned())),
+            ("logs.filter", self.log_filter.clone()),
+        ];
+        for (key, text) in texts {
+            if let Some(text) = text {
+                layer.set(key, text);
+            }
+        }
+        if self.allow_unauthenticated {
+            layer.set("auth.allow_unauthenticated", true);
+        }
+        layer
+    }
+}
+
+/// Flags of the demo.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DemoArgs {
+    /// Flags of the server; the data directory is ./tidemark-data/demo unless given, so that a second run finds what the
+    /// first one loaded; free ports are taken where the defaults are in use.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// Where the server is and who asks.
+#[derive(Debug, Clone, Args)]
+pub struct ServerArgs {
+    /// The server [env: TIDEMARK_URL] [default: http://127.0.0.1:7070]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+}
+
+/// Flags of `sql`.
+#[derive(Debug, Clone, Args)]
+pub struct SqlArgs {
+    /// The statement; without one a prompt opens (or standard input is read, if it is no terminal)
+    #[arg(value_name = "SQL")]
+    pub sql: Option<String>,
+    /// How answers are written
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// The namespace in which names without a schema are looked up
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<Namespace>,
+    /// Where to ask.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// How an answer is written to standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns, for people.
+    Table,
+    /// One JSON document with columns, rows and the instant.
+    Json,
+    /// One JSON object per row and line.
+    Ndjson,
+    /// Comma-separated values with a header.
+    Csv,
+    /// An Arrow IPC stream.
+    Arrow,
+}
+
+impl Format {
+    /// The media type that asks for it.
+    #[must_use]
+    pub const fn accept(self) -> &'static str {
+        match self {
+            Self::Table | Self::Json => "application/json",
+            Self::Ndjson => "application/x-ndjson",
+            Self::Csv => "text/csv",
+            Self::Arrow => "application/vnd.apache.arrow.stream",
+        }
+    }
+}
+
+/// Flags of `ingest`.
+#[derive(Debug, Clone, Args)]
+pub struct IngestArgs {
+    /// The file, one JSON object per line, also .gz and .zst; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The namespace that gets the events
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Namespace,
+    /// The collection, if the lines are changes of documents; without it they are events
+    #[arg(long, value_name = "NAME")]
+    pub collection: Option<CollectionName>,
+    /// Lines per request
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=BATCH_MAX))]
+    pub batch: u64,
+    /// What a bad line does: it alone is refused, or its whole batch
+    #[arg(long, value_enum, default_value_t = OnError::Partial)]
+    pub on_error: OnError,
+    /// Where to send.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// What one bad record does to its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnError {
+    /// The good ones are taken.
+    Partial,
+    /// None is taken.
+    Reject,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_suggests() {
+        for (line, words) in [
+            ("tidemark srve", "serve"),
+            ("tidemark serve --htp 1", "--http"),
+            ("tidemark sql --format tabel x", "table"),
+            ("tidemark ingest x --namespace ../x", "beginning with a letter"),
+            ("tidemark ingest x --namespace a --batch 0", "1..=10000"),
+        ] {
+            let said = Cli::try_parse_from(line.split(' ')).expect_err(line).to_string();
+            assert!(said.contains(words), "{line}: {said}");
+        }
+    }
+}

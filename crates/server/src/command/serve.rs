@@ -1,0 +1,35 @@
+//! `tidemark serve`: all rooms in one process until a signal ends it.
+
+use super::{Failure, out, settings};
+use crate::{cli::ServeArgs, config::Environment, server::Server, shutdown::Signals, telemetry};
+
+/// Serves until SIGTERM or SIGINT.
+pub(super) async fn run(args: &ServeArgs, environment: &Environment) -> Result<(), Failure> {
+    let settings = settings(args, environment)?.settings;
+    telemetry::install(&settings.logs).map_err(Failure::saying)?;
+    let signals = Signals::listen()?;
+    tracing::info!(version = crate::metrics::VERSION, store = settings.store_name(), "starting");
+    let server = Server::start(settings, environment).await?;
+    out(format_args!("ready http={} grpc={}\n", server.http(), server.grpc()))?;
+    until_told(server, signals).await
+}
+
+/// Serves until a signal comes, or until the server can no longer be trusted.
+pub(super) async fn until_told(server: Server, mut signals: Signals) -> Result<(), Failure> {
+    let failed = server.failed();
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        () = failed.cancelled() => return Err(Failure::saying(
+            "the log or the lake can no longer be trusted, see the log above: start again to recover what is durable",
+        )),
+    };
+    tracing::info!(signal, "stopping: finishing what is under way, a second signal ends at once");
+    let stopped = tokio::select! {
+        stopped = server.stop() => stopped,
+        never = signals.exit_at_next() => match never {},
+        () = failed.cancelled() => return Err(Failure::saying("the log failed while stopping")),
+    };
+    stopped?;
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! `tidemark sql`: one statement, a script from standard input, or a prompt.
+
+pub(super) mod prompt;
+
+use std::{
+    io::{IsTerminal as _, Read as _, Write as _},
+    time::Instant,
+};
+
+use tidemark_model::Namespace;
+
+use super::{Failure, out};
+use crate::{
+    cli::{Format, SqlArgs},
+    client::{Client, ClientError},
+    config::Environment,
+    statements, table,
+};
+
+/// The longest script that is read from standard input, bytes.
+const SCRIPT_BYTES_MAX: u64 = 16 << 20;
+
+/// How statements are asked and answers written.
+#[derive(Debug, Clone)]
+pub(super) struct Asking {
+    pub(super) client: Client,
+    pub(super) namespace: Option<Namespace>,
+    pub(super) format: Format,
+    /// Whether the line below a table says how long it took.
+    pub(super) timing: Timing,
+}
+
+/// Whether times are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Timing {
+    Shown,
+    Hidden,
+}
+
+/// Asks what was given, or opens the prompt.
+pub(super) async fn run(args: &SqlArgs, environment: &Environment) -> Result<(), Failure> {
+    let client = Client::of(args.server.url.as_deref(), environment)?;
+    let asking = Asking { client, namespace: args.namespace.clone(), format: args.format, timing: Timing::Shown };
+    if args.format == Format::Arrow && std::io::stdout().is_terminal() {
+        return Err(Failure::saying(
+            "an Arrow stream is binary: send it to a file, such as `tidemark sql --format arrow \"…\" > answer.arrow`",
+        ));
+    }
+    match &args.sql {
+        Some(sql) => asking.script(sql).await,
+        None if std::io::stdin().is_terminal() => prompt::open(asking, environment).await,
+        None => {
+            let mut script = String::new();
+            std::io::stdin().lock().take(SCRIPT_BYTES_MAX).read_to_string(&mut script)?;
+            asking.script(&script).await
+        }
+    }
+}
+
+impl Asking {
+    /// Asks every statement of a text, up to the first that fails.
+    async fn script(&self, text: &str) -> Result<(), Failure> {
+        let split = statements::split(text);
+        for statement in split.whole.iter().chain((!split.rest.is_empty()).then_some(&split.rest)) {
+            self.one(statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks one statement and writes its answer to standard output.
+    pub(super) async fn one(&self, sql: &str) -> Result<(), Failure> {
+        if self.format == Format::Table {
+            return self.drawn(sql).await;
+        }
+        let mut response = self.client.query(sql, self.namespace.as_ref(), self.format.accept()).await?;
+        let mut stdout = std::io::stdout();
+        let mut last = b'\n';
+        while let Some(chunk) = response.chunk().await.map_err(|e| self.broken(&e))? {
+            last = chunk.last().copied().unwrap_or(last);
+            match stdout.write_all(&chunk) {
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+                written => written?,
+            }
+        }
+        if last == b'\n' || self.format == Format::Arrow { Ok(stdout.flush()?) } else { out("\n") }
+    }
+
+    async fn drawn(&self, sql: &str) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let answer = self.client.answer(sql, self.namespace.as_ref()).await?;
+        let took = (self.timing == Timing::Shown).then(|| begun.elapsed());
+        out(format_args!("{}{}", table::draw(&answer), table::footer(&answer, took)))
+    }
+
+    fn broken(&self, error: &reqwest::Error) -> Failure {
+        Failure::of(&ClientError::Unreadable {
+            url: self.client.url().to_owned(),
+            reason: format!("it ended early, what was written is not all of it ({error})"),
+        })
+    }
+}

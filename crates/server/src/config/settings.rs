@@ -1,0 +1,178 @@
+//! What can be set. Every key stands in `tidemark.toml` under the same name.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{ConfigError, Secret};
+
+/// Settings of one process.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Directory of the embedded store (`lake`) and of the log (`log`). Default `./tidemark-data`.
+    pub data: PathBuf,
+    /// URL of the store: `file:///path`, `s3://bucket/prefix`, `memory://`. Default: `{data}/lake`.
+    pub store: Option<String>,
+    /// Directory of the log. Default: `{data}/log`.
+    pub log: Option<PathBuf>,
+    /// Address of the HTTP port; port 0 picks a free one. Default `127.0.0.1:7070`.
+    pub http: SocketAddr,
+    /// Address of the gRPC port; port 0 picks a free one. Default `127.0.0.1:7071`.
+    pub grpc: SocketAddr,
+    /// Name of the deployment, shown by `/health`. Default `development`.
+    pub env: String,
+    /// Who may ask.
+    pub auth: Auth,
+    /// Limits of connections.
+    pub connections: Connections,
+    /// How the process ends.
+    pub stop: Stop,
+    /// Where logs go and what they look like.
+    pub logs: Logs,
+    /// Options of the object store, such as `aws_endpoint`; over the standard `AWS_*` variables. Default none.
+    pub object_store: BTreeMap<String, Secret>,
+    /// Settings of the catalog.
+    pub catalog: tidemark_catalog::catalog::Config,
+    /// Settings of the ingest room.
+    pub ingest: tidemark_ingest::Config,
+    /// Settings of the change room.
+    pub cdc: tidemark_cdc::Config,
+    /// Settings of the query room.
+    pub query: tidemark_query::Config,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: "./tidemark-data".into(),
+            store: None,
+            log: None,
+            http: SocketAddr::from(([127, 0, 0, 1], 7070)),
+            grpc: SocketAddr::from(([127, 0, 0, 1], 7071)),
+            env: "development".to_owned(),
+            auth: Auth::default(),
+            connections: Connections::default(),
+            stop: Stop::default(),
+            logs: Logs::default(),
+            object_store: BTreeMap::new(),
+            catalog: tidemark_catalog::catalog::Config::default(),
+            ingest: tidemark_ingest::Config::default(),
+            cdc: tidemark_cdc::Config::default(),
+            query: tidemark_query::Config::default(),
+        }
+    }
+}
+
+/// Who may ask.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// The root token; may be `file:/path`. Default none: only loopback is served.
+    pub token: Option<Secret>,
+    /// Serve without a token on any address. Default false.
+    pub allow_unauthenticated: bool,
+    /// Origins of web pages that may ask besides the server's own, such as `https://app.example.com`. Default none.
+    pub allowed_origins: Vec<String>,
+}
+
+/// Limits of connections; the same for both ports.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Connections {
+    /// Connections at once per port; more wait in the system's queue. Default 1024.
+    pub max: usize,
+    /// Milliseconds in which the head of a request must arrive. Default 10,000.
+    pub header_timeout_ms: u64,
+    /// Milliseconds a request's body may pause. Default 30,000.
+    pub body_timeout_ms: u64,
+    /// Seconds between HTTP/2 pings on a connection that is still. Default 20.
+    pub keepalive_s: u64,
+    /// HTTP/2 streams at once per connection. Default 256.
+    pub streams_max: u32,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self { max: 1024, header_timeout_ms: 10_000, body_timeout_ms: 30_000, keepalive_s: 20, streams_max: 256 }
+    }
+}
+
+/// How the process ends.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stop {
+    /// Milliseconds that `/ready` says 503 before the ports close, for load balancers. Default 0.
+    pub announce_ms: u64,
+    /// Milliseconds that requests under way are given. Default 20,000.
+    pub drain_ms: u64,
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self { announce_ms: 0, drain_ms: 20_000 }
+    }
+}
+
+impl Stop {
+    /// How long requests under way are given.
+    #[must_use]
+    pub fn drain(&self) -> Duration {
+        Duration::from_millis(self.drain_ms)
+    }
+}
+
+/// Where logs go and what they look like. They go to standard error, always.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Logs {
+    /// `pretty` or `json`. Default `pretty`.
+    pub format: LogFormat,
+    /// Levels, as `tracing` reads them: `info`, `warn,tidemark_ingest=debug`. Default `info`.
+    pub filter: String,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self { format: LogFormat::Pretty, filter: "info".to_owned() }
+    }
+}
+
+/// The shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Settings {
+    /// The URL or directory of the store, as people read it.
+    #[must_use]
+    pub fn store_name(&self) -> String {
+        self.store.clone().unwrap_or_else(|| self.data.join("lake").display().to_string())
+    }
+
+    /// The directory of the log.
+    #[must_use]
+    pub fn log_directory(&self) -> PathBuf {
+        self.log.clone().unwrap_or_else(|| self.data.join("log"))
+    }
+
+    /// Replaces every `file:` secret by its content.
+    pub(super) fn read_secrets(&mut self) -> Result<(), ConfigError> {
+        let refused = |key: &str| {
+            let key = key.to_owned();
+            move |reason| ConfigError::Secret { key, reason }
+        };
+        if let Some(token) = self.auth.token.take() {
+            self.auth.token = Some(token.read().map_err(refused("auth.token"))?);
+        }
+        for (key, secret) in &mut self.object_store {
+            *secret = secret.clone().read().map_err(refused(&format!("object_store.{key}")))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! What every request passes, on both ports, before a room sees it.
+//!
+//! From the outside in: a request id, a span, the counters and the net under panics ([`trace`]); then the guard; then
+//! the time-out of pausing bodies. Paths that nobody answers get a problem document.
+
+mod body;
+mod trace;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, Uri, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use tidemark_model::{Clock, Ids, Kind};
+use tidemark_proto::Problem;
+
+use crate::{
+    guard::{Guard, Refused},
+    metrics::Metrics,
+};
+
+/// What a port speaks; decides how an error is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// Errors are problem documents.
+    Http,
+    /// Errors are `grpc-status` headers.
+    Grpc,
+}
+
+/// What the layers of a port need. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Door {
+    /// What it speaks.
+    pub wire: Wire,
+    /// Who may ask.
+    pub guard: Guard,
+    /// Where requests are counted.
+    pub metrics: Metrics,
+    /// Makes request ids.
+    pub ids: Arc<Ids>,
+    /// Dates request ids.
+    pub clock: Arc<dyn Clock>,
+    /// How long a body may pause.
+    pub body_pause_max: Duration,
+}
+
+impl Door {
+    /// Puts the layers around the routes of rooms.
+    pub fn around(self, routes: Router) -> Router {
+        let routes = match self.wire {
+            Wire::Http => routes.fallback(unknown_path).method_not_allowed_fallback(wrong_method),
+            Wire::Grpc => routes,
+        };
+        routes
+            .layer(middleware::from_fn_with_state(self.clone(), body::limit_pauses))
+            .layer(middleware::from_fn_with_state(self.clone(), admit))
+            .layer(middleware::from_fn_with_state(self, trace::follow))
+    }
+
+    /// An error of the server itself, as this wire writes it.
+    fn refuse(&self, kind: Kind, code: &'static str, detail: String) -> Response {
+        match self.wire {
+            Wire::Http => Problem::new(kind, code, detail).into_response(),
+            Wire::Grpc => tonic::Status::new(tonic::Code::from_i32(kind.grpc()), detail).into_http(),
+        }
+    }
+}
+
+async fn admit(State(door): State<Door>, request: Request, next: Next) -> Response {
+    match door.guard.check(request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => {
+            tracing::info!(code = refused.code(), "request refused");
+            let mut response = door.refuse(refused.kind(), refused.code(), refused.to_string());
+            if matches!(refused, Refused::NoToken | Refused::WrongToken) {
+                let challenge = HeaderValue::from_static("Bearer realm=\"tidemark\"");
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            response
+        }
+    }
+}
+
+async fn unknown_path(uri: Uri) -> Response {
+    let path: String = uri.path().chars().take(200).collect();
+    let detail = format!(
+        "nothing answers at {path}: SQL is asked at POST /v1/query, events are sent to \
+                          POST /v1/{{namespace}}/events, changes to POST /v1/{{namespace}}/{{collection}}/changes"
+    );
+    Problem::new(Kind::NotFound, "unknown_path", detail).into_response()
+}
+
+async fn wrong_method(request: Request) -> Response {
+    let detail = format!("{} is not spoken at {}: see the allow header", request.method(), request.uri().path());
+    let problem = Problem::new(Kind::Invalid, "method_not_allowed", detail);
+    let title = "Method Not Allowed".to_owned();
+    Problem { status: StatusCode::METHOD_NOT_ALLOWED.as_u16(), title, ..problem }.into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! A body that pauses too long is given up, so that a slow sender cannot hold a place for ever.
+
+use std::io;
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use futures::StreamExt as _;
+
+use super::{Door, Wire};
+
+/// Lets the body of a request pause at most as long as the door allows. Streams of gRPC may be still for long: there
+/// the pings of HTTP/2 find out whether the peer is alive.
+pub(super) async fn limit_pauses(State(door): State<Door>, request: Request, next: Next) -> Response {
+    if door.wire == Wire::Grpc || axum::body::HttpBody::is_end_stream(request.body()) {
+        return next.run(request).await;
+    }
+    let pause = door.body_pause_max;
+    let timed = |body: Body| {
+        let chunks = tokio_stream::StreamExt::timeout(body.into_data_stream(), pause);
+        Body::from_stream(chunks.map(move |chunk| match chunk {
+            Ok(chunk) => chunk.map_err(io::Error::other),
+            Err(_elapsed) => {
+                let said = format!("the body paused for more than {} ms", pause.as_millis());
+                Err(io::Error::new(io::ErrorKind::TimedOut, said))
+            }
+        }))
+    };
+    next.run(request.map(timed)).await
+}

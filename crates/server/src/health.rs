@@ -1,0 +1,120 @@
+//! What the process says about itself: `/health`, `/ready`, `/metrics`, `/version`.
+//!
+//! *Alive* means that it answers. *Ready* means that it takes work: not stopping, and the store answers; the store is
+//! asked at most once per [`STORE_ASKED_EVERY`], however often `/ready` is.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::json;
+use tidemark_model::{Clock, Instant, Kind};
+use tidemark_proto::Problem;
+use tidemark_storage::{Store, paths};
+use tokio::sync::Mutex;
+
+use crate::metrics::{Metrics, VERSION};
+
+/// How often the store is asked whether it answers.
+const STORE_ASKED_EVERY: Duration = Duration::from_secs(5);
+/// How long the store may take.
+const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
+
+/// What the process knows of its own state. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Health(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    env: String,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    store: Store,
+    stopping: AtomicBool,
+    asked: Mutex<Option<(Instant, Result<(), String>)>>,
+}
+
+impl Health {
+    /// Of a process that serves.
+    #[must_use]
+    pub fn new(env: String, clock: Arc<dyn Clock>, metrics: Metrics, store: Store) -> Self {
+        Self(Arc::new(Inner { env, clock, metrics, store, stopping: AtomicBool::new(false), asked: Mutex::default() }))
+    }
+
+    /// From now on `/ready` answers 503.
+    pub fn stop(&self) {
+        self.0.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// The routes.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/health", get(health))
+            .route("/ready", get(ready))
+            .route("/metrics", get(metrics))
+            .route("/version", get(version))
+            .with_state(self.clone())
+    }
+
+    /// Why the process takes no work, if it does not.
+    async fn unready(&self) -> Option<String> {
+        if self.0.stopping.load(Ordering::SeqCst) {
+            return Some("the server is stopping: use another one".to_owned());
+        }
+        let mut asked = self.0.asked.lock().await;
+        let now = self.0.clock.now();
+        let age = asked.as_ref().and_then(|(at, _)| u128::try_from(now.micros() - at.micros()).ok());
+        let answer = match (&*asked, age) {
+            (Some((_, answer)), Some(age)) if age < STORE_ASKED_EVERY.as_micros() => answer.clone(),
+            _ => {
+                let answer = self.ask_store().await;
+                *asked = Some((now, answer.clone()));
+                answer
+            }
+        };
+        answer.err()
+    }
+
+    async fn ask_store(&self) -> Result<(), String> {
+        match tokio::time::timeout(STORE_ANSWERS_WITHIN, self.0.store.get(&paths::format())).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(format!("the store does not answer: {error}")),
+            Err(_late) => Err(format!("the store did not answer within {} s", STORE_ANSWERS_WITHIN.as_secs())),
+        }
+    }
+}
+
+async fn health(State(health): State<Health>) -> Response {
+    let ts = health.0.clock.now().to_string();
+    answer(&json!({"status": "ok", "service": "tidemark", "ts": ts, "env": health.0.env, "version": VERSION}))
+}
+
+async fn ready(State(health): State<Health>) -> Response {
+    match health.unready().await {
+        None => answer(&json!({"status": "ready"})),
+        Some(why) => Problem::new(Kind::Unavailable, "not_ready", why).into_response(),
+    }
+}
+
+async fn metrics(State(health): State<Health>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], health.0.metrics.text()).into_response()
+}
+
+async fn version() -> Response {
+    answer(&json!({"service": "tidemark", "version": VERSION}))
+}
+
+fn answer(document: &serde_json::Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], document.to_string()).into_response()
+}

@@ -1,0 +1,166 @@
+//! Ports: accepting connections and speaking HTTP/1.1 and HTTP/2 on them, gRPC included.
+//!
+//! Both ports run the same loop. A connection has to send its first byte and each head of a request in time, is closed
+//! when its peer no longer answers pings, and on shutdown finishes what it has begun.
+
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::config::Connections;
+
+/// How long accepting pauses when the system has no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// The largest head of a request, bytes.
+const HEAD_BYTES_MAX: u32 = 64 << 10;
+/// What a peer may send ahead on one HTTP/2 stream, bytes.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// What a peer may send ahead on one HTTP/2 connection, bytes.
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// A port that could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("the {name} port {address} could not be opened: {source}; choose another with --{name}, or 0 for a free one")]
+pub struct PortError {
+    /// `http` or `grpc`.
+    name: &'static str,
+    /// The address asked for.
+    address: SocketAddr,
+    /// What the system said.
+    pub source: std::io::Error,
+}
+
+/// An open port that nobody answers on yet.
+#[derive(Debug)]
+pub struct Port {
+    name: &'static str,
+    address: SocketAddr,
+    listener: TcpListener,
+}
+
+/// What the connections of a port listen to while they live.
+#[derive(Debug, Clone, Default)]
+pub struct Life {
+    /// Finish what has begun, take nothing new.
+    pub stop: CancellationToken,
+    /// Drop everything.
+    pub abandon: CancellationToken,
+    /// Counts whoever is still alive.
+    pub tasks: TaskTracker,
+}
+
+impl Port {
+    /// Opens a port.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    pub async fn open(name: &'static str, address: SocketAddr) -> Result<Self, PortError> {
+        let failed = |source| PortError { name, address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        Ok(Self { name, address: listener.local_addr().map_err(failed)?, listener })
+    }
+
+    /// The address it really has.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers connections with `router` until `life` stops.
+    pub fn serve(self, router: Router, limits: Connections, life: &Life) {
+        let builder = Arc::new(builder(&limits));
+        life.tasks.spawn(accept(self, router, (builder, limits), life.clone()));
+    }
+}
+
+async fn accept(port: Port, router: Router, speak: (Arc<Builder<TokioExecutor>>, Connections), life: Life) {
+    let (builder, limits) = speak;
+    let places = Arc::new(Semaphore::new(limits.max.clamp(1, Semaphore::MAX_PERMITS)));
+    let first_byte = Duration::from_millis(limits.header_timeout_ms);
+    loop {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, port.listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            () = life.stop.cancelled() => return,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (router, builder, lives) = (router.clone(), Arc::clone(&builder), life.clone());
+                life.tasks.spawn(async move {
+                    let _place = place;
+                    let spoken = connection(stream, router, &builder, first_byte, &lives);
+                    let ended = tokio::select! {
+                        () = lives.abandon.cancelled() => Ok(()),
+                        ended = spoken => ended,
+                    };
+                    if let Err(error) = ended {
+                        tracing::debug!(port = port.name, %peer, error = %error, "connection ended early");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(port = port.name, %error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One connection from its first byte to its end.
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    builder: &Builder<TokioExecutor>,
+    first_byte: Duration,
+    life: &Life,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    stream.set_nodelay(true)?;
+    let mut first = [0];
+    tokio::select! {
+        () = life.stop.cancelled() => return Ok(()),
+        peeked = tokio::time::timeout(first_byte, stream.peek(&mut first)) => if peeked?? == 0 { return Ok(()) },
+    }
+    let mut conn = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    tokio::select! {
+        ended = conn.as_mut() => ended,
+        () = life.stop.cancelled() => {
+            conn.as_mut().graceful_shutdown();
+            conn.await
+        }
+    }
+}
+
+fn builder(limits: &Connections) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    let keepalive = Duration::from_secs(limits.keepalive_s.max(1));
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(limits.header_timeout_ms.max(1)));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(keepalive)
+        .keep_alive_timeout(keepalive)
+        .max_concurrent_streams(limits.streams_max)
+        .max_header_list_size(HEAD_BYTES_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+    builder
+}
+
+#[cfg(test)]
+mod tests;

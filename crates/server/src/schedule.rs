@@ -1,0 +1,230 @@
+//! Background jobs: a table of who ticks how often, and the one runner that ticks them.
+//!
+//! A tick does a bounded piece of work and says whether there is more. The runner waits an interval with jitter
+//! between ticks (or less, when the job's bell rings), backs off after failures, and stops between ticks; what is under
+//! way is finished first.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use tidemark_catalog::Bell;
+use tidemark_cdc::{Cdc, More};
+use tidemark_model::Ids;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument as _;
+
+use crate::metrics::Metrics;
+
+/// The longest pause after failures.
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// What a tick left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing to do until the next interval.
+    Nothing,
+    /// There is more: tick again at once.
+    More,
+}
+
+/// How a tick failed; the text is for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failed {
+    /// Worth another try.
+    Again(String),
+    /// The process must end: another one owns the lake.
+    ForGood(String),
+}
+
+/// One tick of a job.
+pub type Tick = Arc<dyn Fn() -> BoxFuture<'static, Result<Left, Failed>> + Send + Sync>;
+
+/// The jobs of a process.
+#[must_use]
+pub fn jobs(cdc: &Cdc, events_committed: Bell) -> Vec<Job> {
+    let rest = Duration::from_millis(cdc.config().interval_ms);
+    vec![
+        // name, rest, jitter, bell, tick
+        Job { name: "cdc", interval: rest, jitter: rest / 4, bell: Some(events_committed), tick: cdc_tick(cdc) },
+    ]
+}
+
+fn cdc_tick(cdc: &Cdc) -> Tick {
+    let cdc = cdc.clone();
+    Arc::new(move || {
+        let cdc = cdc.clone();
+        Box::pin(async move {
+            match cdc.tick().await {
+                Ok(More::Yes) => Ok(Left::More),
+                Ok(More::No) => Ok(Left::Nothing),
+                Err(error) if error.is_fatal() => Err(Failed::ForGood(error.to_string())),
+                Err(error) => Err(Failed::Again(error.to_string())),
+            }
+        })
+    })
+}
+
+/// A background job.
+#[derive(Clone)]
+pub struct Job {
+    /// Its name in logs and metrics.
+    pub name: &'static str,
+    /// How long it rests when nothing is to do.
+    pub interval: Duration,
+    /// Up to how much longer, so that many nodes do not tick together.
+    pub jitter: Duration,
+    /// What wakes it earlier.
+    pub bell: Option<Bell>,
+    /// What it does.
+    pub tick: Tick,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("name", &self.name).field("interval", &self.interval).finish_non_exhaustive()
+    }
+}
+
+/// Runs the jobs of a process until it stops.
+#[derive(Debug)]
+pub struct Runner {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    metrics: Metrics,
+    ids: Arc<Ids>,
+    failed: CancellationToken,
+}
+
+impl Runner {
+    /// A runner without jobs; it cancels `failed` when the process must end.
+    #[must_use]
+    pub fn new(metrics: Metrics, ids: Arc<Ids>, failed: CancellationToken) -> Self {
+        Self { tasks: TaskTracker::new(), stop: CancellationToken::new(), metrics, ids, failed }
+    }
+
+    /// Begins to tick a job.
+    pub fn start(&self, job: Job) {
+        let (stop, metrics, ids) = (self.stop.clone(), self.metrics.clone(), Arc::clone(&self.ids));
+        let failed = self.failed.clone();
+        self.tasks.spawn(async move {
+            if keep_ticking(job, &stop, &metrics, &ids).await.is_err() {
+                failed.cancel();
+            }
+        });
+    }
+
+    /// Stops between ticks and waits for those under way.
+    pub async fn drain(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Ticks until it is told to stop; an error when the process must end.
+async fn keep_ticking(job: Job, stop: &CancellationToken, metrics: &Metrics, ids: &Ids) -> Result<(), Failed> {
+    let mut rings = job.bell.as_ref().map(Bell::listen);
+    let mut failures = 0u32;
+    while !stop.is_cancelled() {
+        let ticked = (job.tick)().instrument(tracing::info_span!("job", name = job.name)).await;
+        let pause = match &ticked {
+            Ok(Left::More) => Duration::ZERO,
+            Ok(Left::Nothing) => job.interval + jitter(job.jitter, ids.random()),
+            Err(Failed::Again(_)) => backoff(job.interval, failures) + jitter(job.jitter, ids.random()),
+            Err(Failed::ForGood(error)) => {
+                tracing::error!(job = job.name, error, "the process cannot go on and ends");
+                return Err(Failed::ForGood(error.clone()));
+            }
+        };
+        failures = note(&job, metrics, &ticked, failures);
+        let rung = async {
+            // A ring does not shorten the pause after a failure, and a bell that is gone never rings.
+            let heard = match &mut rings {
+                Some(rings) if failures == 0 => rings.changed().await.is_ok(),
+                _ => false,
+            };
+            if !heard {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(pause) => {}
+            () = rung => {}
+        }
+    }
+    Ok(())
+}
+
+/// Counts and logs a tick; the number of failures in a row.
+fn note(job: &Job, metrics: &Metrics, ticked: &Result<Left, Failed>, failures: u32) -> u32 {
+    match ticked {
+        Ok(left) => {
+            metrics.job_ticked(job.name, if *left == Left::More { "again" } else { "done" });
+            0
+        }
+        Err(Failed::Again(error) | Failed::ForGood(error)) => {
+            metrics.job_ticked(job.name, "failed");
+            tracing::warn!(
+                job = job.name,
+                failures = failures + 1,
+                error,
+                "a background job failed and will try again"
+            );
+            failures.saturating_add(1)
+        }
+    }
+}
+
+/// Doubles with every failure in a row.
+fn backoff(interval: Duration, failures: u32) -> Duration {
+    interval.saturating_mul(1 << failures.min(10)).min(BACKOFF_MAX)
+}
+
+fn jitter(most: Duration, random: u64) -> Duration {
+    let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+    Duration::from_nanos(random.checked_rem(nanos).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    fn job(tick: Tick, bell: Option<Bell>) -> Job {
+        Job { name: "test", interval: Duration::from_secs(3600), jitter: Duration::ZERO, bell, tick }
+    }
+
+    fn runner() -> Runner {
+        let metrics = Metrics::register(&prometheus::Registry::new()).expect("registered");
+        Runner::new(metrics, Arc::new(Ids::seeded(1)), CancellationToken::new())
+    }
+
+    #[tokio::test]
+    async fn more_is_done_at_once_and_the_bell_wakes() {
+        let (ticks, bell) = (Arc::new(AtomicU32::new(0)), Bell::default());
+        let (counted, runner) = (Arc::clone(&ticks), runner());
+        let tick: Tick = Arc::new(move || {
+            let left = if counted.fetch_add(1, Ordering::SeqCst) < 3 { Left::More } else { Left::Nothing };
+            Box::pin(async move { Ok(left) })
+        });
+        runner.start(job(tick, Some(bell.clone())));
+        while ticks.load(Ordering::SeqCst) < 4 {
+            tokio::task::yield_now().await;
+        }
+        bell.ring();
+        while ticks.load(Ordering::SeqCst) < 5 {
+            bell.ring();
+            tokio::task::yield_now().await;
+        }
+        runner.drain().await;
+    }
+
+    #[test]
+    fn failures_back_off_to_a_limit() {
+        let second = Duration::from_secs(1);
+        assert_eq!([0, 1, 3, 30].map(|n| backoff(second, n)), [1, 2, 8, 60].map(Duration::from_secs));
+        assert!(jitter(second, u64::MAX) < second && jitter(Duration::ZERO, 5).is_zero());
+    }
+}

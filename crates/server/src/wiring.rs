@@ -1,0 +1,229 @@
+//! Wiring: which room gets what, in which order they open and end.
+//!
+//! Opening: store, catalog (takes the next epoch), ingest (takes the log over and replays it), cdc, query. Ending goes
+//! the other way for what writes: ingest puts what is acknowledged into files, then cdc takes these in.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use tidemark_catalog::{Catalog, CatalogError, LiveTail};
+use tidemark_cdc::Cdc;
+use tidemark_ingest::Ingest;
+use tidemark_model::{Clock, Ids};
+use tidemark_query::Query;
+use tidemark_storage::{Store, StoreError, log::LogOptions};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    clock::{SystemClock, random_ids},
+    config::{Environment, Secret, Settings},
+    machine,
+    metrics::Metrics,
+    schedule::{self, Runner},
+};
+
+/// What every room may be given.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Unique ids.
+    pub ids: Arc<Ids>,
+    /// Where everything is measured.
+    pub registry: prometheus::Registry,
+    /// The server's own measurements.
+    pub metrics: Metrics,
+}
+
+impl Parts {
+    /// The parts of a process.
+    ///
+    /// # Errors
+    /// When measurements cannot be registered.
+    pub fn of_process() -> Result<Self, prometheus::Error> {
+        let registry = prometheus::Registry::new();
+        let metrics = Metrics::register(&registry)?;
+        Ok(Self { clock: Arc::new(SystemClock), ids: Arc::new(random_ids()), registry, metrics })
+    }
+}
+
+/// A room that did not open or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum WiringError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The catalog.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Ingest, its log included.
+    #[error(transparent)]
+    Ingest(#[from] tidemark_ingest::Error),
+    /// The change room.
+    #[error(transparent)]
+    Cdc(#[from] tidemark_cdc::Error),
+    /// The query room.
+    #[error(transparent)]
+    Query(#[from] tidemark_query::Error),
+    /// A task of ours ended early.
+    #[error("{0}")]
+    Ended(String),
+}
+
+/// The rooms of a process.
+#[derive(Debug)]
+pub struct Rooms {
+    catalog: Catalog,
+    ingest: Ingest,
+    cdc: Cdc,
+    query: Query,
+    runner: Runner,
+    keeper: Keeper,
+    failed: CancellationToken,
+    cdc_drain: Duration,
+}
+
+impl Rooms {
+    /// Opens what the settings name.
+    ///
+    /// # Errors
+    /// [`WiringError`] of the first room that does not open.
+    pub async fn open(settings: &Settings, environment: &Environment, parts: &Parts) -> Result<Self, WiringError> {
+        let failed = CancellationToken::new();
+        let catalog = open_catalog(settings, environment, parts).await?;
+        let (ingest, tasks) = open_ingest(settings, parts, &catalog).await?;
+        let keeper = Keeper::of(tasks, failed.clone());
+        let cdc = open_cdc(settings, parts, &catalog)?;
+        let query = open_query(settings, parts, &catalog, &ingest)?;
+        let runner = Runner::new(parts.metrics.clone(), Arc::clone(&parts.ids), failed.clone());
+        for job in schedule::jobs(&cdc, ingest.bell()) {
+            runner.start(job);
+        }
+        let cdc_drain = Duration::from_secs(settings.cdc.drain_s);
+        Ok(Self { catalog, ingest, cdc, query, runner, keeper, failed, cdc_drain })
+    }
+
+    /// The lake's bytes.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        self.catalog.store()
+    }
+
+    /// Routes of the HTTP port.
+    pub fn http(&self) -> Router {
+        tidemark_ingest::http::router(self.ingest.clone()).merge(tidemark_query::http::router(self.query.clone()))
+    }
+
+    /// Routes of the gRPC port.
+    pub fn grpc(&self) -> Router {
+        let flight = tidemark_query::flight::service(self.query.clone());
+        tonic::service::Routes::new(flight).prepare().into_axum_router()
+    }
+
+    /// Is cancelled when the log or the lake can no longer be trusted.
+    #[must_use]
+    pub fn failed(&self) -> CancellationToken {
+        self.failed.clone()
+    }
+
+    /// Puts what is acknowledged into files, closes the log, and takes the files in as far as time allows.
+    ///
+    /// # Errors
+    /// [`WiringError`] when something acknowledged is in no file; it is still in the log.
+    pub async fn drain(self) -> Result<(), WiringError> {
+        self.runner.drain().await;
+        self.keeper.drain().await?;
+        match tokio::time::timeout(self.cdc_drain, self.cdc.drain()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "changes remain outside of deltas: the next start takes them in"),
+            Err(_late) => tracing::warn!("changes remain outside of deltas: the next start takes them in"),
+        }
+        Ok(())
+    }
+}
+
+/// Opens the store that the settings name.
+fn open_store(settings: &Settings, environment: &Environment) -> Result<Store, StoreError> {
+    let Some(url) = &settings.store else { return Store::local(settings.data.join("lake")) };
+    let mut options = environment.object_store_options();
+    let exposed = |(key, secret): (&String, &Secret)| (key.clone(), secret.expose().to_owned());
+    options.extend(settings.object_store.iter().map(exposed));
+    Store::open(url, &options)
+}
+
+async fn open_catalog(settings: &Settings, environment: &Environment, parts: &Parts) -> Result<Catalog, WiringError> {
+    let deps = tidemark_catalog::catalog::Deps {
+        store: open_store(settings, environment)?.metered(&parts.registry),
+        clock: Arc::clone(&parts.clock),
+        ids: Arc::clone(&parts.ids),
+        metrics: parts.registry.clone(),
+    };
+    Ok(Catalog::open(settings.catalog.clone(), deps).await?)
+}
+
+async fn open_ingest(
+    settings: &Settings,
+    parts: &Parts,
+    catalog: &Catalog,
+) -> Result<(Ingest, tidemark_ingest::Tasks), WiringError> {
+    let deps = tidemark_ingest::Deps {
+        catalog: catalog.clone(),
+        clock: Arc::clone(&parts.clock),
+        ids: Arc::clone(&parts.ids),
+        log: LogOptions::new(settings.log_directory(), catalog.cluster().to_owned(), catalog.epoch()),
+        metrics: parts.registry.clone(),
+    };
+    Ok(Ingest::open(settings.ingest.clone(), deps).await?)
+}
+
+/// Without a loop of its own: the jobs of the process tick it.
+fn open_cdc(settings: &Settings, parts: &Parts, catalog: &Catalog) -> Result<Cdc, WiringError> {
+    let deps = tidemark_cdc::Deps {
+        catalog: catalog.clone(),
+        clock: Arc::clone(&parts.clock),
+        ids: Arc::clone(&parts.ids),
+        metrics: parts.registry.clone(),
+    };
+    Ok(Cdc::new(settings.cdc.clone(), &deps)?)
+}
+
+fn open_query(settings: &Settings, parts: &Parts, catalog: &Catalog, ingest: &Ingest) -> Result<Query, WiringError> {
+    let deps = tidemark_query::Deps {
+        catalog: catalog.clone(),
+        live: Arc::new(ingest.clone()) as Arc<dyn LiveTail>,
+        clock: Arc::clone(&parts.clock),
+        metrics: parts.registry.clone(),
+    };
+    Ok(Query::open(machine::fitted(settings.query.clone()), deps)?)
+}
+
+/// Keeps the background work of ingest: notices when it fails for good, and drains it when asked.
+#[derive(Debug)]
+struct Keeper {
+    drain: CancellationToken,
+    kept: tokio::task::JoinHandle<Result<(), tidemark_ingest::Error>>,
+}
+
+impl Keeper {
+    fn of(mut tasks: tidemark_ingest::Tasks, failed: CancellationToken) -> Self {
+        let drain = CancellationToken::new();
+        let asked = drain.clone();
+        let kept = TaskTracker::new().spawn(async move {
+            tokio::select! {
+                () = asked.cancelled() => tasks.drain().await,
+                error = tasks.failed() => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the process cannot go on and ends");
+                    failed.cancel();
+                    Err(error)
+                }
+            }
+        });
+        Self { drain, kept }
+    }
+
+    async fn drain(self) -> Result<(), WiringError> {
+        self.drain.cancel();
+        let ended = self.kept.await;
+        Ok(ended.map_err(|error| WiringError::Ended(format!("the drain of ingest ended early: {error}")))??)
+    }
+}
