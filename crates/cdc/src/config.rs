@@ -10,8 +10,10 @@ pub struct Config {
     pub delta_files: usize,
     /// Age of the oldest pending change from which on a delta is due, seconds. Default 3600.
     pub delta_age_s: u64,
-    /// Most changes one delta takes in, unless a single events file holds more. Default 1,000,000.
+    /// Most changes one delta takes in, unless a single events file holds more. Default 250,000.
     pub delta_rows_max: u64,
+    /// Most bytes of events files one delta takes in, unless a single one is larger. Default 64 MiB.
+    pub delta_bytes_max: u64,
     /// Changes since the last state from which on a new one is due, as a part of the live documents. Default 0.1.
     pub fold_ratio: f64,
     /// Changes since the last state below which none is due. Default 10,000.
@@ -39,7 +41,8 @@ impl Default for Config {
             delta_rows: 10_000,
             delta_files: 16,
             delta_age_s: 3600,
-            delta_rows_max: 1_000_000,
+            delta_rows_max: 250_000,
+            delta_bytes_max: 64 << 20,
             fold_ratio: 0.1,
             fold_rows_min: 10_000,
             fold_bytes_max: 64 << 20,

@@ -18,7 +18,7 @@ pub(crate) async fn step(job: &Job<'_>, backlog: &Backlog<'_>, urgency: Urgency)
     if urgency == Urgency::Due && !pace.is_due(backlog, job.now()) {
         return Ok(More::No);
     }
-    let plan = pick::plan(&job.events, job.collection.shard, backlog, pace.rows_max);
+    let plan = pick::plan(&job.events, job.collection.shard, backlog, &pace);
     let written = write::write(job, &plan).await?;
     publish::publish(job, &plan, written).await
 }

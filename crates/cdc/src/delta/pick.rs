@@ -45,7 +45,8 @@ pub(crate) struct Pace {
     rows: u64,
     files: usize,
     age_us: i64,
-    pub(crate) rows_max: u64,
+    rows_max: u64,
+    bytes_max: u64,
 }
 
 impl Pace {
@@ -55,6 +56,7 @@ impl Pace {
             files: config.delta_files,
             age_us: i64::try_from(config.delta_age_s).unwrap_or(i64::MAX).saturating_mul(1_000_000),
             rows_max: config.delta_rows_max,
+            bytes_max: config.delta_bytes_max,
         }
     }
 
@@ -76,14 +78,15 @@ pub(crate) struct Plan<'e> {
     pub(crate) system_time: Instant,
 }
 
-/// Takes files, oldest first, up to a number of rows, at least one. When all are taken the mark goes to the end of the
-/// events table, also over other collections' positions; else to the end of the last file taken.
-pub(crate) fn plan<'e>(events: &EventsManifest, shard: Shard, backlog: &Backlog<'e>, rows_max: u64) -> Plan<'e> {
-    let mut rows = 0;
+/// Takes files, oldest first, up to a number of rows and of bytes, at least one. When all are taken the mark goes to the
+/// end of the events table, also over other collections' positions; else to the end of the last file taken.
+pub(crate) fn plan<'e>(events: &EventsManifest, shard: Shard, backlog: &Backlog<'e>, pace: &Pace) -> Plan<'e> {
+    let (mut rows, mut bytes) = (0, 0);
     let fits = |file: &&&EventsFile| {
         let own = file.collections.iter().find(|rows| rows.collection == *backlog.name);
         rows += own.map_or(0, |own| own.rows);
-        rows <= rows_max
+        bytes += file.bytes;
+        rows <= pace.rows_max && bytes <= pace.bytes_max
     };
     let count = backlog.files.iter().take_while(fits).count().clamp(1, backlog.files.len().max(1));
     let files: Vec<&EventsFile> = backlog.files.iter().take(count).copied().collect();

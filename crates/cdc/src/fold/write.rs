@@ -26,7 +26,9 @@ use crate::{
 };
 
 /// Rows of a part below which splitting by bytes does not go.
-const PART_ROWS_MIN: u64 = 1024;
+const PART_ROWS_MIN: u64 = 64;
+/// Decoded bytes of a part, about: two are held while they are cut, and text columns end at 2 GiB.
+const PART_DECODED: u64 = 512 << 20;
 
 /// Folds a plan into the next base; nothing refers to its files yet.
 pub(crate) async fn write(job: &Job<'_>, plan: &Plan<'_>) -> Result<Base, Error> {
@@ -63,11 +65,14 @@ async fn parts(
     plan: &Plan<'_>,
     (winners, greatest): (RecordBatch, Option<&Greatest>),
 ) -> Result<(Vec<BaseFile>, Vec<RecordBatch>), Error> {
-    let mut next = Parts::new(job, part_rows(job, plan));
+    let part_rows = part_rows(job, plan, &winners);
+    let batch_rows = BATCH_ROWS.min(part_rows);
+    let mut next = Parts::new(job, part_rows);
     let before = plan.base.map_or(&[][..], |base| &base.parts);
     if before.is_empty() {
         let (documents, deletes) = overlay::split(&winners)?;
-        next.push(slices(&to_schema(&documents, &state_schema(&job.manifest.schema))?)).await?;
+        let documents = to_schema(&documents, &state_schema(&job.manifest.schema))?;
+        next.push(slices(&documents, batch_rows)).await?;
         return Ok((next.finish().await?, vec![deletes]));
     }
     // A part that was written under another schema is written anew, so that a base has one.
@@ -80,7 +85,7 @@ async fn parts(
         }
         let falling = winners.slice(range.start, range.len());
         let rows = job.read(&part.path, &Wanted::default()).await?;
-        let worked = work_in(job.manifest.schema.clone(), rows, (falling, greatest.cloned())).await?;
+        let worked = work_in((job.manifest.schema.clone(), batch_rows), rows, (falling, greatest.cloned())).await?;
         if worked.is_unchanged && keeps_schema && !next.wants_more() {
             next.keep(part.clone()).await?;
         } else {
@@ -99,7 +104,7 @@ struct Worked {
 }
 
 async fn work_in(
-    schema: DocSchema,
+    (schema, batch_rows): (DocSchema, usize),
     part: Vec<RecordBatch>,
     (winners, greatest): (RecordBatch, Option<Greatest>),
 ) -> Result<Worked, Error> {
@@ -111,7 +116,7 @@ async fn work_in(
         let hidden: Vec<u64> = shadows.hidden.into_iter().flatten().collect();
         let (documents, deletes) = overlay::split(&shadows.overlay)?;
         let is_unchanged = hidden.is_empty() && documents.num_rows() == 0;
-        let rows = merge(&keys.batches, &hidden, &to_schema(&documents, &schema)?, BATCH_ROWS)?;
+        let rows = merge(&keys.batches, &hidden, &to_schema(&documents, &schema)?, batch_rows)?;
         Ok(Worked { rows, deletes, is_unchanged })
     })
     .await
@@ -137,24 +142,38 @@ fn partition_point(rows: usize, holds: impl Fn(usize) -> bool) -> usize {
     low
 }
 
-/// Rows of a part: as many as wanted, fewer where documents are large (told by the deltas and the base before).
-fn part_rows(job: &Job<'_>, plan: &Plan<'_>) -> usize {
+/// Rows of a part: as many as wanted, fewer where documents are large in files (told by the deltas and the base before)
+/// or in memory (told by the winners).
+fn part_rows(job: &Job<'_>, plan: &Plan<'_>, winners: &RecordBatch) -> usize {
     let config = &job.tools.config;
     let (rows, bytes) = (plan.deltas.iter().map(|delta| (delta.rows, delta.bytes)))
         .chain(plan.base.iter().flat_map(|base| &base.parts).map(|part| (part.rows, part.bytes)))
         .fold((0, 0), |(rows, bytes), (more, size)| (rows + more, bytes + size));
-    let fitting = (config.part_bytes.saturating_mul(rows)).checked_div(bytes).unwrap_or(u64::MAX).max(PART_ROWS_MIN);
+    let decoded = (winners.num_rows() as u64, winners.get_array_memory_size() as u64);
+    let fitting = fitting(config.part_bytes, (rows, bytes)).min(fitting(PART_DECODED, decoded)).max(PART_ROWS_MIN);
     config.part_rows.min(usize::try_from(fitting).unwrap_or(usize::MAX))
 }
 
-fn slices(batch: &RecordBatch) -> Vec<RecordBatch> {
-    let starts = (0..batch.num_rows()).step_by(BATCH_ROWS);
-    starts.map(|from| batch.slice(from, BATCH_ROWS.min(batch.num_rows() - from))).collect()
+/// How many rows fit into a number of bytes, where so many rows take so many bytes.
+fn fitting(into: u64, (rows, bytes): (u64, u64)) -> u64 {
+    into.saturating_mul(rows).checked_div(bytes).filter(|_| rows > 0).unwrap_or(u64::MAX)
+}
+
+fn slices(batch: &RecordBatch, rows_max: usize) -> Vec<RecordBatch> {
+    let starts = (0..batch.num_rows()).step_by(rows_max.max(1));
+    starts.map(|from| batch.slice(from, rows_max.min(batch.num_rows() - from))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_rows_make_small_parts() {
+        for (rows, bytes, expected) in [(10, 100, 100), (0, 0, u64::MAX), (0, 9, u64::MAX), (1, 10_000, 0)] {
+            assert_eq!(fitting(1000, (rows, bytes)), expected, "{rows} {bytes}");
+        }
+    }
 
     #[test]
     fn a_condition_ends_where_it_ends() {

@@ -69,11 +69,21 @@ fn a_plan_ends_at_a_file_or_at_the_end_of_the_table() {
     let events = four();
     let backlogs = backlogs(&events, |_| Some(-1));
     let backlog = &backlogs[&name("a")];
-    for (rows_max, files, mark, system_time) in
-        [(0, 1, 9, 15), (5, 1, 9, 15), (9, 1, 9, 15), (10, 2, 19, 25), (15, 2, 19, 25), (16, 3, 42, 1000)]
-    {
-        let plan = plan(&events, SHARD, backlog, rows_max);
-        assert_eq!((plan.files.len(), plan.mark, plan.system_time.micros()), (files, mark, system_time), "{rows_max}");
+    let all = u64::MAX;
+    for ((rows_max, bytes_max), files, mark, system_time) in [
+        ((0, all), 1, 9, 15),
+        ((9, all), 1, 9, 15),
+        ((10, all), 2, 19, 25),
+        ((15, all), 2, 19, 25),
+        ((16, all), 3, 42, 1000),
+        ((all, 0), 1, 9, 15),
+        ((all, 2), 2, 19, 25),
+        ((all, 3), 3, 42, 1000),
+    ] {
+        let pace = Pace { rows: 0, files: 0, age_us: 0, rows_max, bytes_max };
+        let plan = plan(&events, SHARD, backlog, &pace);
+        let found = (plan.files.len(), plan.mark, plan.system_time.micros());
+        assert_eq!(found, (files, mark, system_time), "{rows_max} {bytes_max}");
     }
 }
 
@@ -82,7 +92,7 @@ fn rows_files_or_age_make_a_delta_due() {
     let events = four();
     let backlogs = backlogs(&events, |_| Some(-1));
     let backlog = &backlogs[&name("a")];
-    let pace = Pace { rows: 17, files: 4, age_us: 100, rows_max: 0 };
+    let pace = Pace { rows: 17, files: 4, age_us: 100, rows_max: 0, bytes_max: 0 };
     let now = Instant::from_micros(109);
     assert!(!pace.is_due(backlog, now) && pace.is_due(backlog, Instant::from_micros(110)));
     assert!(Pace { rows: 16, ..pace }.is_due(backlog, now) && Pace { files: 3, ..pace }.is_due(backlog, now));
