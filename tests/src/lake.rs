@@ -115,12 +115,8 @@ impl World {
         let deps = catalog::Deps { store, clock: Arc::clone(&clock), ids: Arc::clone(&ids), metrics: metrics.clone() };
         let catalog = Catalog::open(catalog::Config::default(), deps).await.expect("the catalog opens");
         let (ingest, tasks) = self.open_ingest(&catalog, &clock, &ids, &metrics).await;
-        let deps = tidemark_cdc::Deps {
-            catalog: catalog.clone(),
-            clock: Arc::clone(&clock),
-            ids,
-            metrics: metrics.clone(),
-        };
+        let deps =
+            tidemark_cdc::Deps { catalog: catalog.clone(), clock: Arc::clone(&clock), ids, metrics: metrics.clone() };
         let cdc = Cdc::new(self.cdc.clone(), &deps).expect("the cdc room opens");
         let deps = tidemark_query::Deps { catalog: catalog.clone(), live: Arc::new(ingest.clone()), clock, metrics };
         let query = Query::open(tidemark_query::Config::default(), deps).expect("the query room opens");
