@@ -77,3 +77,26 @@ async fn cost_of_a_record() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test"]
+#[allow(clippy::print_stdout, clippy::cast_precision_loss, reason = "a measurement for people")]
+async fn cost_of_a_request() {
+    const TOTAL: usize = 20_000;
+    const AT_ONCE: usize = 64;
+    let bed = Bed::with(Config { unflushed_bytes_max: 1 << 30, ..quiet() }).await;
+    let started = cpu_ms();
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let sender = || async {
+        loop {
+            let n = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if n >= TOTAL {
+                return;
+            }
+            let batch = RawBatch::plain(Format::Json, event(n));
+            bed.ingest.append(&ns("shop"), Request::new(Target::Events, batch)).await.expect("appends");
+        }
+    };
+    futures::future::join_all((0..AT_ONCE).map(|_| sender())).await;
+    println!("one event a request: {:.1} µs of CPU", (cpu_ms() - started) as f64 * 1000.0 / TOTAL as f64);
+}

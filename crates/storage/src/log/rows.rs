@@ -1,11 +1,15 @@
-//! The rows of an append as bytes: one Arrow IPC record batch, lz4, without its schema message.
+//! The rows of an append as bytes: one Arrow IPC record batch, lz4 unless it is small, without its schema message.
 //!
 //! Layout: `metadata length u32 | message metadata | body`; no rows are no bytes. The schema is
 //! [`tidemark_fold::columns::log_schema`] and belongs to the format version of the group payload (`record.rs`).
 
 use std::{cell::RefCell, collections::HashMap};
 
-use arrow::{array::RecordBatch, buffer::Buffer, error::ArrowError};
+use arrow::{
+    array::{Array, RecordBatch},
+    buffer::Buffer,
+    error::ArrowError,
+};
 use arrow_ipc::{
     CompressionType, MetadataVersion,
     reader::read_record_batch,
@@ -22,7 +26,15 @@ thread_local! {
     static CONTEXT: RefCell<IpcWriteContext> = RefCell::new(IpcWriteContext::default());
 }
 
-/// Rows of `columns::log_schema()` as one Arrow IPC record batch (lz4) without its schema message.
+/// Rows up to this many bytes are not compressed: setting the compressor up for each of their buffers takes more time
+/// than everything else about a small append, and saves nothing of a group's sync. Each message says which it is.
+const PLAIN_BYTES_MAX: usize = 8 << 10;
+
+fn bytes_of(rows: &RecordBatch) -> usize {
+    rows.columns().iter().map(|column| column.get_buffer_memory_size()).sum()
+}
+
+/// Rows of `columns::log_schema()` as one Arrow IPC record batch (lz4 unless it is small) without its schema message.
 #[derive(Debug, Clone)]
 pub struct EncodedRows(Bytes);
 
@@ -40,7 +52,7 @@ impl EncodedRows {
         }
         // Buffers aligned to 8 bytes: with the usual 64 the padding of a small append would outweigh its rows.
         let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?
-            .try_with_compression(Some(CompressionType::LZ4_FRAME))?;
+            .try_with_compression((bytes_of(rows) > PLAIN_BYTES_MAX).then_some(CompressionType::LZ4_FRAME))?;
         let (_dictionaries, message) = CONTEXT.with_borrow_mut(|context| {
             IpcDataGenerator::default().encode(rows, &mut DictionaryTracker::new(true), &options, context)
         })?;
