@@ -169,7 +169,8 @@ impl History {
         self.next += 1;
         let id = format!("d{}", chance.below(DOCUMENTS));
         let bookmark = chance.percent(40).then(|| chance.pick(&BOOKMARKS).map(|text| (*text).to_owned())).flatten();
-        let doc = chance.percent(75).then(|| self.document(chance));
+        // The first change brings the columns that are asked for.
+        let doc = (self.next == 1 || chance.percent(75)).then(|| self.document(chance));
         let sent = Sent { event_id: format!("c{}", self.next), id, ts: self.ts(chance, now), bookmark, doc };
         let known = self.sent.iter().any(|(before, _)| before.id == sent.id);
         (sent, known)

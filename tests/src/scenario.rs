@@ -30,7 +30,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use tidemark_model::Instant;
 
-use crate::server::Server;
+use crate::{client::Reply, server::Server};
 
 /// One record of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,65 +41,74 @@ struct Record {
     expected: Option<Vec<String>>,
 }
 
-/// Runs a scenario against a server; how many records it had.
-///
-/// # Panics
-/// At the first record that does not come out as it says, naming file and line.
-pub async fn run(name: &str, text: &str, server: &mut Server) -> usize {
-    let records = parse(text);
+/// Runs a scenario against a server; every record that does not come out as it says, with file and line.
+pub async fn run(name: &str, text: &str, server: &mut Server) -> Vec<String> {
     let mut instants = HashMap::new();
-    for record in &records {
-        let place = format!("{name}:{}", record.line);
-        let words: Vec<&str> = record.words.iter().map(String::as_str).collect();
-        match words.as_slice() {
-            ["send", path, rest @ ..] => {
-                let reply = send(server, path, &record.body).await;
-                assert_eq!(reply.status, 200, "{place}: {}", reply.text());
-                if let ["as", name] = rest {
-                    let at = reply.json()["system_time"].as_str().map(Instant::parse);
-                    instants.insert((*name).to_owned(), at.expect("a receipt has a time").expect("of six digits"));
-                }
-            }
-            ["refuse", path, code] => {
-                let reply = send(server, path, &record.body).await;
-                assert_eq!(reply.problem(), *code, "{place}: {}", reply.text());
-            }
-            ["restart"] => {
-                assert!(server.stop().await.success(), "{place}: the server drains");
-                server.restart().await;
-            }
-            ["statement", "ok"] => drop(answer(server, &place, &fill(&record.body, &instants)).await),
-            ["statement", "error", code] => {
-                let reply = server.client().query(&fill(&record.body, &instants), &[]).await;
-                assert_eq!(reply.problem(), *code, "{place}: {}", reply.text());
-            }
-            ["query", how @ ..] => {
-                let mut rows = answer(server, &place, &fill(&record.body, &instants)).await;
-                let expected: Vec<String> =
-                    record.expected.iter().flatten().map(|line| fill(line, &instants)).collect();
-                if how.contains(&"rowsort") {
-                    rows.sort();
-                }
-                assert_eq!(rows, expected, "{place}");
-            }
-            _ => panic!("{place}: no such record: {words:?}"),
+    let mut wrong = Vec::new();
+    for record in parse(text) {
+        if let Err(reason) = one(&record, server, &mut instants).await {
+            wrong.push(format!("{name}:{}: {reason}", record.line));
         }
     }
-    records.len()
+    wrong
 }
 
-async fn send(server: &Server, path: &str, body: &str) -> crate::client::Reply {
+type Instants = HashMap<String, Instant>;
+
+async fn one(record: &Record, server: &mut Server, instants: &mut Instants) -> Result<(), String> {
+    let words: Vec<&str> = record.words.iter().map(String::as_str).collect();
+    let sql = fill(&record.body, instants);
+    match words.as_slice() {
+        ["send", path, rest @ ..] => {
+            let reply = worked(send(server, path, &record.body).await)?;
+            if let ["as", name] = rest {
+                let at = reply.json()["system_time"].as_str().and_then(|text| Instant::parse(text).ok());
+                instants.insert((*name).to_owned(), at.ok_or("the receipt has no time")?);
+            }
+            Ok(())
+        }
+        ["refuse", path, code] => refused(&send(server, path, &record.body).await, code),
+        ["statement", "error", code] => refused(&server.client().query(&sql, &[]).await, code),
+        ["statement", "ok"] => rows(server, &sql).await.map(drop),
+        ["query", how @ ..] => {
+            let mut rows = rows(server, &sql).await?;
+            if how.contains(&"rowsort") {
+                rows.sort();
+            }
+            let expected: Vec<String> = record.expected.iter().flatten().map(|line| fill(line, instants)).collect();
+            if rows == expected { Ok(()) } else { Err(format!("{rows:?}, expected {expected:?}")) }
+        }
+        ["restart"] => {
+            let ended = server.stop().await;
+            server.restart().await;
+            if ended.success() { Ok(()) } else { Err(format!("the server ended with {ended}")) }
+        }
+        _ => Err(format!("no such record: {words:?}")),
+    }
+}
+
+fn worked(reply: Reply) -> Result<Reply, String> {
+    if reply.status == 200 { Ok(reply) } else { Err(format!("{} {}", reply.status, reply.text())) }
+}
+
+fn refused(reply: &Reply, code: &str) -> Result<(), String> {
+    let is = (reply.status >= 400).then(|| reply.problem());
+    if is.as_deref() == Some(code) {
+        Ok(())
+    } else {
+        Err(format!("{} {}, expected {code}", reply.status, reply.text()))
+    }
+}
+
+async fn send(server: &Server, path: &str, body: &str) -> Reply {
     let headers = [("content-type", "application/x-ndjson")];
     server.client().post(&format!("/v1/{path}"), body.to_owned(), &headers).await
 }
 
-async fn answer(server: &Server, place: &str, sql: &str) -> Vec<String> {
-    let reply = server.client().query(sql, &[]).await;
-    assert_eq!(reply.status, 200, "{place}: {}", reply.text());
-    let answer = reply.json();
-    let rows = answer["rows"].as_array().cloned().unwrap_or_default();
+async fn rows(server: &Server, sql: &str) -> Result<Vec<String>, String> {
+    let answer = worked(server.client().query(sql, &[]).await)?.json();
     let line = |row: &Value| row.as_array().into_iter().flatten().map(cell).collect::<Vec<_>>().join(" ");
-    rows.iter().map(line).collect()
+    Ok(answer["rows"].as_array().into_iter().flatten().map(line).collect())
 }
 
 fn cell(value: &Value) -> String {

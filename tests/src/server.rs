@@ -28,6 +28,8 @@ pub struct Options {
     pub command: Option<&'static str>,
     /// A program, with its flags, that runs the server, such as a tracer.
     pub under: Vec<OsString>,
+    /// The address of the HTTP port; a free one of loopback unless given.
+    pub http: Option<&'static str>,
     /// More flags of `serve`.
     pub flags: Vec<OsString>,
     /// Variables of its environment.
@@ -179,7 +181,7 @@ async fn spawn(home: &Path, options: &Options) -> Result<(Child, String, String)
         .arg(options.command.unwrap_or("serve"))
         .arg("--data")
         .arg(home.join("data"))
-        .args(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"])
+        .args(["--http", options.http.unwrap_or("127.0.0.1:0"), "--grpc", "127.0.0.1:0"])
         .args(&options.flags)
         .envs(options.environment.iter().map(|(name, value)| (name, value)))
         .current_dir(home)

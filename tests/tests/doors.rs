@@ -17,10 +17,10 @@ async fn health_ready_metrics_and_version_answer() {
     assert_eq!(client.get("/version", &[]).await.status, 200);
     let metrics = client.get("/metrics", &[]).await;
     assert_eq!(metrics.status, 200);
-    for room in ["tidemark_ingest_", "tidemark_query_", "tidemark_storage_"] {
+    for room in ["tidemark_ingest_", "tidemark_query_", "tidemark_log_", "tidemark_store_"] {
         assert!(metrics.text().contains(room), "no measurement of {room}");
     }
-    assert_eq!(client.get("/no/such/path", &[]).await.problem(), "not_found");
+    assert_eq!(client.get("/no/such/path", &[]).await.problem(), "unknown_path");
 }
 
 /// A page that a browser loads from elsewhere must not reach a server on loopback: DNS rebinding sends a foreign Host,
@@ -66,7 +66,7 @@ async fn a_token_opens_every_door_and_nothing_else_does() {
 #[tokio::test]
 async fn it_serves_strangers_only_when_told() {
     let home = tempfile::tempdir().unwrap();
-    let open = Options::default().flag("--http").flag("0.0.0.0:0");
+    let open = Options { http: Some("0.0.0.0:0"), ..Options::default() };
     let said = Server::refusal(home.path(), open.clone()).await;
     assert!(said.contains("--allow-unauthenticated"), "{said}");
     let server = Server::start_with(home.path(), open.flag("--allow-unauthenticated")).await;

@@ -30,9 +30,9 @@ const STEPS: usize = 60;
 /// Histories at once.
 const THREADS: usize = 2;
 /// Questions of a step that asks.
-const QUESTIONS: usize = 4;
+const QUESTIONS: usize = 3;
 /// Questions at the end of a history.
-const QUESTIONS_LAST: usize = 12;
+const QUESTIONS_LAST: usize = 8;
 /// Seeds that failed once.
 const KEPT: [u64; 0] = [];
 
