@@ -7,19 +7,22 @@ use datafusion::{
     catalog::SchemaProvider,
     catalog::information_schema::{INFORMATION_SCHEMA, INFORMATION_SCHEMA_TABLES, InformationSchemaProvider},
     common::ParamValues,
-    execution::{SessionState, context::SQLOptions},
+    execution::{SendableRecordBatchStream, SessionState, context::SQLOptions},
     logical_expr::LogicalPlan,
-    physical_plan::{ExecutionPlan, execute_stream},
+    physical_plan::execute_stream,
     sql::parser::Statement as EngineStatement,
 };
 use futures::FutureExt;
 use tidemark_catalog::{Catalog, LiveTail};
 use tidemark_model::{Clock, Table};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     Answer, AsOf, Description, Error, Pin, Statement, TableInfo,
-    metrics::Metrics,
+    metrics::{Metrics, Running},
     plan::{
         bind::{Asked, Lake},
         metadata,
@@ -102,10 +105,16 @@ struct Room {
     metrics: Arc<Metrics>,
 }
 
-/// A statement that is ready to run.
-struct Planned {
-    plan: Arc<dyn ExecutionPlan>,
-    state: SessionState,
+/// A place among the statements that run; given back on drop.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    _running: Running,
+    deadline: Instant,
+}
+
+/// A statement that has begun to run.
+struct Begun {
+    rows: SendableRecordBatchStream,
     columns: SchemaRef,
     as_of: AsOf,
 }
@@ -133,7 +142,9 @@ impl Query {
     /// [`Error`].
     pub async fn describe(&self, statement: &Statement) -> Result<Description, Error> {
         let (room, statement) = (Arc::clone(&self.room), statement.clone());
-        self.threads.run(async move { room.describe(&statement).await }).await
+        let place = self.enter().await?;
+        let described = self.threads.run(async move { room.describe(&statement).await });
+        timeout_at(place.deadline, described).await.map_err(|_elapsed| self.timed_out())?
     }
 
     /// Runs a statement.
@@ -149,35 +160,35 @@ impl Query {
     }
 
     async fn started(&self, statement: &Statement) -> Result<Answer, Error> {
-        let (room, begun) = (Arc::clone(&self.room), Instant::now());
-        let timeout_s = room.config.timeout_s;
-        let deadline = begun + Duration::from_secs(timeout_s);
-        let timed_out = |_elapsed| Error::TimedOut(timeout_s);
-        let place = timeout_at(deadline, room.gate.enter()).await.map_err(timed_out)??;
-        room.metrics.phase("wait", begun.elapsed());
-        let held = (place, room.metrics.running());
-        let planning = {
-            let (room, statement) = (Arc::clone(&room), statement.clone());
-            async move { room.plan(&statement).await }
-        };
-        let planned = timeout_at(deadline, self.threads.run(planning)).await.map_err(timed_out)??;
-        room.metrics.phase("plan", begun.elapsed());
-        let Planned { plan, state, columns, as_of } = planned;
-        let threads = self.threads.handle()?;
-        let rows = {
-            let _inside = threads.enter();
-            execute_stream(plan, state.task_ctx())?
-        };
-        let metrics = Arc::clone(&room.metrics);
+        let (room, statement) = (Arc::clone(&self.room), statement.clone());
+        let place = self.enter().await?;
+        let entered = Instant::now();
+        let planning = self.threads.run(async move { room.begin(&statement).await });
+        let begun = timeout_at(place.deadline, planning).await.map_err(|_elapsed| self.timed_out())??;
+        self.room.metrics.phase("plan", entered.elapsed());
+        let Begun { rows, columns, as_of } = begun;
         let running = answer::Running {
             columns: Arc::clone(&columns),
             rows,
-            deadline,
-            timeout_s,
-            metrics,
-            held: (held, self.clone()),
+            deadline: place.deadline,
+            timeout_s: self.room.config.timeout_s,
+            metrics: Arc::clone(&self.room.metrics),
+            held: (place, self.clone()),
         };
-        Ok(Answer { schema: columns, as_of, stream: answer::stream(running, threads) })
+        Ok(Answer { schema: columns, as_of, stream: answer::stream(running, self.threads.handle()?) })
+    }
+
+    /// A place among the statements that run.
+    async fn enter(&self) -> Result<Place, Error> {
+        let begun = Instant::now();
+        let deadline = begun + Duration::from_secs(self.room.config.timeout_s);
+        let permit = timeout_at(deadline, self.room.gate.enter()).await.map_err(|_elapsed| self.timed_out())??;
+        self.room.metrics.phase("wait", begun.elapsed());
+        Ok(Place { _permit: permit, _running: self.room.metrics.running(), deadline })
+    }
+
+    fn timed_out(&self) -> Error {
+        Error::TimedOut(self.room.config.timeout_s)
     }
 
     /// Every table that can be asked, ordered by schema and name.
@@ -248,7 +259,7 @@ impl Room {
         Ok(Description { schema: shape::of(plan.schema()), params, pin })
     }
 
-    async fn plan(&self, statement: &Statement) -> Result<Planned, Error> {
+    async fn begin(&self, statement: &Statement) -> Result<Begun, Error> {
         let parsed = self.parse(statement)?;
         if parsed.params != statement.params.len() {
             let (takes, got) = (parsed.params, statement.params.len());
@@ -262,7 +273,8 @@ impl Room {
         let plan = with_params(plan, statement)?;
         let columns = shape::of(plan.schema());
         let plan = state.create_physical_plan(&plan).await?;
-        Ok(Planned { plan, state, columns, as_of })
+        let rows = execute_stream(plan, state.task_ctx())?;
+        Ok(Begun { rows, columns, as_of })
     }
 }
 

@@ -98,7 +98,8 @@ impl Lake {
         let views = self.views(tables.iter().map(|(_, named, _)| named)).await?;
         let mut relations = Relations::default();
         for (reference, named, instants) in tables {
-            let Some(view) = views.get(&(named.namespace.clone(), named.table.clone())) else { continue };
+            let view = views.get(&(named.namespace.clone(), named.table.clone())).filter(|view| is_there(view));
+            let view = view.ok_or_else(|| Error::UnknownTable(reference.name.join(".")))?;
             if let Some(at) = instants.system_time {
                 check_created(view, at)?;
             }
@@ -170,6 +171,11 @@ fn shared(mut instants: impl Iterator<Item = Instants>, pin: Pin) -> AsOf {
         valid_time = valid_time.filter(|at| next.valid_time == Some(*at));
     }
     AsOf { system_time: system_time.unwrap_or(pin.system_time), valid_time }
+}
+
+/// Whether the table was still there when its view was read.
+fn is_there(view: &View) -> bool {
+    view.table == Table::Events || view.collection.is_some()
 }
 
 /// Refuses an instant before the table's first change or event.

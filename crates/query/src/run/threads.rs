@@ -73,3 +73,16 @@ impl Drop for Threads {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_work_alone() {
+        let threads = Threads::start(NonZeroUsize::MIN).expect("starts");
+        let panics = threads.run(async { if true { panic!("on purpose") } else { Ok(()) } }).await;
+        assert!(matches!(panics, Err(Error::Internal(_))));
+        assert_eq!(threads.run(async { Ok(7) }).await.expect("goes on"), 7);
+    }
+}

@@ -117,7 +117,7 @@ impl Visitor for Guard {
         if let Some((_, what)) = dropped.iter().find(|(present, _)| *present) {
             return ControlFlow::Break(Error::Invalid(format!("{what} are not served: leave them out")));
         }
-        body(&query.body)
+        body(&query.body, self.depth_max / 2)
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
@@ -145,20 +145,29 @@ impl Visitor for Guard {
     }
 }
 
-/// Looks through set operations for bodies that are no queries.
-fn body(body: &SetExpr) -> ControlFlow<Error> {
-    match body {
-        SetExpr::Insert(_) => ControlFlow::Break(refused("INSERT")),
-        SetExpr::Update(_) => ControlFlow::Break(refused("UPDATE")),
-        SetExpr::Delete(_) => ControlFlow::Break(refused("DELETE")),
-        SetExpr::Merge(_) => ControlFlow::Break(refused("MERGE")),
-        SetExpr::Table(_) => {
-            ControlFlow::Break(Error::Invalid("TABLE name is not served: use SELECT * FROM name".to_owned()))
+/// The body of a query: no write, and not too many set operations in a row.
+fn body(mut body: &SetExpr, depth_max: usize) -> ControlFlow<Error> {
+    let mut operations = 0;
+    loop {
+        match body {
+            SetExpr::Insert(_) => return ControlFlow::Break(refused("INSERT")),
+            SetExpr::Update(_) => return ControlFlow::Break(refused("UPDATE")),
+            SetExpr::Delete(_) => return ControlFlow::Break(refused("DELETE")),
+            SetExpr::Merge(_) => return ControlFlow::Break(refused("MERGE")),
+            SetExpr::Table(_) => {
+                let instead = "TABLE name is not served: use SELECT * FROM name";
+                return ControlFlow::Break(Error::Invalid(instead.to_owned()));
+            }
+            SetExpr::SetOperation { left, right, .. } => {
+                self::body(right, depth_max)?;
+                operations += 1;
+                body = left;
+            }
+            _ => return ControlFlow::Continue(()),
         }
-        SetExpr::SetOperation { left, right, .. } => match self::body(left) {
-            ControlFlow::Continue(()) => self::body(right),
-            broken => broken,
-        },
-        _ => ControlFlow::Continue(()),
+        if operations > depth_max {
+            let reason = format!("a query has more than {depth_max} set operations in a row: split it");
+            return ControlFlow::Break(Error::TooLarge(reason));
+        }
     }
 }
