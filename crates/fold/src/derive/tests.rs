@@ -1,3 +1,5 @@
+//! What `derive` promises, as tables of input and expectation.
+
 use arrow::{
     array::{AsArray, Int64Array, TimestampMicrosecondArray, new_null_array},
     util::display::array_value_to_string,

@@ -1,3 +1,5 @@
+//! What `shadow` promises, as tables of input and expectation.
+
 use tidemark_model::Ids;
 
 use super::*;

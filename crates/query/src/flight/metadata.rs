@@ -8,7 +8,7 @@ mod info;
 mod keys;
 mod like;
 mod objects;
-mod types;
+mod xdbc;
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef, error::ArrowError};
 use arrow_flight::sql::{Command, metadata::SqlInfoDataBuilder};
@@ -32,7 +32,7 @@ pub(crate) fn schema(command: &Command) -> Option<SchemaRef> {
         | Command::CommandGetImportedKeys(_)
         | Command::CommandGetCrossReference(_) => keys::foreign(),
         Command::CommandGetSqlInfo(_) => SqlInfoDataBuilder::schema().clone().into(),
-        Command::CommandGetXdbcTypeInfo(_) => types::schema(),
+        Command::CommandGetXdbcTypeInfo(_) => xdbc::schema(),
         _ => return None,
     };
     Some(wire::schema(&schema))
@@ -50,7 +50,7 @@ pub(crate) fn rows(command: &Command, tables: impl FnOnce() -> Vec<TableInfo>) -
         | Command::CommandGetImportedKeys(_)
         | Command::CommandGetCrossReference(_) => Ok(RecordBatch::new_empty(keys::foreign())),
         Command::CommandGetSqlInfo(ask) => info::rows(&ask.info),
-        Command::CommandGetXdbcTypeInfo(ask) => types::rows(ask.data_type),
+        Command::CommandGetXdbcTypeInfo(ask) => xdbc::rows(ask.data_type),
         _ => return None,
     };
     Some(batch.map_err(|e| defect("metadata could not be built", e)))

@@ -1,3 +1,5 @@
+//! What the SQL front end promises, as tables of input and expectation.
+
 use super::*;
 
 const CAPS: Caps = Caps { bytes: 64 << 10, tokens: 10_000, depth: 64 };

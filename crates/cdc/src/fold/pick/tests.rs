@@ -1,3 +1,5 @@
+//! What `pick` promises, as tables of input and expectation.
+
 use tidemark_catalog::manifest::{FORMAT, Head, Range};
 use tidemark_model::{DocSchema, Instant};
 

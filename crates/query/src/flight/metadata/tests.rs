@@ -1,3 +1,5 @@
+//! What `metadata` promises, as tables of input and expectation.
+
 use std::sync::Arc;
 
 use arrow::{

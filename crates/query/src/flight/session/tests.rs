@@ -1,3 +1,5 @@
+//! What `session` promises, as tables of input and expectation.
+
 use tidemark_model::Instant;
 
 use super::*;

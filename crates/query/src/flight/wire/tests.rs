@@ -1,3 +1,5 @@
+//! What `wire` promises, as tables of input and expectation.
+
 use arrow::{
     array::{
         DictionaryArray, Int32Array, Int64Array, LargeListArray, ListArray, ListBuilder, StringArray, StringBuilder,

@@ -1,3 +1,5 @@
+//! What `answer` promises, as tables of input and expectation.
+
 use arrow::{
     array::{ArrayRef, Int64Array, StringArray},
     datatypes::{DataType, Field, Schema, SchemaRef},

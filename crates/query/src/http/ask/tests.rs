@@ -1,3 +1,5 @@
+//! What `ask` promises, as tables of input and expectation.
+
 use super::*;
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {

@@ -1,3 +1,5 @@
+//! What `cell` promises, as tables of input and expectation.
+
 use std::sync::Arc;
 
 use arrow::{

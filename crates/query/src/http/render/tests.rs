@@ -1,3 +1,5 @@
+//! What `render` promises, as tables of input and expectation.
+
 use std::sync::Arc;
 
 use arrow::{

@@ -1,3 +1,5 @@
+//! What `dialect` promises, as tables of input and expectation.
+
 use std::any::TypeId;
 
 use sqlparser::dialect::{Dialect, PostgreSqlDialect};

@@ -1,3 +1,5 @@
+//! What `travel` promises, as tables of input and expectation.
+
 use super::*;
 use crate::sql::{limits::Caps, parse};
 
