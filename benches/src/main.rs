@@ -31,7 +31,9 @@ async fn main() -> Outcome {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let scale = args.get(1).and_then(|text| text.parse().ok());
     match args.first().map(String::as_str) {
-        Some("winner") => winner::run(scale.map_or(10_000_000, |n: u64| usize::try_from(n).unwrap_or(usize::MAX))).await,
+        Some("winner") => {
+            winner::run(scale.map_or(10_000_000, |n: u64| usize::try_from(n).unwrap_or(usize::MAX))).await
+        }
         Some("scan") => scan::run(scale.unwrap_or(1_000_000)).await,
         Some("asof") => asof::run(scale.unwrap_or(10_000_000)).await,
         Some("ingest") => ingest::run(scale.unwrap_or(1_000_000)).await,

@@ -13,7 +13,7 @@ use arrow::{
     error::ArrowError,
 };
 use tidemark_fold::columns::log_schema;
-use tidemark_model::CollectionName;
+use tidemark_model::{CollectionName, Op};
 
 use crate::row::{Row, RowKind};
 
@@ -34,7 +34,7 @@ pub(crate) fn build(rows: &[Row<'_>], collections: &[CollectionName]) -> Result<
     let name = |row: &Row<'_>| row.collection().map(|at| collections[at].as_str());
     let columns = vec![
         text(rows, |row| Some(row.id.as_str())),
-        types(rows, collections),
+        types(rows),
         times(rows),
         text(rows, |row| row.source.as_deref()),
         text(rows, |row| row.subject.as_deref()),
@@ -72,23 +72,20 @@ fn text<'r>(rows: &'r [Row<'_>], of: impl Fn(&'r Row<'_>) -> Option<&'r str>) ->
     Arc::new(builder.finish())
 }
 
-/// A change's type is `collection.op`, put together only here.
-fn types(rows: &[Row<'_>], collections: &[CollectionName]) -> ArrayRef {
-    let mut builder = StringBuilder::with_capacity(rows.len(), rows.len() * 16);
-    let mut joined = String::new();
-    for row in rows {
-        match &row.kind {
-            RowKind::Event { event_type } => builder.append_value(event_type),
-            RowKind::Change { collection, op, .. } => {
-                joined.clear();
-                joined.push_str(collections[*collection].as_str());
-                joined.push('.');
-                joined.push_str(op.as_str());
-                builder.append_value(&joined);
-            }
-        }
+/// The word `collection` stands for every collection: which one it is stands in a column of its own.
+const fn change_type(op: Op) -> &'static str {
+    match op {
+        Op::Insert => "collection.insert",
+        Op::Update => "collection.update",
+        Op::Delete => "collection.delete",
     }
-    Arc::new(builder.finish())
+}
+
+fn types(rows: &[Row<'_>]) -> ArrayRef {
+    text(rows, |row| match &row.kind {
+        RowKind::Event { event_type } => Some(event_type),
+        RowKind::Change { op, .. } => Some(change_type(*op)),
+    })
 }
 
 fn times(rows: &[Row<'_>]) -> ArrayRef {

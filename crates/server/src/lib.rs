@@ -9,6 +9,7 @@
 //! 5. [`client`] talks to a running server; [`statements`] and [`table`] are the prompt's reading and writing.
 //! 6. [`shutdown`]: how it ends. [`clock`]: where time and chance come in.
 
+pub mod claim;
 pub mod cli;
 pub mod client;
 pub mod clock;

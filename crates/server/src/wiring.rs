@@ -1,6 +1,6 @@
 //! Wiring: which room gets what, in which order they open and end.
 //!
-//! Opening: store, catalog (takes the next epoch), ingest (takes the log over and replays it), cdc, query. Ending goes
+//! Opening: the claim on the log directory, store, catalog (takes the next epoch), ingest (takes the log over and replays it), cdc, query. Ending goes
 //! the other way for what writes: ingest puts what is acknowledged into files, then cdc takes these in.
 
 use std::{sync::Arc, time::Duration};
@@ -15,6 +15,7 @@ use tidemark_storage::{Store, StoreError, log::LogOptions};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    claim::{Claim, ClaimError},
     clock::{SystemClock, random_ids},
     config::{Environment, Secret, Settings},
     machine,
@@ -50,6 +51,9 @@ impl Parts {
 /// A room that did not open or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum WiringError {
+    /// The directory of the log.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -81,6 +85,8 @@ pub struct Rooms {
     keeper: Keeper,
     failed: CancellationToken,
     cdc_drain: Duration,
+    /// Last, so that it is given back after everything else.
+    _claim: Claim,
 }
 
 impl Rooms {
@@ -90,6 +96,7 @@ impl Rooms {
     /// [`WiringError`] of the first room that does not open.
     pub async fn open(settings: &Settings, environment: &Environment, parts: &Parts) -> Result<Self, WiringError> {
         let failed = CancellationToken::new();
+        let claim = Claim::take(&settings.log_directory())?;
         let catalog = open_catalog(settings, environment, parts).await?;
         let (ingest, tasks) = open_ingest(settings, parts, &catalog).await?;
         let keeper = Keeper::of(tasks, failed.clone());
@@ -100,7 +107,7 @@ impl Rooms {
             runner.start(job);
         }
         let cdc_drain = Duration::from_secs(settings.cdc.drain_s);
-        Ok(Self { catalog, ingest, cdc, query, runner, keeper, failed, cdc_drain })
+        Ok(Self { catalog, ingest, cdc, query, runner, keeper, failed, cdc_drain, _claim: claim })
     }
 
     /// The lake's bytes.

@@ -122,7 +122,10 @@ async fn a_token_guards_every_door() {
     for (token, works) in [(None, false), (Some("wrong"), false), (Some("sesame"), true)] {
         let mut command =
             tidemark(&["sql", "--url", &serving.http, "--format", "json", "SELECT 1 AS one"], home.path());
-        let asked = output(token.map_or(&mut command.env_clear(), |token| command.env("TIDEMARK_TOKEN", token)));
+        if let Some(token) = token {
+            command.env("TIDEMARK_TOKEN", token);
+        }
+        let asked = output(&mut command);
         assert_eq!(asked.status.success(), works, "{token:?} {asked:?}");
         let hint = String::from_utf8_lossy(&asked.stderr).contains("TIDEMARK_TOKEN");
         assert_eq!(hint, !works, "{asked:?}");

@@ -47,6 +47,12 @@ pub enum Put {
     Exists,
 }
 
+/// Whether stores have an option of this name, in either case.
+#[must_use]
+pub fn knows_option(name: &str) -> bool {
+    url::knows(name)
+}
+
 impl Store {
     /// Opens the store that a URL names. S3 takes its credentials and endpoint from the standard `AWS_*` settings,
     /// which the server passes as `options` (`aws_access_key_id` → value).

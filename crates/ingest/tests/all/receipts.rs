@@ -80,7 +80,7 @@ async fn rows_hold_what_was_sent() {
         (0, "meta", Some(r#"{"k":[1, 2]}"#)),
         (0, "collection", None),
         (1, "id", Some("c1")),
-        (1, "type", Some("orders.update")),
+        (1, "type", Some("collection.update")),
         (1, "document_id", Some("12")),
         (1, "op", Some("update")),
         (1, "data", Some(r#"{"b":1e400, "a":"\u00e9"}"#)),
@@ -107,7 +107,7 @@ async fn changes_may_name_their_collection() {
     let receipt = bed.events(body).await.ok();
     assert_eq!(receipt["accepted"], 4);
     assert_eq!(bed.texts(&collection("orders"), "op").await, ["delete", "insert"]);
-    assert_eq!(bed.texts(&collection("carts"), "type").await, ["carts.insert"]);
+    assert_eq!(bed.texts(&collection("carts"), "type").await, ["collection.insert"]);
     assert_eq!(bed.count(&Table::Events).await, 4);
 }
 

@@ -4,7 +4,7 @@
 //! later is told inside the body where the format has room for it, and then the body is cut off, so that no client
 //! takes half an answer for a whole one. A client that goes away drops the body, and with it the query.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use arrow::{array::RecordBatch, error::ArrowError};
 use axum::{
@@ -21,6 +21,9 @@ use super::{
 };
 use crate::{Answer, AsOf, Error};
 
+/// How long the last words of a broken answer get to reach the client: the server throws away what it has not sent when
+/// a body is cut off.
+const FAREWELL: Duration = Duration::from_millis(200);
 /// Bytes of Arrow memory that become one piece of a body, about.
 const PIECE_BYTES: usize = 128 << 10;
 
@@ -92,6 +95,7 @@ impl Flow {
             Stage::Done => return None,
             Stage::Broken(why) => {
                 let cut = io::Error::other(why.to_string());
+                tokio::time::sleep(FAREWELL).await;
                 self.stage = Stage::Done;
                 return Some(Err(cut));
             }

@@ -2,6 +2,11 @@
 
 use axum::http::HeaderName;
 use tidemark_model::Instant;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 
 use super::*;
 use crate::{
@@ -86,6 +91,31 @@ async fn what_is_wrong_is_a_problem_document() {
         assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{text}");
         assert_eq!((kind.as_str(), problem["status"].as_u64()), ("application/problem+json", Some(u64::from(status))));
         assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_in_the_middle_reaches_the_client_and_cuts_the_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let routes = router(room(Config::default()).await);
+    let mut server = JoinSet::new();
+    server.spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    for accept in [JSON, "application/x-ndjson"] {
+        let body = r#"{"sql":"SELECT 1 / (value - 90000) AS v FROM generate_series(1, 100000)"}"#;
+        let head = format!(
+            "POST /v1/query HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\naccept: {accept}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // A reset is as good an end as any.
+        let _ = client.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.contains("\"error\":{\"code\":\"engine\",\"detail\":\""), "{accept}");
+        assert!(!answer.ends_with("\r\n0\r\n\r\n"), "{accept}");
     }
 }
 

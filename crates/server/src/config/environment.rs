@@ -55,12 +55,13 @@ impl Environment {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The standard `AWS_*` settings as options of an object store: `aws_access_key_id` to its value.
+    /// The `AWS_*` variables that a store knows, as its options: `aws_access_key_id` to its value. Others, such as
+    /// `AWS_PROFILE`, belong to other programs of the machine and are left alone.
     #[must_use]
     pub fn object_store_options(&self) -> Vec<(String, String)> {
         self.0
             .iter()
-            .filter(|(key, _)| key.starts_with("AWS_"))
+            .filter(|(key, _)| key.starts_with("AWS_") && tidemark_storage::store::knows_option(key))
             .map(|(key, value)| (key.to_ascii_lowercase(), value.clone()))
             .collect()
     }

@@ -45,6 +45,11 @@ fn s3(url: &str, place: &str, options: &[(String, String)]) -> Result<Store, Str
     Ok(Store::wrapping(Arc::new(PrefixStore::new(bucket, prefix)), url))
 }
 
+/// Whether a store has an option of this name, in either case.
+pub(super) fn knows(name: &str) -> bool {
+    name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>().is_ok()
+}
+
 struct S3Settings(Vec<(AmazonS3ConfigKey, String)>);
 
 impl S3Settings {
