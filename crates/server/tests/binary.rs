@@ -102,7 +102,7 @@ async fn it_serves_remembers_and_ends_in_order() {
         .expect("the binary runs");
         assert_eq!(
             String::from_utf8_lossy(&asked.stdout).trim(),
-            "_id,n\n1,1",
+            "_id,n\r\n1,1",
             "{}",
             String::from_utf8_lossy(&asked.stderr)
         );
@@ -179,7 +179,7 @@ async fn the_demo_loads_once_and_answers() {
     for round in 0..2 {
         let serving =
             Serving::start(tidemark(&["demo", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"], home.path()));
-        let sql = "SELECT (SELECT count(*) FROM nyc.events), (SELECT count(*) FROM nyc.flights)";
+        let sql = "SELECT (SELECT count(*) FROM nyc.events) AS events, (SELECT count(*) FROM nyc.flights) AS flights";
         let mut asking = tidemark(&["sql", "--url", &serving.http, "--format", "json"], home.path());
         let mut asking = asking.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the binary runs");
         writeln!(asking.stdin.take().expect("piped"), "{sql};").expect("written");

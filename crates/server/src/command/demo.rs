@@ -106,6 +106,7 @@ async fn ask_on(server: Server, client: Client, environment: &Environment) -> Re
         _ = terminate.recv() => Ok(()),
         () = server.failed().cancelled_owned() => Err(Failure::saying("the server failed, see the log above")),
     };
-    server.stop().await?;
+    // Listens anew: what was pressed at the prompt is not meant for the end.
+    serve::stop(server, Signals::listen()?).await?;
     left
 }

@@ -24,12 +24,17 @@ pub(super) async fn until_told(server: Server, mut signals: Signals) -> Result<(
         )),
     };
     tracing::info!(signal, "stopping: finishing what is under way, a second signal ends at once");
-    let stopped = tokio::select! {
-        stopped = server.stop() => stopped,
+    stop(server, signals).await
+}
+
+/// Stops in order, unless a further signal comes or the log fails on the way.
+pub(super) async fn stop(server: Server, signals: Signals) -> Result<(), Failure> {
+    let failed = server.failed();
+    tokio::select! {
+        stopped = server.stop() => stopped?,
         never = signals.exit_at_next() => match never {},
         () = failed.cancelled() => return Err(Failure::saying("the log failed while stopping")),
-    };
-    stopped?;
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -61,7 +61,8 @@ impl Environment {
     pub fn object_store_options(&self) -> Vec<(String, String)> {
         self.0
             .iter()
-            .filter(|(key, _)| key.starts_with("AWS_") && tidemark_storage::store::knows_option(key))
+            .filter(|(key, value)| key.starts_with("AWS_") && !value.is_empty())
+            .filter(|(key, _)| tidemark_storage::store::knows_option(key))
             .map(|(key, value)| (key.to_ascii_lowercase(), value.clone()))
             .collect()
     }

@@ -66,6 +66,20 @@ fn every_key_is_reached_from_the_environment() {
 }
 
 #[test]
+fn the_store_is_given_its_own_variables_only() {
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_CA_BUNDLE", "/etc/ca.pem"),
+        ("AWS_PROFILE", "me"),
+        ("AWS_REGION", ""),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+    ];
+    let given = environment(&variables).object_store_options();
+    let expected = [("aws_access_key_id", "id"), ("aws_endpoint_url", "http://127.0.0.1:9")];
+    assert_eq!(given, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+}
+
+#[test]
 fn a_wrong_setting_is_blamed_on_its_layer() {
     let home = tempfile::tempdir().expect("a directory");
     let file = home.path().join("bad.toml");
