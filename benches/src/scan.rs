@@ -72,8 +72,11 @@ fn numbers(range: std::ops::Range<u64>) -> Vec<u64> {
     range.collect()
 }
 
+/// Key, `a`, `b`, name, status.
+type Document = (String, i64, i64, String, &'static str);
+
 /// Document `key` in the version that change number `n` made.
-fn document(key: u64, n: u64) -> (String, i64, i64, String, &'static str) {
+fn document(key: u64, n: u64) -> Document {
     let change = changes::change(n, 1);
     (changes::key(key), change.a, change.b, format!("customer {key}"), changes::status(change.a))
 }
@@ -105,12 +108,10 @@ fn plain(versions: &[u64]) -> Result<tempfile::NamedTempFile, Box<dyn std::error
         .set_max_row_group_row_count(Some(131_072));
     let mut writer = ArrowWriter::try_new(File::create(file.path())?, Arc::clone(&schema), Some(properties.build()))?;
     for part in rows.chunks(65_536) {
-        let text = |f: &dyn Fn(&(String, i64, i64, String, &'static str)) -> String| {
+        let text = |f: &dyn Fn(&Document) -> String| {
             Arc::new(part.iter().map(|row| Some(f(row))).collect::<StringArray>()) as ArrayRef
         };
-        let int = |f: &dyn Fn(&(String, i64, i64, String, &'static str)) -> i64| {
-            Arc::new(Int64Array::from_iter_values(part.iter().map(f))) as ArrayRef
-        };
+        let int = |f: &dyn Fn(&Document) -> i64| Arc::new(Int64Array::from_iter_values(part.iter().map(f))) as ArrayRef;
         let columns = vec![
             text(&|r| r.0.clone()),
             int(&|r| r.1),

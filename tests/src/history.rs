@@ -200,7 +200,7 @@ impl History {
             (0..=70, _) => format!("{}.25", chance.below(100)),
             _ => format!("\"s{}\"", chance.below(100)),
         };
-        if self.next % 17 == 0 {
+        if self.next.is_multiple_of(17) {
             value = format!("{value}, \"x{}\": [1, {{\"y\": \"z\"}}]", self.next % 3);
         }
         format!("{{\"n\": {n}, \"v\": {value}}}")

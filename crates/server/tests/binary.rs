@@ -1,5 +1,7 @@
 //! The real binary: how it starts, says that it is ready, answers, and ends.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     path::Path,

@@ -84,7 +84,8 @@ fn a_wrong_setting_is_blamed_on_its_layer() {
     let home = tempfile::tempdir().expect("a directory");
     let file = home.path().join("bad.toml");
     let missing = format!("file:{}", home.path().join("nothing").display());
-    let cases: [(&str, Vec<(&str, &str)>, &[&str]); 7] = [
+    type Case<'c> = (&'c str, Vec<(&'c str, &'c str)>, &'c [&'c str]);
+    let cases: [Case<'_>; 7] = [
         ("htpp = \"127.0.0.1:1\"", vec![], &["bad.toml", "unknown field `htpp`", "line 1"]),
         ("[query]\ntimeout_s = \"soon\"", vec![], &["bad.toml", "line 2", "invalid type"]),
         ("http = 1 2", vec![], &["bad.toml"]),
