@@ -9,10 +9,10 @@ pub(crate) fn run() -> Result<(), String> {
         Step::cargo("format", "fmt --all -- --check"),
         Step::cargo("clippy", "clippy --quiet --profile quick --workspace --all-targets")
             .words(locked)
-            .words("-- -D warnings"),
+            .words("-- -D warnings -A rustdoc::private_intra_doc_links"),
         Step::cargo("docs", "doc --quiet --profile quick --workspace --no-deps")
             .words(locked)
-            .with("RUSTDOCFLAGS", "-D warnings"),
+            .with("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links"),
     ];
     step::all(steps.into_iter().map(Step::run).chain([tidy::run()]))
 }

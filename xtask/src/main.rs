@@ -1,8 +1,8 @@
 //! `cargo xtask`: everything people run besides the product.
 //!
 //! 1. [`check`]: what must hold before tests matter: format, lints, docs, and [`tidy`].
-//! 2. [`test`]: every test there is, Rust and Python, closing with one line of counts.
-//! 3. [`bench`]: the benchmarks and the peers they are measured against.
+//! 2. [`mod@test`]: every test there is, Rust and Python, closing with one line of counts.
+//! 3. [`mod@bench`]: the benchmarks and the peers they are measured against.
 //! 4. [`workspace`], [`environment`], [`step`], [`counts`], [`python`]: what those stand on.
 
 #![allow(clippy::print_stdout, reason = "a command line speaks on standard output")]

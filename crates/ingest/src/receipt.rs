@@ -1,7 +1,7 @@
 //! The receipt: what an ack says (interfaces.md, HTTP: ingest).
 //!
 //! A receipt is kept under its idempotency key. In the log it travels without time and positions, which the group
-//! tells ([`Receipt::encode_outcome`]); sidecars keep it whole. Both are JSON; field names are a persisted format.
+//! tells (its outcome); sidecars keep it whole. Both are JSON; field names are a persisted format.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
