@@ -3,7 +3,7 @@
 //! `cdc` folds states with it and `query` builds overlays with it, so both answer alike. Read in this order:
 //!
 //! 1. [`columns`]: the columns of events, changes, states and tombstones, and their Arrow schemas.
-//! 2. [`derive`]: change events → changes: the document becomes typed columns.
+//! 2. [`mod@derive`]: change events → changes: the document becomes typed columns.
 //! 3. [`conform`]: a batch written under an older schema → the same rows under a newer one.
 //! 4. [`winner`]: changes → the winner of every key, sorted by key; first keys and order alone, rows later.
 //! 5. [`shadow`]: winners against a base: which of them stand, which base rows they hide.
