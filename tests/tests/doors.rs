@@ -85,7 +85,7 @@ async fn sigterm_flushes_what_is_acknowledged_and_ends_with_0() {
     assert_eq!(server.client().number("SELECT count(DISTINCT id) FROM shop.events").await, 100);
 }
 
-/// A second process on the same folder must not get in.
+/// A second process on the same folder must not get in, nor take the lake from the first: that one still commits.
 #[tokio::test]
 async fn one_folder_has_one_owner() {
     let home = tempfile::tempdir().unwrap();
@@ -94,6 +94,8 @@ async fn one_folder_has_one_owner() {
     assert!(!said.contains("panicked"), "{said}");
     assert!(first.is_alive());
     first.client().events("shop", &json!({"type": "order.placed"})).await;
+    assert_eq!(first.stop().await.code(), Some(0), "the first was fenced");
+    assert!(!parquet(&home.path().join("data")).is_empty(), "nothing was flushed");
 }
 
 fn parquet(folder: &std::path::Path) -> Vec<std::path::PathBuf> {

@@ -24,7 +24,8 @@ pub struct Config {
     pub part_rows: usize,
     /// Bytes of a state part, about. Default 256 MiB.
     pub part_bytes: u64,
-    /// Bytes that the states of one collection may take, the older ones are kept for questions about the past.
+    /// Bytes of the states that a collection's manifest names; older ones are kept for questions about the past. Files
+    /// of states that fell out stay on the store until there is a clean-up.
     /// Default 4 GiB. The newest two always stay.
     pub bases_bytes_max: u64,
     /// Most states of one collection that are kept. Default 64.
