@@ -1,6 +1,6 @@
 //! What the environment says: read here and nowhere else in the tasks.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 /// A variable, if it is set and not empty.
 #[expect(clippy::disallowed_methods, reason = "a task has no configuration file; its environment is its caller")]
@@ -23,4 +23,12 @@ pub(crate) fn cache() -> PathBuf {
 /// The cargo that runs this task.
 pub(crate) fn cargo() -> String {
     variable("CARGO").unwrap_or_else(|| "cargo".to_owned())
+}
+
+/// The variables by which `cargo run` tells a program which package it is.
+pub(crate) fn of_own_package() -> impl Iterator<Item = OsString> {
+    let is_own = |name: &OsString| {
+        name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+    };
+    std::env::vars_os().map(|(name, _value)| name).filter(is_own)
 }

@@ -16,9 +16,14 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// A cargo command, words separated by spaces.
+    /// A cargo command, words separated by spaces. It does not inherit what cargo told this task about itself: build
+    /// scripts of dependencies watch such variables, and half of the dependencies would be built anew in every clone.
     pub(crate) fn cargo(name: &str, words: &str) -> Self {
-        Self::program(name, Path::new(&environment::cargo())).words(words)
+        let mut step = Self::program(name, Path::new(&environment::cargo())).words(words);
+        for variable in environment::of_own_package() {
+            step.command.env_remove(variable);
+        }
+        step
     }
 
     /// Any program.
