@@ -28,7 +28,7 @@ pub enum FoldError {
     /// A column is missing or has another type than [`columns`] says.
     #[error("column {0:?} is missing or has another type")]
     Column(&'static str),
-    /// A document that is not a JSON object, although the door checked it.
+    /// A document that is not a JSON object: no door lets one pass, so the row is damaged.
     #[error("the document of change {seq} is not a JSON object")]
     Document {
         /// Its sequence.

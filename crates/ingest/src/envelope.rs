@@ -7,14 +7,14 @@ mod event;
 
 use std::collections::HashMap;
 
-use tidemark_model::{CollectionName, Ids, Instant};
+use tidemark_model::{CollectionName, Ids, Instant, json};
 
 use crate::{
     fields::{Fields, Slot},
     hash,
     refusal::{Code, Refusal},
     request::Target,
-    row::{Row, RowId, Text},
+    row::{Row, RowId, RowKind, Text},
 };
 
 /// The longest event id, in bytes.
@@ -103,8 +103,20 @@ pub(crate) fn read<'a>(
     let index = u32::try_from(index).unwrap_or(u32::MAX);
     match recognise(fields, context.target) {
         Envelope::Event => event::read(index, fields, context),
-        Envelope::Change => change::read(index, fields, context, collections),
+        Envelope::Change => change::read(index, fields, context, collections).and_then(checked),
     }
+}
+
+/// A change whose documents are text throughout: columns are derived from them for ever.
+fn checked(change: Row<'_>) -> Result<Row<'_>, Refusal> {
+    let prev = if let RowKind::Change { prev, .. } = &change.kind { *prev } else { None };
+    for (slot, document) in [(Slot::Doc, change.data.as_deref()), (Slot::Prev, prev)] {
+        if document.is_some_and(|document| !json::is_text(document)) {
+            let message = format!("{} escapes half a surrogate pair, which is no character", slot.name());
+            return Err(Refusal::new(Code::InvalidDoc, slot.pointer(), message));
+        }
+    }
+    Ok(change)
 }
 
 /// The id that a record gives in `slot`, for an error message.

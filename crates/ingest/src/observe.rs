@@ -42,7 +42,7 @@ struct Seen {
 impl Seen {
     fn document(&mut self, document: &str) {
         let mut next = 0;
-        // The door checked that it is an object; one that cannot be read has no fields.
+        // The door lets only objects pass, so there is nothing that cannot be read.
         let _unreadable = json::for_each_field(document, |name, raw| {
             let kinds = Kinds::of(&json::Value::of(raw));
             let at = match self.fields.get(next) {

@@ -3,6 +3,9 @@
 //! Documents stay the text they came as. This module finds the top-level fields, tells the kind of each value, and
 //! holds the one rule for the text of a number, so that widening a stored column equals deriving it anew
 //! (storage.md, Schema of documents).
+//!
+//! JSON may escape half a surrogate pair (`\ud800`), which is no character. Doors refuse such documents ([`is_text`]);
+//! what reads stored ones takes the half for U+FFFD, so that no row that was ever acknowledged stops a reader.
 
 use std::borrow::Cow;
 
@@ -36,21 +39,12 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn of(raw: &'a str) -> Self {
         match raw.as_bytes().first() {
-            Some(b'"') => Self::string(raw),
+            Some(b'"') => Self::String(unescaped(raw)),
             Some(b'{' | b'[') => Self::Nested(raw),
             Some(b't') => Self::Bool(true),
             Some(b'f') => Self::Bool(false),
             Some(b'-' | b'0'..=b'9') => Self::number(raw),
             _ => Self::Null,
-        }
-    }
-
-    fn string(raw: &'a str) -> Self {
-        let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
-        if inner.as_bytes().contains(&b'\\') {
-            Self::String(serde_json::from_str::<String>(raw).unwrap_or_default().into())
-        } else {
-            Self::String(inner.into())
         }
     }
 
@@ -91,6 +85,56 @@ pub fn float_text(value: f64) -> String {
     }
 }
 
+/// Whether every string in valid JSON text, names included, is text: no escape in it is half a surrogate pair. Costs a
+/// search for a backslash where there is none.
+#[must_use]
+pub fn is_text(json: &str) -> bool {
+    halves(json).next().is_none()
+}
+
+/// Where valid JSON text escapes half a surrogate pair: the places of the backslashes.
+fn halves(json: &str) -> impl Iterator<Item = usize> + '_ {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let at = from + json.get(from..)?.find('\\')?;
+            let (half, length) = match (code_unit(json, at), code_unit(json, at + ESCAPE_BYTES)) {
+                (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (None, 2 * ESCAPE_BYTES),
+                (Some(0xd800..=0xdfff), _) => (Some(at), ESCAPE_BYTES),
+                (Some(_), _) => (None, ESCAPE_BYTES),
+                (None, _) => (None, 2),
+            };
+            from = at + length;
+            if half.is_some() {
+                return half;
+            }
+        }
+    })
+}
+
+/// The bytes of `\ud800`.
+const ESCAPE_BYTES: usize = 6;
+
+/// The UTF-16 code unit that is escaped here, if one is.
+fn code_unit(json: &str, at: usize) -> Option<u16> {
+    let digits = json.get(at..at + ESCAPE_BYTES)?.strip_prefix("\\u")?;
+    u16::from_str_radix(digits, 16).ok()
+}
+
+/// The text of a valid raw JSON string; borrows unless it has escapes. Half a surrogate pair becomes U+FFFD.
+fn unescaped(raw: &str) -> Cow<'_, str> {
+    let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
+    if !inner.as_bytes().contains(&b'\\') {
+        return inner.into();
+    }
+    let read = serde_json::from_str::<String>(raw).or_else(|_half| {
+        let mut whole = raw.to_owned();
+        halves(raw).for_each(|at| whole.replace_range(at..at + ESCAPE_BYTES, "\\ufffd"));
+        serde_json::from_str(&whole)
+    });
+    read.unwrap_or_default().into()
+}
+
 /// How deep arrays and objects nest in valid or invalid JSON text; a scalar has depth 0. Never recurses.
 #[must_use]
 pub fn depth(text: &[u8]) -> usize {
@@ -114,7 +158,8 @@ pub fn depth(text: &[u8]) -> usize {
 }
 
 /// Calls `each(name, raw value)` for the top-level fields of an object, in order. Of a repeated name the last counts,
-/// so callers that keep one value per name overwrite.
+/// so callers that keep one value per name overwrite. A name with half a surrogate pair is given with U+FFFD in its place:
+/// never the name of a column.
 ///
 /// # Errors
 /// When the text is not one JSON object.
@@ -141,18 +186,13 @@ impl<'de, F: FnMut(Cow<'de, str>, &'de str)> Visitor<'de> for Fields<F> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
+        while let Some(name) = map.next_key::<&'de RawValue>()? {
             let raw: &'de RawValue = map.next_value()?;
-            (self.0)(key, raw.get());
+            (self.0)(unescaped(name.get()), raw.get());
         }
         Ok(())
     }
 }
-
-/// An object key that borrows when it has no escapes.
-#[derive(serde::Deserialize)]
-#[serde(transparent)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {
@@ -175,6 +215,8 @@ mod tests {
             ("1e17", Value::Float(1e17), Some("100000000000000000")),
             (r#""a\nb""#, Value::String("a\nb".into()), Some("a\nb")),
             (r#""\\""#, Value::String("\\".into()), Some("\\")),
+            (r#""\ud83d\ude00""#, Value::String("😀".into()), Some("😀")),
+            (r#""a\udc00\nb\ud800""#, Value::String("a\u{fffd}\nb\u{fffd}".into()), Some("a\u{fffd}\nb\u{fffd}")),
             (r#"{"a":1}"#, Value::Nested(r#"{"a":1}"#), Some(r#"{"a":1}"#)),
         ] {
             assert_eq!(Value::of(raw), value, "{raw}");
@@ -193,11 +235,31 @@ mod tests {
     }
 
     #[test]
+    fn halves_of_surrogate_pairs_are_no_text() {
+        for (json, is_whole) in [
+            (r#"{"a":"b\\ud800\n\u00e9","é":[]}"#, true),
+            (r#"{"a":["\ud83d\ude00\uD83D\uDE00"]}"#, true),
+            (r#"{"\ud800":1}"#, false),
+            (r#"{"a":[{"b":"\udc00"}]}"#, false),
+            (r#"{"a":"\ud800\ud83d\ude00"}"#, false),
+            (r#"{"a":"\ud83d\n\ude00"}"#, false),
+            (r#"{"a":"\\\udfff"}"#, false),
+        ] {
+            assert_eq!(is_text(json), is_whole, "{json}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(json).is_ok(), is_whole, "{json}");
+        }
+    }
+
+    #[test]
     fn fields_come_in_order_and_unescaped() {
         let mut seen = Vec::new();
         for_each_field(r#" {"b": 1, "a\n": "x", "c":{"d":[1, 2]} } "#, |name, raw| seen.push((name.into_owned(), raw)))
             .expect("reads");
         assert_eq!(seen, [("b".to_owned(), "1"), ("a\n".to_owned(), r#""x""#), ("c".to_owned(), r#"{"d":[1, 2]}"#)]);
+        seen.clear();
+        for_each_field(r#"{"\ud800":1,"b\ud83d\ude00":2}"#, |name, raw| seen.push((name.into_owned(), raw)))
+            .expect("reads");
+        assert_eq!(seen, [("\u{fffd}".to_owned(), "1"), ("b😀".to_owned(), "2")]);
         assert!(for_each_field("[1]", |_, _| {}).is_err() && for_each_field(r#"{"a":1} x"#, |_, _| {}).is_err());
     }
 }

@@ -64,6 +64,18 @@ fn documents_become_columns() {
 }
 
 #[test]
+fn half_a_surrogate_pair_makes_no_row_unreadable() {
+    let documents = [Some(r#"{"\ud800":1,"n":1,"s":"a\udc00"}"#), Some(r#"{"n":2,"s":"b"}"#)];
+    let found = changes(&events(&documents), &schema(&documents)).expect("derives");
+    let texts = |name| {
+        let column = found.column_by_name(name).expect("a column");
+        [0, 1].map(|row| array_value_to_string(column, row).expect("prints"))
+    };
+    assert_eq!((texts("n"), texts("s")), (["1", "2"].map(str::to_owned), ["a\u{fffd}", "b"].map(str::to_owned)));
+    assert_eq!(found.num_columns(), INPUT.len() + 2);
+}
+
+#[test]
 fn the_lakes_own_columns_pass_through_without_a_copy() {
     let documents = [Some(r#"{"n":1}"#), None];
     let events = events(&documents);
