@@ -20,7 +20,7 @@ use std::{
 };
 
 use tidemark_catalog::{Bell, Catalog};
-use tidemark_model::{Clock, Ids, Namespace};
+use tidemark_model::{Clock, Ids, Instant, Namespace};
 use tidemark_storage::log::{Log, Pressure};
 
 pub(crate) use self::pick::Pace;
@@ -62,13 +62,23 @@ pub(crate) enum More {
 }
 
 impl Flusher {
-    /// Flushes every namespace that is due, the most pressing first.
+    /// Flushes every namespace that is due, the most pressing first. One that fails holds up no other; the first error
+    /// is returned, unless one comes after which the process must end.
     pub(crate) async fn tick(&self) -> Result<(), Error> {
         let pressure = self.log.get().map(Log::pressure).unwrap_or_default();
+        let mut all = Ok(());
         for namespace in self.due(&pressure) {
-            while self.flush(&namespace).await? == More::Left && self.is_due(&namespace) {}
+            match self.flush_while_due(&namespace).await {
+                Err(error) if error.is_fatal() => return Err(error),
+                flushed => all = all.and(flushed),
+            }
         }
         self.metrics.log_pressure(&pressure);
+        all
+    }
+
+    async fn flush_while_due(&self, namespace: &Namespace) -> Result<(), Error> {
+        while self.flush(namespace).await? == More::Left && self.is_due(namespace) {}
         Ok(())
     }
 
@@ -117,10 +127,13 @@ impl Flusher {
         let started = Stopwatch::now();
         let flushed = self.take_in(namespace, &appends).await;
         self.metrics.flushed(started.elapsed(), &appends, flushed.is_ok());
-        flushed.map(|()| if all { More::Done } else { More::Left })
+        let reached = flushed?;
+        let is_done = all && appends.last().is_none_or(|last| last.system_time <= reached);
+        Ok(if is_done { More::Done } else { More::Left })
     }
 
-    async fn take_in(&self, namespace: &Namespace, appends: &[Arc<Kept>]) -> Result<(), Error> {
+    /// Puts appends into files and commits them; the system time up to which the namespace is in files then.
+    async fn take_in(&self, namespace: &Namespace, appends: &[Arc<Kept>]) -> Result<Instant, Error> {
         let on = self.catalog.events(namespace);
         let file = write::events_file(self, namespace, appends, on.head.version).await?;
         let sidecars = sidecar::write(self, namespace, appends, &on.sidecars).await?;
@@ -134,6 +147,6 @@ impl Flusher {
             tracing::warn!(%error, %namespace, "segments of the log could not be released; they will be with the next flush");
         }
         self.bell.ring();
-        Ok(())
+        Ok(manifest.system_time)
     }
 }

@@ -32,6 +32,7 @@ pub(crate) struct Metrics {
     flushed_rows: IntCounter,
     flush_failures: IntCounter,
     commits_lost: IntCounter,
+    sidecars_unreadable: IntCounter,
     log_bytes: IntGauge,
     broken_invariants: IntCounterVec,
     back_pressure: IntCounterVec,
@@ -85,7 +86,8 @@ impl Metrics {
             )?,
             flushed_rows: counter("flushed_rows_total", "Rows written to files.")?,
             flush_failures: counter("flush_failures_total", "Flushes that will be tried again.")?,
-            commits_lost: counter("commits_lost_total", "Commits that were applied anew on a newer manifest.")?,
+            commits_lost: counter("commits_lost_total", "Commits that found their number taken.")?,
+            sidecars_unreadable: counter("sidecars_unreadable_total", "Sidecars that could not be read.")?,
             log_bytes: gauge("log_bytes", "Bytes of the log that are not released.")?,
             back_pressure: counters("back_pressure_total", "Requests refused because a cap was reached.", "cap")?,
             told: Mutex::new(None),
@@ -160,6 +162,11 @@ impl Metrics {
     /// A commit found its number taken.
     pub(crate) fn commit_lost(&self) {
         self.commits_lost.inc();
+    }
+
+    /// A sidecar could not be read.
+    pub(crate) fn sidecar_unreadable(&self) {
+        self.sidecars_unreadable.inc();
     }
 
     /// What the log holds.

@@ -78,8 +78,7 @@ async fn remember_sidecars(flusher: &Flusher) -> Result<(), Error> {
         let live =
             |sidecar: &&tidemark_catalog::manifest::Sidecar| !crate::dedup::is_expired(sidecar.system_time.max, now);
         for sidecar in manifest.sidecars.iter().filter(live) {
-            let entries = sidecar::read(flusher.catalog.store(), sidecar).await?;
-            sidecar::remember(flusher, &namespace, entries, now);
+            sidecar::recall(flusher, &namespace, sidecar, now).await?;
         }
     }
     Ok(())

@@ -21,8 +21,8 @@ use tidemark_catalog::manifest::{Range, Sidecar};
 use tidemark_fold::columns;
 use tidemark_model::{Instant, Namespace};
 use tidemark_storage::{
-    Store,
-    files::{self, Content, FileKind, Wanted},
+    Store, StoreError,
+    files::{self, Content, FileError, FileKind, Wanted},
     paths,
 };
 
@@ -73,12 +73,17 @@ pub(crate) async fn write(
 ) -> Result<Written, Error> {
     let Some(now) = appends.last().map(|kept| kept.system_time) else { return Ok(Written::default()) };
     let mut entries: Vec<Entry> = appends.iter().flat_map(|kept| entries_of(kept)).collect();
-    let merged = to_merge(existing, now);
-    for sidecar in &merged {
-        let old = read(flusher.catalog.store(), sidecar).await?;
-        entries.extend(old.into_iter().filter(|entry| !dedup::is_expired(entry.at, now)));
+    let mut replaced = Vec::new();
+    for sidecar in to_merge(existing, now) {
+        match read(flusher.catalog.store(), sidecar).await {
+            Ok(old) => {
+                entries.extend(old.into_iter().filter(|entry| !dedup::is_expired(entry.at, now)));
+                replaced.push(sidecar.path.clone());
+            }
+            // It stays in the manifest as it is: a merge is not worth the flush.
+            Err(error) => unreadable(flusher, sidecar, &error),
+        }
     }
-    let replaced = merged.iter().map(|sidecar| sidecar.path.clone()).collect();
     if entries.is_empty() {
         return Ok(Written { added: None, replaced });
     }
@@ -101,9 +106,34 @@ pub(crate) async fn write(
 }
 
 /// Reads a sidecar.
-pub(crate) async fn read(store: &Store, sidecar: &Sidecar) -> Result<Vec<Entry>, Error> {
+async fn read(store: &Store, sidecar: &Sidecar) -> Result<Vec<Entry>, Error> {
     let batches = files::read(store, &Path::from(sidecar.path.as_str()), &Wanted::default()).await?;
     Ok(batches.iter().flat_map(decode).collect())
+}
+
+/// Tells of a sidecar that cannot be read.
+fn unreadable(flusher: &Flusher, sidecar: &Sidecar, error: &Error) {
+    flusher.metrics.sidecar_unreadable();
+    let error = error as &dyn std::error::Error;
+    tracing::error!(error, file = sidecar.path, "a sidecar cannot be read: what it remembers may be stored twice");
+}
+
+/// Remembers what a sidecar holds, at start. One that is gone or damaged is passed over: no restart would bring it
+/// back, and without it only the repetition of a request of its time can be stored twice.
+pub(crate) async fn recall(
+    flusher: &Flusher,
+    namespace: &Namespace,
+    sidecar: &Sidecar,
+    now: Instant,
+) -> Result<(), Error> {
+    match read(flusher.catalog.store(), sidecar).await {
+        Ok(entries) => remember(flusher, namespace, entries, now),
+        Err(error @ Error::File(FileError::Parquet { .. } | FileError::Store(StoreError::NotFound { .. }))) => {
+            unreadable(flusher, sidecar, &error)
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }
 
 /// Which sidecars are merged now.
@@ -168,8 +198,7 @@ fn decode(batch: &RecordBatch) -> Vec<Entry> {
     (0..batch.num_rows()).map(entry).collect()
 }
 
-/// Remembers the entries of sidecars at start.
-pub(crate) fn remember(flusher: &Flusher, namespace: &Namespace, entries: Vec<Entry>, now: Instant) {
+fn remember(flusher: &Flusher, namespace: &Namespace, entries: Vec<Entry>, now: Instant) {
     for entry in entries.into_iter().filter(|entry| !dedup::is_expired(entry.at, now)) {
         match &entry.receipt {
             None => {

@@ -13,6 +13,8 @@ mod bounds;
 mod cost;
 #[path = "all/dedup.rs"]
 mod dedup;
+#[path = "all/flaky.rs"]
+mod flaky;
 #[path = "all/flush.rs"]
 mod flush;
 #[path = "all/receipts.rs"]
@@ -21,3 +23,5 @@ mod receipts;
 mod schema;
 #[path = "all/tail.rs"]
 mod tail;
+#[path = "all/trouble.rs"]
+mod trouble;

@@ -1,4 +1,7 @@
 //! One commit: the file, the sidecars, the mark. An append re-applies itself on whatever manifest is newest.
+//!
+//! A commit whose outcome stayed unknown may have been applied. The next attempt then loses its number to it, and must
+//! not store the same appends again: what was written for it is left to clean-up (H2).
 
 use std::sync::Arc;
 
@@ -14,7 +17,8 @@ use crate::{dedup, error::Error, sidecar::Written, tail::Kept};
 /// How often a commit that lost its number is applied anew before the flush gives up until its next turn.
 const ATTEMPTS_MAX: u32 = 16;
 
-/// Commits what was written, on the newest manifest.
+/// Commits what was written, on the newest manifest. Where that manifest covers some of the appends already, an earlier
+/// attempt was applied: it is returned as it is, and appends behind it are left to the next flush.
 pub(super) async fn commit(
     flusher: &Flusher,
     namespace: &Namespace,
@@ -28,6 +32,10 @@ pub(super) async fn commit(
             Commit::Committed(manifest) => return Ok(manifest),
             Commit::Lost { latest } => {
                 flusher.metrics.commit_lost();
+                if appends.first().is_some_and(|first| first.system_time <= latest.system_time) {
+                    tracing::info!(%namespace, version = latest.head.version, "a commit of unknown outcome was applied");
+                    return Ok(latest);
+                }
                 on = latest;
             }
         }

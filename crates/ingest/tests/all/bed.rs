@@ -1,6 +1,9 @@
 //! A lake in memory, a log in a temporary directory, a clock that stands still.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arrow::array::{AsArray, RecordBatch};
 use axum::{
@@ -23,6 +26,7 @@ use tower::ServiceExt;
 /// 2026-01-01.
 pub(crate) const START_US: i64 = 1_767_225_600_000_000;
 
+#[derive(Debug)]
 pub(crate) struct Bed {
     directory: TempDir,
     generation: u32,
@@ -32,6 +36,16 @@ pub(crate) struct Bed {
     pub catalog: Catalog,
     pub ingest: Ingest,
     pub tasks: Tasks,
+}
+
+/// A lake without a process.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    directory: TempDir,
+    generation: u32,
+    store: Store,
+    config: Config,
+    clock: Arc<ManualClock>,
 }
 
 /// How a process ended.
@@ -68,49 +82,29 @@ impl Bed {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
-        let (directory, store) = (tempfile::tempdir().expect("a directory"), Store::memory());
-        let clock = Arc::new(ManualClock::at(Instant::from_micros(START_US)));
-        Self::open(directory, store, (config, clock, 0)).await
+        Self::on(Store::memory(), config).await
     }
 
-    async fn open(
-        directory: TempDir,
-        store: Store,
-        (config, clock, generation): (Config, Arc<ManualClock>, u32),
-    ) -> Self {
-        let ids = Arc::new(Ids::seeded(u128::from(generation) + 1));
-        let metrics = prometheus::Registry::new();
-        let deps = tidemark_catalog::catalog::Deps {
-            store: store.clone(),
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            ids: Arc::clone(&ids),
-            metrics: metrics.clone(),
-        };
-        let catalog = Catalog::open(tidemark_catalog::catalog::Config::default(), deps).await.expect("a catalog");
-        let log = directory.path().join(generation.to_string());
-        let log = LogOptions {
-            segment_bytes: 1 << 20,
-            free_space_min_percent: 0,
-            ..LogOptions::new(log, catalog.cluster().to_owned(), catalog.epoch())
-        };
-        let deps = Deps { catalog: catalog.clone(), clock: Arc::clone(&clock) as _, ids, log, metrics };
-        let (ingest, tasks) = Ingest::open(config.clone(), deps).await.expect("opens");
-        Self { directory, generation, store, config, clock, catalog, ingest, tasks }
+    pub(crate) async fn on(store: Store, config: Config) -> Self {
+        let clock = Arc::new(ManualClock::at(Instant::from_micros(START_US)));
+        let directory = tempfile::tempdir().expect("a directory");
+        Stopped { directory, generation: 0, store, config, clock }.start().await.expect("opens")
     }
 
     /// The next process on the same lake.
     pub(crate) async fn restart(self, end: End) -> Self {
+        self.stop(end).await.start().await.expect("opens")
+    }
+
+    /// Ends the process; the next one finds a copy of its log.
+    pub(crate) async fn stop(self, end: End) -> Stopped {
         let Self { directory, generation, store, config, clock, tasks, .. } = self;
-        let (from, to) =
-            (directory.path().join(generation.to_string()), directory.path().join((generation + 1).to_string()));
-        match end {
-            End::Drained => {
-                tasks.drain().await.expect("drains");
-                copy(&from, &to);
-            }
-            End::Killed => copy(&from, &to),
+        if end == End::Drained {
+            tasks.drain().await.expect("drains");
         }
-        Self::open(directory, store, (config, clock, generation + 1)).await
+        let stopped = Stopped { directory, generation: generation + 1, store, config, clock };
+        copy(&stopped.directory.path().join(generation.to_string()), &stopped.log());
+        stopped
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
@@ -170,6 +164,39 @@ impl Bed {
 
     pub(crate) async fn count(&self, table: &Table) -> usize {
         self.rows(table).await.iter().map(RecordBatch::num_rows).sum()
+    }
+}
+
+impl Stopped {
+    /// Where the next process has its log.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.directory.path().join(self.generation.to_string())
+    }
+
+    /// The next process; gives the lake back where it does not start.
+    pub(crate) async fn start(self) -> Result<Bed, Box<(Self, tidemark_ingest::Error)>> {
+        let ids = Arc::new(Ids::seeded(u128::from(self.generation) + 1));
+        let (clock, metrics) = (Arc::clone(&self.clock), prometheus::Registry::new());
+        let deps = tidemark_catalog::catalog::Deps {
+            store: self.store.clone(),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            ids: Arc::clone(&ids),
+            metrics: metrics.clone(),
+        };
+        let catalog = Catalog::open(tidemark_catalog::catalog::Config::default(), deps).await.expect("a catalog");
+        let log = LogOptions {
+            segment_bytes: 1 << 20,
+            free_space_min_percent: 0,
+            ..LogOptions::new(self.log(), catalog.cluster().to_owned(), catalog.epoch())
+        };
+        let deps = Deps { catalog: catalog.clone(), clock: Arc::clone(&clock) as _, ids, log, metrics };
+        match Ingest::open(self.config.clone(), deps).await {
+            Ok((ingest, tasks)) => {
+                let Self { directory, generation, store, config, clock } = self;
+                Ok(Bed { directory, generation, store, config, clock, catalog, ingest, tasks })
+            }
+            Err(error) => Err(Box::new((self, error))),
+        }
     }
 }
 

@@ -1,0 +1,105 @@
+//! A store that fails in the middle of a flush: nothing twice, nothing lost, nobody held up.
+
+use std::time::Duration;
+
+use tidemark_ingest::Config;
+use tidemark_model::Table;
+
+use crate::{
+    bed::{Bed, End, ns, quiet},
+    flaky::{self, Answer, Verb},
+};
+
+fn event(id: &str) -> String {
+    format!(r#"{{"type":"a","id":"{id}"}}"#)
+}
+
+/// Applies the commit of a manifest, then fails everything.
+fn lost_answer() -> impl FnMut(Verb, &str) -> Answer + Send {
+    let mut is_away = false;
+    move |verb, path| match (is_away, verb) {
+        (true, _) => Answer::Failed,
+        (false, Verb::Put) if path.contains("/_manifest/") => {
+            is_away = true;
+            Answer::DoneButFailed
+        }
+        _ => Answer::Honest,
+    }
+}
+
+#[tokio::test]
+async fn a_commit_of_unknown_outcome_is_not_made_again() {
+    for between in [&[][..], &["e3", "e4"]] {
+        let (store, rules) = flaky::store();
+        let mut bed = Bed::on(store, quiet()).await;
+        bed.events(&event("e1")).await.ok();
+        bed.events(&event("e2")).await.ok();
+        rules.set(lost_answer());
+        assert!(bed.ingest.flush(&ns("shop")).await.is_err(), "nobody knows whether it was applied");
+        rules.heal();
+        for id in between {
+            bed.events(&event(id)).await.ok();
+        }
+        let expected = [&["e1", "e2"][..], between].concat();
+        for turn in ["before the flush", "after it", "after a restart"] {
+            match turn {
+                "after it" => bed.ingest.flush(&ns("shop")).await.expect("flushes"),
+                "after a restart" => bed = bed.restart(End::Killed).await,
+                _ => {}
+            }
+            assert_eq!(bed.texts(&Table::Events, "id").await, expected, "{turn}");
+        }
+        let rows: u64 = bed.catalog.events(&ns("shop")).files.iter().map(|file| file.rows).sum();
+        assert_eq!(rows, expected.len() as u64, "all of it is in files, once");
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_that_fails_holds_up_no_other() {
+    let (store, rules) = flaky::store();
+    let bed = Bed::on(store, Config { flush_rows: 50, ..quiet() }).await;
+    rules.set(|verb, path| if verb == Verb::Put && path.starts_with("bad/") { Answer::Failed } else { Answer::Honest });
+    let mut bell = bed.ingest.bell().listen();
+    let many = |count: usize| vec![r#"{"type":"a"}"#; count].join("\n");
+    let ndjson = [("content-type", "application/x-ndjson")];
+    bed.post("/v1/bad/events", many(100), &ndjson).await.ok();
+    bed.post("/v1/shop/events", many(60), &ndjson).await.ok();
+    tokio::time::timeout(Duration::from_secs(30), bell.changed()).await.expect("rings").expect("a bell");
+    assert_eq!(bed.catalog.events(&ns("shop")).files.len(), 1);
+    assert_eq!(bed.catalog.events(&ns("bad")).files.len(), 0);
+}
+
+#[tokio::test]
+async fn a_sidecar_that_is_gone_stops_neither_flush_nor_start() {
+    let (store, _rules) = flaky::store();
+    let bed = Bed::on(store.clone(), quiet()).await;
+    let flushed = async |bed: &Bed, n: usize| {
+        bed.events(&event(&format!("e{n}"))).await.ok();
+        bed.ingest.flush(&ns("shop")).await.expect("flushes");
+    };
+    flushed(&bed, 0).await;
+    let lost = bed.catalog.events(&ns("shop")).sidecars[0].path.clone();
+    store.delete(&lost.as_str().into()).await.expect("deletes");
+    for n in 1..70 {
+        flushed(&bed, n).await;
+    }
+    let sidecars = bed.catalog.events(&ns("shop")).sidecars.clone();
+    assert!(sidecars.len() < 10, "the others are merged: {}", sidecars.len());
+    assert!(sidecars.iter().any(|sidecar| sidecar.path == lost), "should it come back, it counts");
+    let bed = bed.restart(End::Killed).await;
+    assert_eq!(bed.events(&event("e1")).await.ok()["duplicates"], 1);
+}
+
+#[tokio::test]
+async fn a_start_without_its_store_fails_instead_of_forgetting() {
+    let (store, rules) = flaky::store();
+    let bed = Bed::on(store, quiet()).await;
+    bed.events(&event("e1")).await.ok();
+    bed.ingest.flush(&ns("shop")).await.expect("flushes");
+    rules.set(|_verb, path| if path.contains("/_idempotency/") { Answer::Failed } else { Answer::Honest });
+    let (stopped, error) = *bed.stop(End::Killed).await.start().await.expect_err("the store is away");
+    assert!(error.to_string().contains("_idempotency"), "{error}");
+    rules.heal();
+    let bed = stopped.start().await.expect("opens");
+    assert_eq!(bed.events(&event("e1")).await.ok()["duplicates"], 1);
+}
