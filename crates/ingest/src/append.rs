@@ -18,9 +18,9 @@ use crate::{
     observe::{self, Touched},
     prepare::{self, Door, Key, Prepared},
     receipt::{Outcome, Receipt},
-    refusal::{Code, Refusal},
+    refusal::{Code, Refusal, Refused},
     request::{Durability, Encoding, OnError, Request},
-    visible::{Pending, decoded_bytes},
+    visible::{Pending, unflushed_bytes},
 };
 
 /// Bodies up to here are worked on in place; larger ones on a thread that may block.
@@ -83,7 +83,7 @@ impl Room {
         });
         let prepared = prepared.await?;
         self.metrics.refused(match &prepared {
-            Ok(prepared) => prepared.refused.len() as u64,
+            Ok(prepared) => prepared.refused.count as u64,
             Err(Error::Records { count, .. }) => *count as u64,
             Err(_) => 0,
         });
@@ -98,10 +98,7 @@ impl Room {
                 keys::Claimed::Seen(receipt) => return Ok(Err(receipt)),
                 keys::Claimed::Mismatch => return Err(Error::KeyMismatch { key: key.shown.clone() }),
                 keys::Claimed::Wait(outcome) => dedup::settled(outcome).await,
-                keys::Claimed::Full => {
-                    let limit = self.flusher.seen_keys.max();
-                    return Err(Error::Pressure { what: "the number of idempotency keys of 24 hours", limit });
-                }
+                keys::Claimed::Full(what, limit) => return Err(Error::Pressure { what, limit }),
             }
         }
     }
@@ -150,11 +147,11 @@ impl Room {
         batch: ValidBatch,
         (key, large): (Option<KeyRecord>, bool),
     ) -> Result<Ready, Error> {
-        let place = self.visible.unflushed.reserve(decoded_bytes(&batch.rows));
+        let place = self.visible.unflushed.reserve(unflushed_bytes(&batch.rows, key.as_ref()));
         let place = place.ok_or_else(|| self.unflushed_full())?;
         let (room, namespace) = (Arc::clone(self), namespace.clone());
         run(large, move || {
-            let mut touched = observe::touched(&batch.rows, &batch.groups);
+            let mut touched = observe::touched(&batch.rows, &batch.groups)?;
             room.visible.admission.without_known(&namespace, &mut touched);
             let encoded = EncodedRows::encode(&batch.rows)?;
             let entries = batch.ids.iter().map(|(_, entry)| *entry).collect();
@@ -213,24 +210,25 @@ fn judge(prepared: Prepared, verdicts: &[Verdict]) -> Result<Judged, Error> {
         match verdict {
             Verdict::New => continue,
             Verdict::Duplicate => {}
-            Verdict::Conflict => conflicts.push(conflict(&batch, *row)),
+            Verdict::Conflict => conflicts.push(*row),
         }
         dropped.push(*row);
     }
+    conflicts.sort_unstable_by_key(|row| batch.indexes[*row as usize]);
+    conflicts.iter().for_each(|row| refused.add(|| conflict(&batch, *row)));
+    let Refused { count, mut listed } = refused;
+    listed.sort_by_key(|error| error.index);
     if let (OnError::Reject, false) = (on_error, conflicts.is_empty()) {
-        conflicts.sort_by_key(|error| error.index);
-        return Err(Error::Records { count: conflicts.len(), total, first: conflict_refusal(), errors: conflicts });
+        return Err(Error::Records { count, total, first: conflict_refusal(), errors: listed });
     }
     let duplicates = (dropped.len() - conflicts.len()) as u64;
-    refused.extend(conflicts);
-    refused.sort_by_key(|error| error.index);
     let batch = batch.without(&dropped).map_err(rows)?;
     let outcome = Outcome {
         accepted: batch.rows.num_rows() as u64,
         duplicates,
-        rejected: refused.len() as u64,
+        rejected: count as u64,
         durability: Durability::Local,
-        errors: refused,
+        errors: listed,
     };
     Ok(Judged { batch, outcome })
 }

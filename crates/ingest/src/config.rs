@@ -37,6 +37,8 @@ pub struct Config {
     pub dedup_ids_max: usize,
     /// Most idempotency keys of one namespace that are remembered; more are refused with 429. Default 1,000,000.
     pub dedup_keys_max: usize,
+    /// Most bytes of the receipts under these keys, in all; more are refused with 429. Default 512 MiB.
+    pub dedup_receipts_bytes_max: usize,
 }
 
 impl Default for Config {
@@ -58,6 +60,7 @@ impl Default for Config {
             collections_max: 10_000,
             dedup_ids_max: 20_000_000,
             dedup_keys_max: 1_000_000,
+            dedup_receipts_bytes_max: 512 << 20,
         }
     }
 }

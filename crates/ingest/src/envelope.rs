@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use tidemark_model::{CollectionName, Ids, Instant, json};
 
 use crate::{
-    fields::{Fields, Slot},
+    fields::{self, Fields, Slot},
     hash,
     refusal::{Code, Refusal},
     request::Target,
@@ -94,6 +94,10 @@ pub(crate) fn read<'a>(
     if fields.bytes() > context.event_bytes_max {
         let message =
             format!("the record takes {} bytes: at most {} are taken", fields.bytes(), context.event_bytes_max);
+        return Err(Refusal::new(Code::EventTooLarge, "", message));
+    }
+    if fields.is_crowded() {
+        let message = format!("the record has more than {} fields: put them into an object", fields::OTHERS_MAX);
         return Err(Refusal::new(Code::EventTooLarge, "", message));
     }
     if fields.is_deeper_than(context.depth_max) {

@@ -9,8 +9,6 @@ use crate::refusal::{self, Refusal};
 
 /// Seconds after which a client under back-pressure should try again: about one flush.
 const RETRY_AFTER_S: u32 = 2;
-/// How many bad records a problem document lists.
-const ERRORS_LISTED_MAX: usize = 100;
 
 /// Why a request was refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +64,12 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// The documents of a request have more names than may be looked at.
+    #[error("the documents of the request have more than {limit} different fields: send them in parts")]
+    TooManyFields {
+        /// The limit.
+        limit: usize,
+    },
     /// Some records are bad, and `on_error` is `reject`: nothing was stored.
     #[error("{count} of {total} records are refused, nothing was stored: {first}")]
     Records {
@@ -75,7 +79,7 @@ pub enum Error {
         total: usize,
         /// What is wrong with the first.
         first: Refusal,
-        /// One entry per bad record.
+        /// One entry per bad record, for the first of them.
         errors: Vec<RecordError>,
     },
     /// The idempotency key was used with another body.
@@ -124,7 +128,10 @@ impl Error {
             Self::Unsupported { .. } => Kind::Unsupported,
             Self::BodyTooLarge { .. } | Self::TooManyEvents { .. } => Kind::TooLarge,
             Self::Records { first, .. } => first.code.kind(),
-            Self::KeyMismatch { .. } | Self::Durability | Self::TooManyCollections { .. } => Kind::Unprocessable,
+            Self::KeyMismatch { .. }
+            | Self::Durability
+            | Self::TooManyCollections { .. }
+            | Self::TooManyFields { .. } => Kind::Unprocessable,
             Self::Pressure { .. } => Kind::TooMany,
             Self::Draining => Kind::Unavailable,
             Self::Log(error) => log_kind(error),
@@ -146,6 +153,7 @@ impl Error {
             Self::Body { code, .. } => code,
             Self::TooManyEvents { .. } => "too_many_events",
             Self::TooManyCollections { .. } => "too_many_collections",
+            Self::TooManyFields { .. } => "too_many_fields",
             Self::Records { first, .. } => first.code.as_str(),
             Self::KeyMismatch { .. } => "idempotency_mismatch",
             Self::Durability => "unsupported_durability",
@@ -191,10 +199,7 @@ impl From<Error> for Problem {
             problem.retry_after = Some(RETRY_AFTER_S);
         }
         match error {
-            Error::Records { mut errors, .. } => {
-                errors.truncate(ERRORS_LISTED_MAX);
-                problem.with_errors(errors)
-            }
+            Error::Records { errors, .. } => problem.with_errors(errors),
             _ => problem,
         }
     }

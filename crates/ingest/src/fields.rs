@@ -8,8 +8,12 @@ use tidemark_model::{Instant, json};
 
 use crate::{
     error::Error,
+    named::Named,
     refusal::{Code, Refusal},
 };
+
+/// The most fields of one record besides those that some envelope knows; further ones are not kept.
+pub(crate) const OTHERS_MAX: usize = 65_536;
 
 macro_rules! slots {
     ($($slot:ident = $name:literal),* $(,)?) => {
@@ -57,7 +61,9 @@ pub(crate) struct Wrapped<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Fields<'a> {
     known: [Option<&'a str>; SLOTS],
-    others: Vec<(Cow<'a, str>, &'a str)>,
+    others: Named<Cow<'a, str>, &'a str>,
+    /// Whether there were more than [`OTHERS_MAX`] of these.
+    is_crowded: bool,
     bytes: usize,
     /// Opening brackets in all values.
     brackets: usize,
@@ -67,6 +73,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn clear(&mut self) {
         self.known = [None; SLOTS];
         self.others.clear();
+        self.is_crowded = false;
         self.bytes = 0;
         self.brackets = 0;
     }
@@ -79,11 +86,21 @@ impl<'a> Fields<'a> {
         }
         match Slot::of(&name) {
             Some(slot) => self.known[slot as usize] = Some(raw),
-            None => match self.others.iter_mut().find(|(other, _)| *other == name) {
-                Some((_, value)) => *value = raw,
-                None => self.others.push((name, raw)),
-            },
+            None => self.put_other(name, raw),
         }
+    }
+
+    fn put_other(&mut self, name: Cow<'a, str>, raw: &'a str) {
+        match self.others.find(&name) {
+            Some(place) => self.others.value_mut(place).into_iter().for_each(|value| *value = raw),
+            None if self.others.len() < OTHERS_MAX => self.others.push(name, raw),
+            None => self.is_crowded = true,
+        }
+    }
+
+    /// Whether there were more than [`OTHERS_MAX`] fields that no envelope knows: what is here is not all of it.
+    pub(crate) const fn is_crowded(&self) -> bool {
+        self.is_crowded
     }
 
     /// The bytes of all names and values.

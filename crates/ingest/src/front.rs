@@ -169,7 +169,7 @@ fn flusher(config: &Config, deps: &Deps, metrics: Arc<Metrics>) -> Flusher {
         ids: Arc::clone(&deps.ids),
         bell: Bell::default(),
         seen_ids: Arc::new(IdIndex::new(config.dedup_ids_max)),
-        seen_keys: Arc::new(KeyIndex::new(config.dedup_keys_max)),
+        seen_keys: Arc::new(KeyIndex::new(config.dedup_keys_max, config.dedup_receipts_bytes_max)),
         metrics,
         log: OnceLock::new(),
         turns: Mutex::new(HashMap::new()),

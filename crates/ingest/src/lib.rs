@@ -31,6 +31,7 @@ mod hash;
 pub mod http;
 mod inflate;
 mod metrics;
+mod named;
 mod observe;
 mod parse;
 mod prepare;

@@ -4,7 +4,6 @@
 //! thread when the body is large. Deduplication and the log come after (append).
 
 use tidemark_model::{Ids, Instant, Namespace};
-use tidemark_proto::problem::RecordError;
 
 use crate::{
     admission::Admission,
@@ -17,13 +16,10 @@ use crate::{
     hash,
     inflate::Decoded,
     parse::{self, Sink},
-    refusal::Refusal,
+    refusal::{Refusal, Refused},
     request::{KEY_BYTES_MAX, OnError, Request},
     row::Row,
 };
-
-/// How many refusals are collected before a request that is lost anyway is given up.
-const REFUSALS_COLLECTED_MAX: usize = 1000;
 
 /// What reading a request needs besides the request.
 #[derive(Debug)]
@@ -49,7 +45,7 @@ pub(crate) struct Key {
 pub(crate) struct Prepared {
     pub(crate) batch: ValidBatch,
     pub(crate) key: Option<Key>,
-    pub(crate) refused: Vec<RecordError>,
+    pub(crate) refused: Refused,
     pub(crate) on_error: OnError,
     pub(crate) total: usize,
     /// Decoded bytes of the body.
@@ -74,7 +70,7 @@ pub(crate) fn prepare(namespace: &Namespace, mut request: Request, door: &Door<'
     let batch_id = parse::records(decoded.text(), request.batch.format, door.limits.events_max, &mut taken)?;
     let Taken { rows, collections, refused, first, total, .. } = taken;
     if let (OnError::Reject, Some(first)) = (request.on_error, first) {
-        return Err(Error::Records { count: refused.len(), total, first, errors: refused });
+        return Err(Error::Records { count: refused.count, total, first, errors: refused.listed });
     }
     let collections = collections.into_names();
     let limit = door.limits.collections_max;
@@ -110,21 +106,19 @@ struct Taken<'a, 'c> {
     on_error: OnError,
     rows: Vec<Row<'a>>,
     collections: Collections,
-    refused: Vec<RecordError>,
+    refused: Refused,
     first: Option<Refusal>,
     total: usize,
 }
 
 impl<'c> Taken<'_, 'c> {
     fn new(context: &'c Context<'c>, on_error: OnError) -> Self {
-        let (rows, collections, refused) = (Vec::new(), Collections::default(), Vec::new());
+        let (rows, collections, refused) = (Vec::new(), Collections::default(), Refused::default());
         Self { context, on_error, rows, collections, refused, first: None, total: 0 }
     }
 
     fn refuse(&mut self, index: usize, id: Option<&str>, refusal: Refusal) {
-        if self.on_error == OnError::Partial || self.refused.len() < REFUSALS_COLLECTED_MAX {
-            self.refused.push(refusal.of_record(index, id));
-        }
+        self.refused.add(|| refusal.of_record(index, id));
         self.first.get_or_insert(refusal);
     }
 }

@@ -29,11 +29,23 @@ pub struct Receipt {
     pub system_time: Instant,
     /// Where the accepted records stand.
     pub positions: Vec<Run>,
-    /// One entry per refused record.
+    /// One entry per refused record, for the first hundred of them.
     pub errors: Vec<RecordError>,
     /// Whether this is the receipt of an earlier request with the same key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
+}
+
+impl Receipt {
+    /// About what it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let text = |error: &RecordError| {
+            let id = error.id.as_ref().map_or(0, String::len);
+            size_of::<RecordError>() + id + error.code.len() + error.pointer.len() + error.message.len()
+        };
+        let errors: usize = self.errors.iter().map(text).sum();
+        size_of::<Self>() + size_of_val(self.positions.as_slice()) + errors
+    }
 }
 
 /// A run of positions, as receipts show it.

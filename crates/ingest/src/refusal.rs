@@ -8,6 +8,27 @@ use tidemark_proto::problem::RecordError;
 /// How much of a client's text a message repeats, characters.
 pub(crate) const SHOWN_CHARS_MAX: usize = 80;
 
+/// How many refused records a receipt or problem document lists; the others are only counted.
+pub(crate) const LISTED_MAX: usize = 100;
+
+/// The refused records of a request: how many, and the first of them.
+#[derive(Debug, Default)]
+pub(crate) struct Refused {
+    pub(crate) count: usize,
+    /// At most [`LISTED_MAX`].
+    pub(crate) listed: Vec<RecordError>,
+}
+
+impl Refused {
+    /// Counts a record, and lists it while there is room.
+    pub(crate) fn add(&mut self, record: impl FnOnce() -> RecordError) {
+        self.count += 1;
+        if self.listed.len() < LISTED_MAX {
+            self.listed.push(record());
+        }
+    }
+}
+
 /// The stable words. `code` in receipts and problem documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

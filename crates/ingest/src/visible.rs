@@ -118,7 +118,7 @@ impl Visible {
         self.observe(&append.namespace, &append.changes);
         let pending = pending.unwrap_or_else(|| {
             let (groups, entries) = recovered(&append.rows, &append.assigned.positions);
-            let place = self.unflushed.take(decoded_bytes(&append.rows));
+            let place = self.unflushed.take(unflushed_bytes(&append.rows, append.key.as_ref()));
             Pending { groups, entries: entries.into(), place }
         });
         let rows = match positioned(&append.rows, &append.assigned) {
@@ -183,9 +183,11 @@ pub(crate) fn whole(key: &KeyRecord, assigned: &Assigned) -> Option<(KeyRecord, 
     Some((key.clone(), outcome.ok()?.assigned(assigned)))
 }
 
-/// What rows take in memory, whatever buffers they share with others.
-pub(crate) fn decoded_bytes(rows: &RecordBatch) -> usize {
-    rows.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum()
+/// What an append takes in memory until it is in a file: its rows, whatever buffers they share with others, and the
+/// receipt under its key.
+pub(crate) fn unflushed_bytes(rows: &RecordBatch, key: Option<&KeyRecord>) -> usize {
+    let rows: usize = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum();
+    rows + key.map_or(0, |key| size_of::<KeyRecord>() + key.receipt.len())
 }
 
 /// Rows of the log → rows of the events table: source time filled in, position and system time added.

@@ -5,7 +5,7 @@
 //! at admission, before the ack, and the evolution travels in the log group ([`SchemaChange`]): replay repeats it,
 //! flush, cdc and fold persist it, nobody infers it again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -158,23 +158,26 @@ impl DocSchema {
             Some(at) => !self.fields[*at].kinds.contains(*kinds),
             None => !kinds.is_empty() && is_column_name(name),
         };
-        let news: Vec<_> = observed.fields.iter().filter(is_news).collect();
+        let mut news = observed.fields.iter().filter(is_news).peekable();
+        news.peek()?;
         let mut next = self.clone();
+        // Names as they are compared: without case.
+        let mut taken: HashSet<String> = self.fields.iter().map(|field| field.name.to_ascii_lowercase()).collect();
         for (name, kinds) in news {
             match index.get(name.as_str()) {
                 Some(at) => next.fields[*at].kinds = next.fields[*at].kinds.union(*kinds),
-                None => next.append(name, *kinds),
+                None if next.fields.len() < COLUMNS_MAX && taken.insert(name.to_ascii_lowercase()) => {
+                    next.append(name, *kinds);
+                }
+                None => {}
             }
         }
         (next.fields != self.fields).then(|| Self { id: self.id + 1, ..next })
     }
 
     fn append(&mut self, name: &str, kinds: Kinds) {
-        let taken = self.fields.iter().any(|field| field.name.eq_ignore_ascii_case(name));
-        if !taken && self.fields.len() < COLUMNS_MAX {
-            let id = u32::try_from(self.fields.len()).unwrap_or(u32::MAX).saturating_add(1);
-            self.fields.push(Field { id, name: name.to_owned(), kinds });
-        }
+        let id = u32::try_from(self.fields.len()).unwrap_or(u32::MAX).saturating_add(1);
+        self.fields.push(Field { id, name: name.to_owned(), kinds });
     }
 }
 

@@ -144,13 +144,13 @@ impl IdIndex {
 
     /// Claims all ids that are new, or none.
     pub(crate) fn claim(&self, namespace: &Namespace, entries: &[(u32, IdEntry)], now: Instant) -> Claimed {
-        if self.count.load(Ordering::Relaxed) + entries.len() > self.max {
+        if !entries.is_empty() && self.count.load(Ordering::Relaxed) + entries.len() > self.max {
             return Claimed::Full;
         }
         let ids = self.of(namespace);
-        let (settled, outcome) = watch::channel(());
+        let (_settled, outcome) = watch::channel(());
         let mut claim =
-            IdClaim { ids: Arc::clone(&ids), count: Arc::clone(&self.count), number: 0, held: Vec::new(), settled };
+            IdClaim { ids: Arc::clone(&ids), count: Arc::clone(&self.count), number: 0, held: Vec::new(), _settled };
         if entries.is_empty() {
             return Claimed::Taken(claim, Vec::new());
         }
@@ -279,8 +279,7 @@ pub(crate) struct IdClaim {
     number: u32,
     held: Vec<u128>,
     /// Goes away with the claim, which wakes whoever waits.
-    #[allow(dead_code, reason = "held for its drop")]
-    settled: watch::Sender<()>,
+    _settled: watch::Sender<()>,
 }
 
 impl IdClaim {
@@ -350,6 +349,14 @@ mod tests {
         (0..TABLES).for_each(|_| index.sweep(day.plus_micros(2_000_000)));
         assert_eq!(index.len(), 1);
         assert!(lock(&index.of(&namespace())).claims.is_empty());
+    }
+
+    #[test]
+    fn who_brings_no_id_needs_no_room() {
+        let (index, at) = (IdIndex::new(1), Instant::from_micros(1_800_000_000_000_000));
+        index.remember(&namespace(), (0..3).map(|n| entry(n, n).1), at);
+        assert!(matches!(index.claim(&namespace(), &[entry(7, 7)], at), Claimed::Full));
+        assert!(matches!(index.claim(&namespace(), &[], at), Claimed::Taken(_, _)));
     }
 
     #[test]

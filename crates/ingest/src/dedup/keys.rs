@@ -9,7 +9,14 @@ use tidemark_model::{Instant, Namespace};
 use tokio::sync::watch;
 
 use super::{Outcome, is_expired, lock};
-use crate::{prepare::Key, receipt::Receipt};
+use crate::{
+    budget::{Budget, Reservation},
+    prepare::Key,
+    receipt::Receipt,
+};
+
+/// Maps of one namespace.
+const TABLES: usize = 64;
 
 /// What became of an attempt to claim a key.
 #[derive(Debug)]
@@ -22,29 +29,54 @@ pub(crate) enum Claimed {
     Mismatch,
     /// Another request holds it: wait, then try again.
     Wait(Outcome),
-    /// The namespace has used as many keys as it may within the window.
-    Full,
+    /// The cap that is reached, and its limit.
+    Full(&'static str, usize),
 }
 
 #[derive(Debug)]
 enum State {
     Held(Outcome),
-    Used { body: u128, at: Instant, receipt: Arc<Receipt> },
+    Used { body: u128, at: Instant, receipt: Arc<Receipt>, _place: Reservation },
 }
 
-type Keys = HashMap<u128, State>;
+/// Keys of one namespace, in [`TABLES`] maps, so that the sweep that drops old ones stays short.
+#[derive(Debug)]
+struct Keys {
+    tables: Vec<HashMap<u128, State>>,
+    next_sweep: usize,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { tables: (0..TABLES).map(|_| HashMap::new()).collect(), next_sweep: 0 }
+    }
+}
+
+impl Keys {
+    fn table(&mut self, key: u128) -> &mut HashMap<u128, State> {
+        // The key is a hash, so its low bits are as good as any.
+        let at = usize::try_from(key % TABLES as u128).unwrap_or(0);
+        &mut self.tables[at]
+    }
+
+    fn len(&self) -> usize {
+        self.tables.iter().map(HashMap::len).sum()
+    }
+}
 
 /// Idempotency keys of all namespaces.
 #[derive(Debug)]
 pub(crate) struct KeyIndex {
     namespaces: Mutex<HashMap<Namespace, Arc<Mutex<Keys>>>>,
     max: usize,
+    /// Bytes of the receipts.
+    receipts: Budget,
 }
 
 impl KeyIndex {
-    /// An index of at most `max` keys per namespace.
-    pub(crate) fn new(max: usize) -> Self {
-        Self { namespaces: Mutex::default(), max }
+    /// An index of at most `max` keys per namespace, whose receipts take at most so many bytes in all.
+    pub(crate) fn new(max: usize, receipts_bytes_max: usize) -> Self {
+        Self { namespaces: Mutex::default(), max, receipts: Budget::new(receipts_bytes_max) }
     }
 
     fn of(&self, namespace: &Namespace) -> Arc<Mutex<Keys>> {
@@ -55,33 +87,47 @@ impl KeyIndex {
     pub(crate) fn claim(&self, namespace: &Namespace, key: &Key, now: Instant) -> Claimed {
         let keys = self.of(namespace);
         let mut held = lock(&keys);
-        let full = held.len() >= self.max;
-        let (settled, outcome) = watch::channel(());
-        match held.entry(key.key) {
+        let full = self.full(&held);
+        let (_settled, outcome) = watch::channel(());
+        match held.table(key.key).entry(key.key) {
             Entry::Occupied(mut entry) => match entry.get() {
                 State::Held(outcome) => return Claimed::Wait(outcome.clone()),
                 State::Used { at, .. } if is_expired(*at, now) => drop(entry.insert(State::Held(outcome))),
                 State::Used { body, receipt, .. } if *body == key.body => return Claimed::Seen(Arc::clone(receipt)),
                 State::Used { .. } => return Claimed::Mismatch,
             },
-            Entry::Vacant(_) if full => return Claimed::Full,
-            Entry::Vacant(entry) => drop(entry.insert(State::Held(outcome))),
+            Entry::Vacant(entry) => match full {
+                Some((what, limit)) => return Claimed::Full(what, limit),
+                None => drop(entry.insert(State::Held(outcome))),
+            },
         }
         drop(held);
-        Claimed::Taken(KeyClaim { keys, key: key.key, body: key.body, settled })
+        Claimed::Taken(KeyClaim { keys, key: key.key, body: key.body, receipts: self.receipts.clone(), _settled })
+    }
+
+    /// Which cap is reached, and its limit.
+    fn full(&self, keys: &Keys) -> Option<(&'static str, usize)> {
+        if keys.len() >= self.max {
+            return Some(("the number of idempotency keys of 24 hours", self.max));
+        }
+        let receipts = &self.receipts;
+        (receipts.used() >= receipts.max()).then(|| ("the bytes of the receipts of 24 hours", receipts.max()))
     }
 
     /// Remembers a key that was used in an earlier process.
     pub(crate) fn remember(&self, namespace: &Namespace, (key, body): (u128, u128), receipt: Receipt) {
-        let used = State::Used { body, at: receipt.system_time, receipt: Arc::new(receipt) };
-        lock(&self.of(namespace)).insert(key, used);
+        let used = used(body, receipt, &self.receipts);
+        lock(&self.of(namespace)).table(key).insert(key, used);
     }
 
-    /// Drops what lies outside the window.
+    /// Drops what lies outside the window from one table of every namespace; called often, it comes around.
     pub(crate) fn sweep(&self, now: Instant) {
         let all: Vec<_> = lock(&self.namespaces).values().map(Arc::clone).collect();
         for keys in all {
-            lock(&keys).retain(|_, state| !matches!(state, State::Used { at, .. } if is_expired(*at, now)));
+            let mut keys = lock(&keys);
+            let at = keys.next_sweep;
+            keys.next_sweep = (at + 1) % TABLES;
+            keys.tables[at].retain(|_, state| !matches!(state, State::Used { at, .. } if is_expired(*at, now)));
         }
     }
 
@@ -89,10 +135,11 @@ impl KeyIndex {
     pub(crate) fn len(&self) -> usize {
         lock(&self.namespaces).values().map(|keys| lock(keys).len()).sum()
     }
+}
 
-    pub(crate) fn max(&self) -> usize {
-        self.max
-    }
+fn used(body: u128, receipt: Receipt, receipts: &Budget) -> State {
+    let _place = receipts.take(receipt.bytes());
+    State::Used { body, at: receipt.system_time, receipt: Arc::new(receipt), _place }
 }
 
 /// A key that a request holds until its outcome is known. Gives it back on drop.
@@ -101,25 +148,82 @@ pub(crate) struct KeyClaim {
     keys: Arc<Mutex<Keys>>,
     key: u128,
     body: u128,
+    receipts: Budget,
     /// Goes away with the claim, which wakes whoever waits.
-    #[allow(dead_code, reason = "held for its drop")]
-    settled: watch::Sender<()>,
+    _settled: watch::Sender<()>,
 }
 
 impl KeyClaim {
     /// The request is stored.
     pub(crate) fn settle(self, receipt: Receipt) {
-        let used = State::Used { body: self.body, at: receipt.system_time, receipt: Arc::new(receipt) };
-        lock(&self.keys).insert(self.key, used);
+        let used = used(self.body, receipt, &self.receipts);
+        lock(&self.keys).table(self.key).insert(self.key, used);
     }
 }
 
 impl Drop for KeyClaim {
     fn drop(&mut self) {
-        if let Entry::Occupied(entry) = lock(&self.keys).entry(self.key)
+        if let Entry::Occupied(entry) = lock(&self.keys).table(self.key).entry(self.key)
             && matches!(entry.get(), State::Held(_))
         {
             entry.remove();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Durability;
+
+    fn namespace() -> Namespace {
+        Namespace::parse("shop").expect("a name")
+    }
+
+    fn key(key: u128) -> Key {
+        Key { shown: String::new(), key, body: 1 }
+    }
+
+    fn receipt(system_time: Instant) -> Receipt {
+        let (positions, errors) = (Vec::new(), Vec::new());
+        let durability = Durability::Local;
+        Receipt {
+            accepted: 1,
+            duplicates: 0,
+            rejected: 0,
+            durability,
+            system_time,
+            positions,
+            errors,
+            duplicate: false,
+        }
+    }
+
+    #[test]
+    fn a_sweep_drops_one_table_and_comes_around() {
+        let (index, at) = (KeyIndex::new(1000, 1 << 20), Instant::from_micros(1_800_000_000_000_000));
+        (0..128).for_each(|n| index.remember(&namespace(), (n, 1), receipt(at)));
+        let used = index.receipts.used();
+        assert_eq!(used, 128 * receipt(at).bytes());
+        let late = at.plus_micros(super::super::WINDOW_US + 1);
+        index.sweep(late);
+        assert_eq!(index.len(), 128 - 2, "one of sixty-four tables");
+        (1..TABLES).for_each(|_| index.sweep(late));
+        assert_eq!((index.len(), index.receipts.used()), (0, 0));
+    }
+
+    #[test]
+    fn receipts_are_capped_by_bytes() {
+        let at = Instant::from_micros(1_800_000_000_000_000);
+        let index = KeyIndex::new(1000, receipt(at).bytes() * 2);
+        for n in 0..2 {
+            let Claimed::Taken(claim) = index.claim(&namespace(), &key(n), at) else { panic!("{n} is not taken") };
+            claim.settle(receipt(at));
+        }
+        assert!(matches!(index.claim(&namespace(), &key(2), at), Claimed::Full(_, _)));
+        assert!(matches!(index.claim(&namespace(), &key(1), at), Claimed::Seen(_)), "what is known is answered");
+        let late = at.plus_micros(super::super::WINDOW_US + 1);
+        (0..TABLES).for_each(|_| index.sweep(late));
+        assert!(matches!(index.claim(&namespace(), &key(2), late), Claimed::Taken(_)));
     }
 }

@@ -47,11 +47,12 @@ fn data<'a>(fields: &Fields<'a>) -> Result<Option<Text<'a>>, Refusal> {
         let message = "data is no object, so fields beside the envelope have no place: put them into data";
         return Err(clash(first, message.to_owned()));
     }
-    let taken = names(sent)?;
+    let mut taken = names(sent)?;
+    taken.sort_unstable();
     let mut merged = String::with_capacity(fields.bytes() + 2);
     merged.push_str(open(sent));
     for (name, raw) in unknown {
-        if taken.iter().any(|known| known == name) {
+        if taken.binary_search_by(|known| known.as_ref().cmp(name)).is_ok() {
             return Err(clash(name, format!("{:?} stands beside data and in data", crate::error::shown(name))));
         }
         if merged.len() > 1 {

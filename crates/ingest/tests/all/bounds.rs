@@ -62,6 +62,35 @@ async fn replay_flushes_under_the_cap() {
     assert_eq!(bed.count(&Table::Events).await, 12, "nothing twice");
 }
 
+fn fields(prefix: &str, count: usize) -> String {
+    (0..count).map(|n| format!("\"{prefix}{n}\":1")).collect::<Vec<_>>().join(",")
+}
+
+#[tokio::test]
+async fn fields_of_a_record_are_capped_and_many_are_cheap() {
+    let bed = Bed::new().await;
+    let event = |count| format!(r#"{{"type":"a","data":{{"x":1}},{}}}"#, fields("n", count));
+    assert_eq!(bed.events(&event(65_537)).await.problem(), (413, "event_too_large"));
+    bed.events(&event(65_536)).await.ok();
+    let data = &bed.texts(&Table::Events, "data").await[0];
+    assert_eq!(data.matches(':').count(), 65_537);
+    assert!(data.ends_with(r#""n65535":1}"#), "in order, to the last");
+}
+
+#[tokio::test]
+async fn names_of_documents_are_capped_and_many_are_cheap() {
+    let bed = Bed::new().await;
+    let change = |prefix: &str| format!(r#"{{"op":"insert","id":"1","doc":{{{}}}}}"#, fields(prefix, 60_000));
+    let both = format!("{}\n{}", change("a"), change("b"));
+    assert_eq!(bed.changes(&both).await.problem(), (422, "too_many_fields"));
+    assert_eq!(bed.count(&Table::Events).await, 0, "nothing of it is stored");
+    // The same names twice, and names that are no columns, count once and not at all.
+    let same = format!("{}\n{}\n{}", change("a"), change("a"), change("_"));
+    assert_eq!(bed.changes(&same).await.ok()["accepted"], 3);
+    let collections = bed.catalog.collections(&crate::bed::ns("shop"));
+    assert_eq!(collections[0].schema.fields.len(), tidemark_model::schema::COLUMNS_MAX);
+}
+
 #[tokio::test]
 async fn collections_are_capped() {
     let bed = Bed::with(Config { collections_max: 2, ..quiet() }).await;

@@ -112,6 +112,23 @@ async fn changes_may_name_their_collection() {
 }
 
 #[tokio::test]
+async fn refused_records_are_all_counted_and_a_hundred_are_listed() {
+    let bed = Bed::new().await;
+    let bad = "{\"type\":\"b c\"}\n".repeat(2000);
+    let body = format!("{bad}{{\"type\":\"a\"}}\n");
+    let headers = [("content-type", "application/x-ndjson"), ("idempotency-key", "k")];
+    let refused = bed.post("/v1/shop/events", body.clone(), &headers).await;
+    assert_eq!(refused.problem(), (422, "invalid_type"));
+    assert!(refused.json["detail"].as_str().is_some_and(|detail| detail.starts_with("2000 of 2001 records")));
+    let partial = bed.post("/v1/shop/events?on_error=partial", body, &headers).await.ok();
+    assert_eq!((&partial["accepted"], &partial["rejected"]), (&json!(1), &json!(2000)));
+    for list in [&refused.json["errors"], &partial["errors"]] {
+        let indexes: Vec<_> = list.as_array().expect("a list").iter().map(|error| error["index"].as_u64()).collect();
+        assert_eq!(indexes, (0..100).map(Some).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
 async fn partial_takes_the_good_ones() {
     let bed = Bed::new().await;
     bed.events(r#"{"type":"a","id":"known","data":1}"#).await.ok();
