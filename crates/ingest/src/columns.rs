@@ -40,7 +40,7 @@ pub(crate) fn build(rows: &[Row<'_>], collections: &[CollectionName]) -> Result<
         text(rows, |row| row.subject.as_deref()),
         text(rows, |row| row.actor.as_deref()),
         text(rows, |row| row.data.as_deref()),
-        text(rows, |row| row.meta),
+        text(rows, |row| row.meta.as_deref()),
         Arc::new(rows.iter().map(name).collect::<StringArray>()),
         text(rows, |row| match &row.kind {
             RowKind::Change { document_id, .. } => Some(document_id),
@@ -50,8 +50,8 @@ pub(crate) fn build(rows: &[Row<'_>], collections: &[CollectionName]) -> Result<
             RowKind::Change { op, .. } => Some(op.as_str()),
             RowKind::Event { .. } => None,
         }),
-        text(rows, |row| match row.kind {
-            RowKind::Change { prev, .. } => prev,
+        text(rows, |row| match &row.kind {
+            RowKind::Change { prev, .. } => prev.as_deref(),
             RowKind::Event { .. } => None,
         }),
         text(rows, |row| match &row.kind {

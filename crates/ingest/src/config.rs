@@ -1,5 +1,10 @@
 //! Settings of the room; every limit has its name here.
 
+use std::collections::BTreeMap;
+
+/// Key fields by namespace and collection.
+pub type DocumentKeys = BTreeMap<String, BTreeMap<String, Vec<String>>>;
+
 /// Settings of the room.
 #[derive(Debug, Clone, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -39,6 +44,9 @@ pub struct Config {
     pub dedup_keys_max: usize,
     /// Most bytes of the receipts under these keys, in all; more are refused with 429. Default 512 MiB.
     pub dedup_receipts_bytes_max: usize,
+    /// The fields that are a document's key, by namespace and collection, for Debezium messages that come without their
+    /// key. Default none: `id`, else `_id`.
+    pub document_keys: DocumentKeys,
 }
 
 impl Default for Config {
@@ -61,6 +69,7 @@ impl Default for Config {
             dedup_ids_max: 20_000_000,
             dedup_keys_max: 1_000_000,
             dedup_receipts_bytes_max: 512 << 20,
+            document_keys: DocumentKeys::new(),
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::{
 /// Most bytes of a refused body that are read to let its sender see the answer.
 const DISCARDED_BYTES_MAX: usize = 64 << 20;
 
-const TYPES: &str = "application/json or application/x-ndjson";
+const TYPES: &str = "application/json, application/x-ndjson, application/cloudevents+json or \
+                     application/cloudevents-batch+json";
 const ENCODINGS: &str = "gzip, zstd or identity";
 
 /// Reads the body of a request.
@@ -119,6 +120,8 @@ fn format(headers: &HeaderMap) -> Result<Format, Error> {
     match essence.as_str() {
         "application/json" | "" if is_utf8 => Ok(Format::Json),
         "application/x-ndjson" if is_utf8 => Ok(Format::Ndjson),
+        "application/cloudevents+json" if is_utf8 => Ok(Format::CloudEvents),
+        "application/cloudevents-batch+json" if is_utf8 => Ok(Format::CloudEventsBatch),
         _ => Err(Error::Unsupported { what: "content type", value: shown(sent), allowed: TYPES }),
     }
 }

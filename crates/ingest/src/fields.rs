@@ -118,6 +118,27 @@ impl<'a> Fields<'a> {
         self.known[slot as usize].is_some()
     }
 
+    /// A field that no slot knows; `null` counts as absent.
+    pub(crate) fn other(&self, name: &str) -> Option<&'a str> {
+        self.raw_other(name).filter(|raw| *raw != "null")
+    }
+
+    /// A field that no slot knows, also as `null`.
+    pub(crate) fn raw_other(&self, name: &str) -> Option<&'a str> {
+        self.others.find(name).and_then(|place| self.others.get(place)).map(|(_, raw)| *raw)
+    }
+
+    /// Whether there are fields that no slot knows.
+    pub(crate) fn has_others(&self) -> bool {
+        self.others.len() > 0
+    }
+
+    /// Every field: those with a slot, then the others in order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Cow<'a, str>, &'a str)> {
+        let slots = Slot::ALL.iter().filter_map(|slot| Some((Cow::Borrowed(slot.name()), self.known[*slot as usize]?)));
+        slots.chain(self.others.iter().map(|(name, raw)| (name.clone(), *raw)))
+    }
+
     /// Fields that an envelope does not know: slots that are not among `envelope`, then the others in order.
     pub(crate) fn unknown<'f>(&'f self, envelope: &'f [Slot]) -> impl Iterator<Item = (&'f str, &'a str)> {
         let slots = Slot::ALL.iter().filter(move |slot| !envelope.contains(slot));

@@ -19,6 +19,11 @@ pub(crate) fn content(bytes: &[u8]) -> u64 {
     xxh3_64(bytes)
 }
 
+/// The hash of a delivered message: the same bytes are the same message.
+pub(crate) fn delivery(bytes: &[u8]) -> u128 {
+    xxh3_128(bytes)
+}
+
 /// The shard that a text is routed to.
 pub(crate) fn shard(text: &[u8], shards: u16) -> Shard {
     let at = xxh3_64(text) % u64::from(shards.max(1));

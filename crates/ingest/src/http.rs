@@ -21,11 +21,13 @@ use crate::{
     error::{Error, shown},
     front::Ingest,
     receipt::Receipt,
-    request::{Durability, OnError, Request, Target},
+    request::{Durability, OnError, Reading, Request, Target, Tombstones},
 };
 
 /// Where requests without a namespace of their own go.
 const DEFAULT_NAMESPACE: &str = "default";
+/// The most fields of one key.
+const KEY_FIELDS_MAX: usize = 16;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The routes of the room.
@@ -112,13 +114,13 @@ async fn take(
     let parameters = parameters.map_err(|rejection| Error::Parameter {
         what: "query string",
         value: shown(&rejection.body_text()),
-        allowed: "use on_error=reject|partial and durability=local|object",
+        allowed: "use on_error=reject|partial, durability=local|object, key=field,… and tombstones=keep|delete",
     })?;
     let room = &ingest.room;
     let key = door::text(&parts.headers, &IDEMPOTENCY_KEY)?.map(str::to_owned);
-    let (on_error, durability) = (on_error(&parameters)?, durability(&parameters)?);
+    let (on_error, durability, reading) = (on_error(&parameters)?, durability(&parameters)?, reading(&parameters)?);
     let batch = door::read(&parts.headers, body, &room.config, &room.bodies).await?;
-    ingest.append(&namespace, Request { target, batch, key, on_error, durability }).await
+    ingest.append(&namespace, Request { target, batch, key, on_error, durability, reading }).await
 }
 
 fn parameter<'p>(parameters: &'p [(String, String)], name: &str) -> Option<&'p str> {
@@ -143,6 +145,24 @@ fn durability(parameters: &[(String, String)]) -> Result<Durability, Error> {
             Err(Error::Parameter { what: "durability", value: shown(other), allowed: "use local or object" })
         }
     }
+}
+
+fn reading(parameters: &[(String, String)]) -> Result<Reading, Error> {
+    let key: Vec<String> =
+        parameter(parameters, "key").map_or_else(Vec::new, |names| names.split(',').map(str::to_owned).collect());
+    if key.len() > KEY_FIELDS_MAX || key.iter().any(String::is_empty) {
+        let value = shown(parameter(parameters, "key").unwrap_or_default());
+        return Err(Error::Parameter { what: "key", value, allowed: "name 1 to 16 fields, separated by commas" });
+    }
+    let tombstones = match parameter(parameters, "tombstones") {
+        None | Some("keep") => Tombstones::Keep,
+        Some("delete") => Tombstones::Delete,
+        Some(other) => {
+            let allowed = "use keep or delete";
+            return Err(Error::Parameter { what: "tombstones", value: shown(other), allowed });
+        }
+    };
+    Ok(Reading { key, tombstones })
 }
 
 fn acknowledged(receipt: &Receipt) -> Response {

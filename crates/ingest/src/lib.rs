@@ -49,5 +49,5 @@ pub use config::Config;
 pub use error::Error;
 pub use front::{Deps, Ingest};
 pub use receipt::Receipt;
-pub use request::{Durability, Encoding, Format, OnError, RawBatch, Request, Target};
+pub use request::{Durability, Encoding, Format, OnError, RawBatch, Reading, Request, Target, Tombstones};
 pub use tasks::Tasks;

@@ -32,6 +32,8 @@ pub(crate) fn records<'a, S: Sink<'a>>(
     match format {
         Format::Ndjson => lines(text, max, sink).map(|()| None),
         Format::Json => json(text, max, sink),
+        Format::CloudEvents => one_or_many(text, max, sink).map(|()| None),
+        Format::CloudEventsBatch => array(text, max, sink).map(|()| None),
     }
 }
 
@@ -71,6 +73,20 @@ fn json<'a, S: Sink<'a>>(text: &'a str, max: usize, sink: &mut S) -> Result<Opti
                 return Ok(None);
             };
             array(events, max, sink).map(|()| key)
+        }
+    }
+}
+
+/// Like `json`, without a wrap of ours. Debezium Server sends batches under the type of a single event.
+fn one_or_many<'a, S: Sink<'a>>(text: &'a str, max: usize, sink: &mut S) -> Result<(), Error> {
+    match text.trim_ascii_start().as_bytes().first() {
+        None => Err(empty()),
+        Some(b'[') => array(text, max, sink),
+        Some(_) => {
+            let mut fields = Fields::default();
+            let is_object = object(text, &mut fields).map_err(|error| bad_body(&error))?;
+            sink.record(0, if is_object { Ok(&fields) } else { Err(not_an_object()) });
+            Ok(())
         }
     }
 }

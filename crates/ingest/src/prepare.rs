@@ -17,7 +17,7 @@ use crate::{
     inflate::Decoded,
     parse::{self, Sink},
     refusal::{Refusal, Refused},
-    request::{KEY_BYTES_MAX, OnError, Request},
+    request::{Format, KEY_BYTES_MAX, OnError, Request},
     row::Row,
 };
 
@@ -65,6 +65,9 @@ pub(crate) fn prepare(namespace: &Namespace, mut request: Request, door: &Door<'
         shards: door.shards,
         event_bytes_max: door.limits.event_bytes_max,
         depth_max: door.limits.depth_max,
+        reading: &request.reading,
+        document_keys: door.limits.document_keys.get(namespace.as_str()),
+        is_cloud: matches!(request.batch.format, Format::CloudEvents | Format::CloudEventsBatch),
     };
     let mut taken = Taken::new(&context, request.on_error);
     let batch_id = parse::records(decoded.text(), request.batch.format, door.limits.events_max, &mut taken)?;
@@ -135,7 +138,7 @@ impl<'a> Sink<'a> for Taken<'a, '_> {
             Ok(_) if self.on_error == OnError::Reject && self.first.is_some() => {}
             Ok(row) => self.rows.push(row),
             Err(refusal) => {
-                let id = envelope::shown_id(fields, self.context.target);
+                let id = envelope::shown_id(fields, self.context);
                 self.refuse(index, id.as_deref(), refusal);
             }
         }

@@ -45,6 +45,7 @@ pub enum Code {
     InvalidTs,
     InvalidId,
     InvalidOp,
+    UnsupportedOp,
     InvalidDoc,
     InvalidCollection,
     InvalidField,
@@ -67,6 +68,7 @@ impl Code {
             Self::InvalidTs => "invalid_ts",
             Self::InvalidId => "invalid_id",
             Self::InvalidOp => "invalid_op",
+            Self::UnsupportedOp => "unsupported_op",
             Self::InvalidDoc => "invalid_doc",
             Self::InvalidCollection => "invalid_collection",
             Self::InvalidField => "invalid_field",
@@ -109,6 +111,15 @@ impl fmt::Display for Refusal {
 impl Refusal {
     pub(crate) fn new(code: Code, pointer: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self { code, pointer: pointer.into(), message: message.into() }
+    }
+
+    /// The same of a value that lies deeper in the record.
+    pub(crate) fn under(self, pointer: &str) -> Self {
+        if pointer.is_empty() {
+            return self;
+        }
+        let pointer = format!("{pointer}{}", self.pointer).into();
+        Self { pointer, ..self }
     }
 
     /// The entry of a receipt or problem document.

@@ -21,6 +21,35 @@ pub enum Format {
     Json,
     /// One object per line.
     Ndjson,
+    /// A CloudEvent, or an array of CloudEvents.
+    CloudEvents,
+    /// An array of CloudEvents.
+    CloudEventsBatch,
+}
+
+/// How envelopes that do not tell everything themselves are read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// The fields that are a document's key, where the message has no key of its own.
+    pub key: Vec<String>,
+    /// What a message without a value does to the document of its key.
+    pub tombstones: Tombstones,
+}
+
+/// What a message with a key and without a value means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tombstones {
+    /// Nothing: the delete came before it. It is kept as an event.
+    #[default]
+    Keep,
+    /// The document is deleted.
+    Delete,
+}
+
+impl Reading {
+    pub(crate) const fn tombstones_delete(&self) -> bool {
+        matches!(self.tombstones, Tombstones::Delete)
+    }
 }
 
 /// How the body is compressed.
@@ -89,6 +118,8 @@ pub struct Request {
     pub on_error: OnError,
     /// What the ack shall promise.
     pub durability: Durability,
+    /// How foreign envelopes are read.
+    pub reading: Reading,
 }
 
 /// The longest idempotency key, in bytes.
@@ -98,7 +129,14 @@ impl Request {
     /// A request without a key that is refused as a whole if a record is bad.
     #[must_use]
     pub fn new(target: Target, batch: RawBatch) -> Self {
-        Self { target, batch, key: None, on_error: OnError::default(), durability: Durability::default() }
+        Self {
+            target,
+            batch,
+            key: None,
+            on_error: OnError::default(),
+            durability: Durability::default(),
+            reading: Reading::default(),
+        }
     }
 
     /// The same with an idempotency key.

@@ -51,7 +51,7 @@ pub(crate) enum RowKind<'a> {
         /// What it does.
         op: Op,
         /// The image before it, JSON text.
-        prev: Option<&'a str>,
+        prev: Option<Text<'a>>,
         /// The source's order inside one instant.
         bookmark: Option<Text<'a>>,
     },
@@ -74,7 +74,7 @@ pub(crate) struct Row<'a> {
     /// The payload or the document, JSON text.
     pub(crate) data: Option<Text<'a>>,
     /// JSON text.
-    pub(crate) meta: Option<&'a str>,
+    pub(crate) meta: Option<Text<'a>>,
 }
 
 impl Row<'_> {

@@ -15,6 +15,8 @@ mod cost;
 mod dedup;
 #[path = "all/flaky.rs"]
 mod flaky;
+#[path = "all/envelopes.rs"]
+mod envelopes;
 #[path = "all/flush.rs"]
 mod flush;
 #[path = "all/receipts.rs"]

@@ -5,9 +5,7 @@ use std::borrow::Cow;
 
 use tidemark_model::Op;
 
-use super::{
-    BOOKMARK_BYTES_MAX, Collections, Common, Context, DOCUMENT_ID_BYTES_MAX, common, event_id, missing, shard_of,
-};
+use super::{Collections, Common, Context, DOCUMENT_ID_BYTES_MAX, bookmark, common, event_id, missing, shard_of};
 use crate::{
     fields::{Fields, Slot, within},
     refusal::{Code, Refusal},
@@ -50,7 +48,7 @@ pub(super) fn read<'a>(
     if data.is_none() && op != Op::Delete {
         return Err(missing(Slot::Doc));
     }
-    let prev = fields.object(Slot::Prev)?;
+    let prev = fields.object(Slot::Prev)?.map(Cow::Borrowed);
     let bookmark = bookmark(fields)?;
     let id = event_id(fields, Slot::EventId, context)?;
     let Common { ts, source, subject, actor, meta } = common(fields, context)?;
@@ -82,18 +80,6 @@ fn document_id<'a>(fields: &Fields<'a>) -> Result<Text<'a>, Refusal> {
         return Err(Refusal::new(Code::InvalidId, Slot::Id.pointer(), "id must be a string or an integer"));
     }
     fields.short_text(Slot::Id, DOCUMENT_ID_BYTES_MAX)?.ok_or_else(|| missing(Slot::Id))
-}
-
-/// May be empty: an empty bookmark stands above an absent one.
-fn bookmark<'a>(fields: &Fields<'a>) -> Result<Option<Text<'a>>, Refusal> {
-    let text = fields.text(Slot::Bookmark)?;
-    match &text {
-        Some(text) if text.len() > BOOKMARK_BYTES_MAX => {
-            let message = format!("bookmark has {} bytes: use at most {BOOKMARK_BYTES_MAX}", text.len());
-            Err(Refusal::new(Code::InvalidField, Slot::Bookmark.pointer(), message))
-        }
-        _ => Ok(text),
-    }
 }
 
 fn op(fields: &Fields<'_>) -> Result<Op, Refusal> {

@@ -25,7 +25,8 @@ pub(super) fn read<'a>(index: u32, fields: &Fields<'a>, context: &Context<'_>) -
     Ok(Row { index, shard, id, kind: RowKind::Event { event_type }, ts, source, subject, actor, data, meta })
 }
 
-fn check_type(event_type: &str) -> Result<(), Refusal> {
+/// The rule of event types.
+pub(super) fn check_type(event_type: &str) -> Result<(), Refusal> {
     // The rule is checked without making a name of it: that would allocate for every event.
     let clean = event_type.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
     if clean && (1..=tidemark_model::name::EVENT_TYPE_BYTES_MAX).contains(&event_type.len()) {
