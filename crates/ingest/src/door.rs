@@ -14,18 +14,20 @@ use crate::{
     config::Config,
     error::{Error, shown},
     request::{Encoding, Format, RawBatch},
+    transcode::binary,
 };
 
 /// Most bytes of a refused body that are read to let its sender see the answer.
 const DISCARDED_BYTES_MAX: usize = 64 << 20;
 
-const TYPES: &str = "application/json, application/x-ndjson, application/cloudevents+json or \
-                     application/cloudevents-batch+json";
+const TYPES: &str = "application/json, application/x-ndjson, application/cloudevents+json, \
+                     application/cloudevents-batch+json or application/vnd.apache.arrow.stream";
 const ENCODINGS: &str = "gzip, zstd or identity";
 
 /// Reads the body of a request.
 pub(crate) async fn read(headers: &HeaderMap, body: Body, config: &Config, bodies: &Budget) -> Result<RawBatch, Error> {
     let (format, encoding) = (format(headers)?, encoding(headers)?);
+    let attributes = if format == Format::CloudEventBinary { binary::attributes(headers)? } else { Vec::new() };
     let announced = text(headers, &header::CONTENT_LENGTH)?.and_then(|length| length.parse::<usize>().ok());
     let too_large = || Error::BodyTooLarge { limit: config.body_bytes_max, where_: "on the wire" };
     let patience = Duration::from_secs(config.body_timeout_s);
@@ -36,7 +38,7 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, config: &Config, bodie
     let place = bodies.reserve(announced.unwrap_or(0)).ok_or_else(|| crowded(bodies.max()))?;
     let reading = collect(body, place, config.body_bytes_max);
     match tokio::time::timeout(patience, reading).await {
-        Ok(Ok((bytes, place))) => Ok(RawBatch { bytes, encoding, format, place: Some(place) }),
+        Ok(Ok((bytes, place))) => Ok(RawBatch { bytes, encoding, format, attributes, place: Some(place) }),
         Ok(Err(Stopped::TooLarge)) => Err(too_large()),
         Ok(Err(Stopped::Crowded)) => Err(crowded(bodies.max())),
         Ok(Err(Stopped::Broken(after, why))) => Err(Error::Body {
@@ -112,7 +114,13 @@ pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Opti
 }
 
 fn format(headers: &HeaderMap) -> Result<Format, Error> {
-    let Some(sent) = text(headers, &header::CONTENT_TYPE)? else { return Ok(Format::Json) };
+    let sent = text(headers, &header::CONTENT_TYPE)?;
+    let is_structured =
+        sent.is_some_and(|sent| sent.trim_start().to_ascii_lowercase().starts_with("application/cloudevents"));
+    if binary::is_spoken(headers) && !is_structured {
+        return Ok(Format::CloudEventBinary);
+    }
+    let Some(sent) = sent else { return Ok(Format::Json) };
     let essence = sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let charset = sent.split(';').skip(1).filter_map(|parameter| parameter.trim().split_once('='));
     let mut charset = charset.filter(|(name, _)| name.eq_ignore_ascii_case("charset"));
@@ -121,6 +129,7 @@ fn format(headers: &HeaderMap) -> Result<Format, Error> {
         "application/json" | "" if is_utf8 => Ok(Format::Json),
         "application/x-ndjson" if is_utf8 => Ok(Format::Ndjson),
         "application/cloudevents+json" if is_utf8 => Ok(Format::CloudEvents),
+        "application/vnd.apache.arrow.stream" => Ok(Format::ArrowStream),
         "application/cloudevents-batch+json" if is_utf8 => Ok(Format::CloudEventsBatch),
         _ => Err(Error::Unsupported { what: "content type", value: shown(sent), allowed: TYPES }),
     }

@@ -18,25 +18,28 @@ const STEP_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Decoded(Bytes);
 
+/// The bytes of a body of at most `max` bytes once inflated.
+pub(crate) fn bytes(batch: &mut RawBatch, max: usize) -> Result<Bytes, Error> {
+    let compressed = batch.bytes.clone();
+    match batch.encoding {
+        Encoding::Identity if compressed.len() > max => Err(too_large(max)),
+        Encoding::Identity => Ok(compressed),
+        Encoding::Gzip => {
+            inflate(flate2::read::MultiGzDecoder::new(&compressed[..]), ("invalid_gzip", "gzip"), batch, max)
+        }
+        Encoding::Zstd => {
+            let name = ("invalid_zstd", "zstd");
+            let mut decoder =
+                zstd::stream::read::Decoder::new(&compressed[..]).map_err(|error| broken(name, 0, &error))?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|error| broken(name, 0, &error))?;
+            inflate(decoder, name, batch, max)
+        }
+    }
+}
+
 impl Decoded {
-    /// Decodes a body of at most `max` bytes.
-    pub(crate) fn of(batch: &mut RawBatch, max: usize) -> Result<Self, Error> {
-        let bytes = match batch.encoding {
-            Encoding::Identity if batch.bytes.len() > max => return Err(too_large(max)),
-            Encoding::Identity => batch.bytes.clone(),
-            Encoding::Gzip => {
-                let compressed = batch.bytes.clone();
-                inflate(flate2::read::MultiGzDecoder::new(&compressed[..]), ("invalid_gzip", "gzip"), batch, max)?
-            }
-            Encoding::Zstd => {
-                let compressed = batch.bytes.clone();
-                let name = ("invalid_zstd", "zstd");
-                let mut decoder =
-                    zstd::stream::read::Decoder::new(&compressed[..]).map_err(|error| broken(name, 0, &error))?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|error| broken(name, 0, &error))?;
-                inflate(decoder, name, batch, max)?
-            }
-        };
+    /// Bytes that have to be UTF-8.
+    pub(crate) fn of(bytes: Bytes) -> Result<Self, Error> {
         match std::str::from_utf8(&bytes) {
             Ok(_) => Ok(Self(bytes)),
             Err(error) => Err(Error::Body {
@@ -44,6 +47,11 @@ impl Decoded {
                 detail: format!("the body is not UTF-8 at byte {}", error.valid_up_to()),
             }),
         }
+    }
+
+    /// Text of ours.
+    pub(crate) fn of_text(text: String) -> Self {
+        Self(text.into())
     }
 
     pub(crate) fn text(&self) -> &str {

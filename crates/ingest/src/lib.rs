@@ -3,7 +3,7 @@
 //! Data walks one line, and so do the modules:
 //!
 //! 1. [`http`] and `door`: routes, headers, body limits. [`request`]: what goes in.
-//! 2. `prepare`: `inflate` → `parse` → `fields` → `envelope` → `row` → `columns` → `batch`: bytes become valid rows,
+//! 2. `prepare`: `inflate` → `transcode` → `parse` → `fields` → `envelope` → `row` → `columns` → `batch`: bytes become valid rows,
 //!    each record read once; what is wrong with one is a `refusal`.
 //! 3. `dedup`: keys and event ids are claimed; the same request, the same event is stored once.
 //! 4. `append`: `observe` which kinds of values came, `admission` evolves schemas under the log's lock, the log makes it
@@ -43,6 +43,7 @@ mod row;
 mod sidecar;
 mod tail;
 pub mod tasks;
+mod transcode;
 mod visible;
 
 pub use config::Config;

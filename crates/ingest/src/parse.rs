@@ -31,8 +31,9 @@ pub(crate) fn records<'a, S: Sink<'a>>(
 ) -> Result<Option<Cow<'a, str>>, Error> {
     match format {
         Format::Ndjson => lines(text, max, sink).map(|()| None),
-        Format::Json => json(text, max, sink),
-        Format::CloudEvents => one_or_many(text, max, sink).map(|()| None),
+        // Other forms were written as one of these (transcode).
+        Format::Json | Format::ArrowStream => json(text, max, sink),
+        Format::CloudEvents | Format::CloudEventBinary => one_or_many(text, max, sink).map(|()| None),
         Format::CloudEventsBatch => array(text, max, sink).map(|()| None),
     }
 }

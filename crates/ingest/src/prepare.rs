@@ -14,11 +14,11 @@ use crate::{
     error::Error,
     fields::Fields,
     hash,
-    inflate::Decoded,
     parse::{self, Sink},
     refusal::{Refusal, Refused},
     request::{Format, KEY_BYTES_MAX, OnError, Request},
     row::Row,
+    transcode,
 };
 
 /// What reading a request needs besides the request.
@@ -56,7 +56,7 @@ pub(crate) struct Prepared {
 
 /// Reads a request.
 pub(crate) fn prepare(namespace: &Namespace, mut request: Request, door: &Door<'_>) -> Result<Prepared, Error> {
-    let decoded = Decoded::of(&mut request.batch, door.limits.inflated_bytes_max)?;
+    let (decoded, format) = transcode::decoded(&mut request.batch, door.limits)?;
     let context = Context {
         target: &request.target,
         ids: door.ids,
@@ -67,10 +67,10 @@ pub(crate) fn prepare(namespace: &Namespace, mut request: Request, door: &Door<'
         depth_max: door.limits.depth_max,
         reading: &request.reading,
         document_keys: door.limits.document_keys.get(namespace.as_str()),
-        is_cloud: matches!(request.batch.format, Format::CloudEvents | Format::CloudEventsBatch),
+        is_cloud: matches!(format, Format::CloudEvents | Format::CloudEventsBatch),
     };
     let mut taken = Taken::new(&context, request.on_error);
-    let batch_id = parse::records(decoded.text(), request.batch.format, door.limits.events_max, &mut taken)?;
+    let batch_id = parse::records(decoded.text(), format, door.limits.events_max, &mut taken)?;
     let Taken { rows, collections, refused, first, total, .. } = taken;
     if let (OnError::Reject, Some(first)) = (request.on_error, first) {
         return Err(Error::Records { count: refused.count, total, first, errors: refused.listed });

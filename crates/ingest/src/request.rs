@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tidemark_model::CollectionName;
 
-use crate::budget::Reservation;
+use crate::{budget::Reservation, transcode::binary::Attributes};
 
 /// Where the records of a request go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,10 @@ pub enum Format {
     CloudEvents,
     /// An array of CloudEvents.
     CloudEventsBatch,
+    /// The data of one CloudEvent, whose attributes came as headers.
+    CloudEventBinary,
+    /// An Arrow IPC stream: a row is a record.
+    ArrowStream,
 }
 
 /// How envelopes that do not tell everything themselves are read.
@@ -93,6 +97,8 @@ pub struct RawBatch {
     pub encoding: Encoding,
     /// How the records are written.
     pub format: Format,
+    /// The attributes of a CloudEvent in binary mode.
+    pub(crate) attributes: Attributes,
     /// The place the body takes of the bytes in flight, if it was read by the door.
     pub(crate) place: Option<Reservation>,
 }
@@ -101,7 +107,7 @@ impl RawBatch {
     /// An uncompressed body.
     #[must_use]
     pub fn plain(format: Format, bytes: impl Into<Bytes>) -> Self {
-        Self { bytes: bytes.into(), encoding: Encoding::Identity, format, place: None }
+        Self { bytes: bytes.into(), encoding: Encoding::Identity, format, attributes: Attributes::new(), place: None }
     }
 }
 

@@ -5,10 +5,14 @@
 #[path = "all/bed.rs"]
 mod bed;
 
+#[path = "all/arrow_streams.rs"]
+mod arrow_streams;
 #[path = "all/bad_input.rs"]
 mod bad_input;
 #[path = "all/bounds.rs"]
 mod bounds;
+#[path = "all/cloud_events.rs"]
+mod cloud_events;
 #[path = "all/cost.rs"]
 mod cost;
 #[path = "all/dedup.rs"]

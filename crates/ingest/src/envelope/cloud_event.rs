@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use tidemark_model::Instant;
 
 use super::{
@@ -151,11 +152,11 @@ fn data<'a>(event: &Object<'a>) -> Result<Option<Text<'a>>, Refusal> {
         (None, Some(raw)) => {
             let text = event.text(DATA_BASE64).filter(|_| raw.starts_with('"'));
             let text = text.ok_or_else(|| refuse("data_base64 must be a string"))?;
-            let digits = text.trim_end_matches('=');
-            let is_base64 = text.len().is_multiple_of(4)
-                && text.len() - digits.len() <= 2
-                && digits.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'));
-            if is_base64 { Ok(Some(raw.into())) } else { Err(refuse("data_base64 is no base64 (RFC 4648)")) }
+            if STANDARD.decode(text.as_bytes()).is_ok() {
+                Ok(Some(raw.into()))
+            } else {
+                Err(refuse("data_base64 is no base64 (RFC 4648)"))
+            }
         }
         (data, None) => Ok(data.map(Cow::Borrowed)),
     }

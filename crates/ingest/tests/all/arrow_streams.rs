@@ -1,0 +1,141 @@
+//! Arrow IPC streams: rows become events and changes; streams that lie about themselves end in an answer, not a panic.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{
+        ArrayRef, BinaryArray, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch,
+        StringArray, TimestampMicrosecondArray,
+    },
+    datatypes::Int32Type,
+    ipc::{
+        CompressionType,
+        writer::{IpcWriteOptions, StreamWriter},
+    },
+};
+use tidemark_ingest::Config;
+
+use crate::{
+    bed::{Bed, quiet},
+    envelopes::{EVENTS, assert_row, rows},
+};
+
+const ARROW: (&str, &str) = ("content-type", "application/vnd.apache.arrow.stream");
+const ORDERS: &str = "/v1/shop/orders/changes";
+
+fn stream(columns: Vec<(&str, ArrayRef)>, compression: Option<CompressionType>) -> Vec<u8> {
+    let batch =
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)));
+    let batch = batch.expect("a batch");
+    let options = IpcWriteOptions::default().try_with_compression(compression).expect("spoken");
+    let mut writer = StreamWriter::try_new_with_options(Vec::new(), &batch.schema(), options).expect("a writer");
+    writer.write(&batch).expect("writes");
+    writer.into_inner().expect("ends")
+}
+
+fn text(values: &[Option<&str>]) -> ArrayRef {
+    Arc::new(values.iter().copied().collect::<StringArray>())
+}
+
+fn events(compression: Option<CompressionType>) -> Vec<u8> {
+    let times = TimestampMicrosecondArray::from(vec![Some(1_000_001), None]).with_timezone("UTC");
+    let kinds: DictionaryArray<Int32Type> = ["order.placed", "order.paid"].into_iter().collect();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("type", Arc::new(kinds)),
+        ("id", text(&[Some("e1"), Some("e2")])),
+        ("ts", Arc::new(times)),
+        ("data", text(&[Some(r#"{"n": 1}"#), None])),
+        ("amount", Arc::new(Float64Array::from(vec![None, Some(2.5)]))),
+        ("count", Arc::new(Int64Array::from(vec![None, Some(9_007_199_254_740_993)]))),
+        ("open", Arc::new(BooleanArray::from(vec![None, Some(true)]))),
+    ];
+    stream(columns, compression)
+}
+
+#[tokio::test]
+async fn rows_become_events() {
+    for compression in [None, Some(CompressionType::ZSTD)] {
+        let bed = Bed::new().await;
+        bed.post(EVENTS, events(compression), &[ARROW]).await.ok();
+        let rows = rows(&bed).await;
+        let row = |id: &str| rows.iter().find(|row| row["id"] == id).expect("stored");
+        assert_row(row("e1"), &[("type", "order.placed"), ("ts", "1000001"), ("data", r#"{"n": 1}"#)], "the first");
+        let data = r#"{"amount":2.5,"count":9007199254740993,"open":true}"#;
+        assert_row(row("e2"), &[("type", "order.paid"), ("ts", "-"), ("data", data)], "the second");
+    }
+}
+
+#[tokio::test]
+async fn rows_become_changes() {
+    let bed = Bed::new().await;
+    let columns = vec![
+        ("op", text(&[Some("insert"), Some("delete")])),
+        ("id", text(&[Some("o1"), Some("o2")])),
+        ("doc", text(&[Some(r#"{"total":10}"#), None])),
+        ("bookmark", text(&[Some("0001"), Some("0002")])),
+    ];
+    bed.post(ORDERS, stream(columns, None), &[ARROW]).await.ok();
+    let stored = rows(&bed).await;
+    assert_row(&stored[0], &[("document_id", "o1"), ("op", "insert"), ("data", r#"{"total":10}"#)], "an insert");
+    assert_row(&stored[1], &[("document_id", "o2"), ("op", "delete"), ("bookmark", "0002")], "a delete");
+
+    let bed = Bed::new().await;
+    let columns: Vec<(&str, ArrayRef)> = vec![("sku", text(&[Some("s1")])), ("n", Arc::new(Int32Array::from(vec![7])))];
+    bed.post(&format!("{ORDERS}?key=sku"), stream(columns, None), &[ARROW]).await.ok();
+    assert_row(&rows(&bed).await[0], &[("document_id", "s1"), ("data", r#"{"sku":"s1","n":7}"#)], "a plain row");
+}
+
+#[tokio::test]
+async fn streams_that_are_refused() {
+    let bed = Bed::with(Config { events_max: 3, inflated_bytes_max: 100_000, ..quiet() }).await;
+    let good = events(None);
+    let long = "x".repeat(40_000);
+    let repeated: DictionaryArray<Int32Type> = [long.as_str(); 3].into_iter().collect();
+    let binary: ArrayRef = Arc::new(BinaryArray::from(vec![&b"x"[..]]));
+    let zeros: ArrayRef = text(&[Some(&"0".repeat(200_000))]);
+    let cases = [
+        ("nothing", vec![], 400, "invalid_arrow"),
+        ("no rows", stream(vec![("type", text(&[]))], None), 400, "empty_body"),
+        ("text", b"{\"type\":\"a\"}".to_vec(), 400, "invalid_arrow"),
+        ("cut", good[..good.len() / 2].to_vec(), 400, "invalid_arrow"),
+        ("LZ4", events(Some(CompressionType::LZ4_FRAME)), 400, "invalid_arrow"),
+        ("binary", stream(vec![("type", binary)], None), 400, "invalid_arrow"),
+        ("too many rows", stream(vec![("type", text(&[Some("a"); 4]))], None), 413, "too_many_events"),
+        ("a bomb", stream(vec![("type", zeros)], Some(CompressionType::ZSTD)), 413, "body_too_large"),
+        ("a dictionary that repeats", stream(vec![("x", Arc::new(repeated) as ArrayRef)], None), 413, "body_too_large"),
+        ("no type", stream(vec![("x", text(&[Some("a")]))], None), 422, "missing_field"),
+    ];
+    for (what, body, status, code) in cases {
+        let reply = bed.post(EVENTS, body, &[ARROW]).await;
+        assert_eq!(reply.problem(), (status, code), "{what}: {}", reply.json);
+    }
+}
+
+/// Bytes of good streams, some of them changed.
+#[tokio::test]
+async fn broken_streams_get_an_answer() {
+    let bed = Bed::with(Config { inflated_bytes_max: 1 << 20, ..quiet() }).await;
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed >> 33).expect("31 bits")
+    };
+    let streams = [events(None), events(Some(CompressionType::ZSTD))];
+    let mut refused = 0;
+    for round in 0..3000 {
+        let mut bytes = streams[round % 2].clone();
+        for _ in 0..=next() % 4 {
+            let at = next() % bytes.len();
+            bytes[at] = [0x00, 0xFF, 0x7F, 0x80, bytes[at] ^ (1 << (next() % 8))][next() % 5];
+        }
+        if next() % 8 == 0 {
+            bytes.truncate(next() % bytes.len());
+        }
+        let reply = bed.post(EVENTS, bytes, &[ARROW]).await;
+        assert!(reply.status.as_u16() < 500, "round {round}: {}", reply.json);
+        refused += u32::from(!reply.status.is_success());
+    }
+    assert!(refused > 1000, "only {refused} of 3000 broken streams were noticed");
+}
