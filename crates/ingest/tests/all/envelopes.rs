@@ -13,6 +13,9 @@ pub(crate) const EVENTS: &str = "/v1/shop/events";
 const ORDERS: &str = "/v1/shop/orders/changes";
 const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
 
+/// Path or body, body or path, columns of the one row that it becomes.
+type Case<'c> = (&'c str, &'c str, &'c [(&'c str, &'c str)]);
+
 pub(crate) type Row = BTreeMap<&'static str, String>;
 
 const TEXTS: [&str; 12] =
@@ -51,7 +54,7 @@ pub(crate) fn assert_row(row: &Row, expected: &[(&str, &str)], what: &str) {
 
 #[tokio::test]
 async fn changes_that_come_as_events() {
-    let cases: &[(&str, &str, &[(&str, &str)])] = &[
+    let cases: &[Case<'_>] = &[
         (
             EVENTS,
             r#"{"type":"collection.insert","collection":"orders","docId":"o1","doc":{"n": 1},"ts":1000,"id":"e1"}"#,
@@ -156,94 +159,95 @@ macro_rules! fixture {
 
 const CUSTOMERS: &str = "/v1/shop/customers/changes";
 
+const MESSAGES: &[Case<'_>] = &[
+    (
+        fixture!("postgresql_create.json"),
+        EVENTS,
+        &[
+            ("collection", "customers"),
+            ("document_id", "1"),
+            ("op", "insert"),
+            ("ts", "1559033904863123"),
+            ("bookmark", "00000000000024023128"),
+            ("source", "PostgreSQL_server"),
+            ("subject", "postgres.public.customers"),
+            ("prev", "-"),
+        ],
+    ),
+    // The image before holds the key alone: it is none.
+    (
+        fixture!("postgresql_update.json"),
+        EVENTS,
+        &[("document_id", "1"), ("op", "update"), ("prev", "-"), ("ts", "1559033904863769")],
+    ),
+    (
+        fixture!("postgresql_delete.json"),
+        EVENTS,
+        &[("document_id", "1"), ("op", "delete"), ("data", "-"), ("bookmark", "00000000000046523128")],
+    ),
+    (
+        fixture!("postgresql_message.json"),
+        EVENTS,
+        &[("type", "debezium.message"), ("collection", "-"), ("ts", "1559033904863879")],
+    ),
+    (
+        fixture!("mysql_create.json"),
+        EVENTS,
+        &[
+            ("collection", "inventory.customers"),
+            ("document_id", "1004"),
+            ("op", "insert"),
+            ("ts", "0"),
+            ("bookmark", "00000000000000000003:00000000000000000154:0000000000"),
+        ],
+    ),
+    (
+        fixture!("mysql_update.json"),
+        CUSTOMERS,
+        &[
+            ("collection", "customers"),
+            ("op", "update"),
+            ("ts", "1465581029100000"),
+            ("bookmark", "00000000000000000003:00000000000000000484:0000000000"),
+        ],
+    ),
+    (fixture!("mysql_delete.json"), EVENTS, &[("op", "delete"), ("document_id", "1004"), ("data", "-")]),
+    (fixture!("mysql_schema_change.json"), EVENTS, &[("type", "debezium.schema_change"), ("collection", "-")]),
+    (
+        fixture!("mongodb_create.json"),
+        EVENTS,
+        &[
+            ("collection", "inventory.customers"),
+            ("document_id", "1004"),
+            ("op", "insert"),
+            ("ts", "1558965508000000"),
+            ("bookmark", "00000000000000000031"),
+        ],
+    ),
+    (
+        fixture!("mongodb_update.json"),
+        CUSTOMERS,
+        &[
+            ("collection", "customers"),
+            ("document_id", "1004"),
+            ("op", "update"),
+            ("bookmark", "00000000000000000001"),
+            (
+                "data",
+                r#"{"_id": {"$numberLong": "1004"},"first_name": "Anne Marie","last_name": "Kretchmar","email": "annek@noanswer.org"}"#,
+            ),
+            (
+                "prev",
+                r#"{"_id": {"$numberLong": "1004"},"first_name": "unknown","last_name": "Kretchmar","email": "annek@noanswer.org"}"#,
+            ),
+        ],
+    ),
+    (fixture!("mongodb_delete.json"), EVENTS, &[("op", "delete"), ("document_id", "1004"), ("data", "-")]),
+];
+
 #[tokio::test]
 async fn messages_of_debezium() {
-    let cases: &[(&str, &str, &[(&str, &str)])] = &[
-        (
-            fixture!("postgresql_create.json"),
-            EVENTS,
-            &[
-                ("collection", "customers"),
-                ("document_id", "1"),
-                ("op", "insert"),
-                ("ts", "1559033904863123"),
-                ("bookmark", "00000000000024023128"),
-                ("source", "PostgreSQL_server"),
-                ("subject", "postgres.public.customers"),
-                ("prev", "-"),
-            ],
-        ),
-        // The image before holds the key alone: it is none.
-        (
-            fixture!("postgresql_update.json"),
-            EVENTS,
-            &[("document_id", "1"), ("op", "update"), ("prev", "-"), ("ts", "1559033904863769")],
-        ),
-        (
-            fixture!("postgresql_delete.json"),
-            EVENTS,
-            &[("document_id", "1"), ("op", "delete"), ("data", "-"), ("bookmark", "00000000000046523128")],
-        ),
-        (
-            fixture!("postgresql_message.json"),
-            EVENTS,
-            &[("type", "debezium.message"), ("collection", "-"), ("ts", "1559033904863879")],
-        ),
-        (
-            fixture!("mysql_create.json"),
-            EVENTS,
-            &[
-                ("collection", "inventory.customers"),
-                ("document_id", "1004"),
-                ("op", "insert"),
-                ("ts", "0"),
-                ("bookmark", "00000000000000000003:00000000000000000154:0000000000"),
-            ],
-        ),
-        (
-            fixture!("mysql_update.json"),
-            CUSTOMERS,
-            &[
-                ("collection", "customers"),
-                ("op", "update"),
-                ("ts", "1465581029100000"),
-                ("bookmark", "00000000000000000003:00000000000000000484:0000000000"),
-            ],
-        ),
-        (fixture!("mysql_delete.json"), EVENTS, &[("op", "delete"), ("document_id", "1004"), ("data", "-")]),
-        (fixture!("mysql_schema_change.json"), EVENTS, &[("type", "debezium.schema_change"), ("collection", "-")]),
-        (
-            fixture!("mongodb_create.json"),
-            EVENTS,
-            &[
-                ("collection", "inventory.customers"),
-                ("document_id", "1004"),
-                ("op", "insert"),
-                ("ts", "1558965508000000"),
-                ("bookmark", "00000000000000000031"),
-            ],
-        ),
-        (
-            fixture!("mongodb_update.json"),
-            CUSTOMERS,
-            &[
-                ("collection", "customers"),
-                ("document_id", "1004"),
-                ("op", "update"),
-                ("bookmark", "00000000000000000001"),
-                (
-                    "data",
-                    r#"{"_id": {"$numberLong": "1004"},"first_name": "Anne Marie","last_name": "Kretchmar","email": "annek@noanswer.org"}"#,
-                ),
-                (
-                    "prev",
-                    r#"{"_id": {"$numberLong": "1004"},"first_name": "unknown","last_name": "Kretchmar","email": "annek@noanswer.org"}"#,
-                ),
-            ],
-        ),
-        (fixture!("mongodb_delete.json"), EVENTS, &[("op", "delete"), ("document_id", "1004"), ("data", "-")]),
-    ];
-    for (body, path, expected) in cases {
+    for (body, path, expected) in MESSAGES {
         let bed = Bed::new().await;
         bed.post(path, (*body).to_owned(), &[]).await.ok();
         let rows = rows(&bed).await;

@@ -51,8 +51,11 @@ pub(super) fn check(stream: &[u8], limits: &Config) -> Result<(), Error> {
     }
 }
 
+/// Metadata, and what follows it.
+type Split<'s> = (&'s [u8], &'s [u8]);
+
 /// The metadata of the next frame and what follows it; nothing at the end.
-fn metadata(stream: &[u8]) -> Result<Option<(&[u8], &[u8])>, Error> {
+fn metadata(stream: &[u8]) -> Result<Option<Split<'_>>, Error> {
     let word = |bytes: &[u8]| bytes.first_chunk::<4>().map(|word| u32::from_le_bytes(*word));
     let (length, rest) = match word(stream) {
         None if stream.is_empty() => return Ok(None),
