@@ -17,10 +17,10 @@ mod cloud_events;
 mod cost;
 #[path = "all/dedup.rs"]
 mod dedup;
-#[path = "all/flaky.rs"]
-mod flaky;
 #[path = "all/envelopes.rs"]
 mod envelopes;
+#[path = "all/flaky.rs"]
+mod flaky;
 #[path = "all/flush.rs"]
 mod flush;
 #[path = "all/receipts.rs"]
