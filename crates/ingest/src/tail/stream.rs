@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use arrow::{array::RecordBatch, compute::concat_batches};
 use tidemark_model::{Instant, Mark, Positions};
 
-/// A batch below this many rows is small.
-const SMALL_ROWS: usize = 4096;
+/// A batch below this many rows is small. Larger ones are not worth the copy, which the log's thread would make.
+const SMALL_ROWS: usize = 512;
 /// How many small batches may stand at the end.
 const SMALL_COUNT: usize = 64;
 
@@ -140,7 +140,7 @@ mod tests {
         }
         assert!(stream.slices.len() < SMALL_COUNT + 10_000 / SMALL_ROWS + 1, "{} batches", stream.slices.len());
         for (dropped, after) in
-            [(-1, -1), (-1, 0), (-1, 63), (-1, 4095), (4000, 4000), (4000, 4095), (5000, 5000), (5000, 9999)]
+            [(-1, -1), (-1, 0), (-1, 63), (-1, 511), (4000, 4000), (4000, 4095), (5000, 5000), (5000, 9999)]
         {
             stream.drop_covered(Instant::from_micros(dropped));
             let mut out = Vec::new();

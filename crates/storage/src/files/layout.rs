@@ -1,10 +1,10 @@
 //! How a kind of file is laid out: sorting, encodings, statistics, blooms, row groups.
 //!
-//! All kinds: zstd(1), row groups of at most 128 k rows, statistics per page. Documents and payloads get neither
-//! statistics nor a dictionary: they are large and rarely repeat. Columns that are unique by nature get no dictionary
-//! either, so that no time is spent on one that is thrown away.
+//! All kinds: zstd(1), row groups of at most 128 k rows. Every change is written twice, as an event and in its delta, and
+//! half of what a change costs is writing: so no time is spent on a dictionary that is thrown away, nor on statistics
+//! that no reader can skip pages by.
 
-use arrow::datatypes::{DataType, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use parquet::{
     basic::{Compression, Encoding, ZstdLevel},
     errors::Result,
@@ -99,7 +99,7 @@ pub(super) fn properties(kind: FileKind, content: &Content) -> Result<WriterProp
         builder = builder.set_data_page_row_count_limit(STATE_PAGE_ROWS);
     }
     for field in schema.fields() {
-        builder = column(builder, field.name(), field.data_type());
+        builder = column(kind, builder, field);
     }
     if let Some(name) = kind.bloom() {
         let rows: usize = content.batches.iter().map(arrow::array::RecordBatch::num_rows).sum();
@@ -111,18 +111,38 @@ pub(super) fn properties(kind: FileKind, content: &Content) -> Result<WriterProp
     Ok(builder.build())
 }
 
-fn column(builder: WriterPropertiesBuilder, name: &str, kind: &DataType) -> WriterPropertiesBuilder {
-    let path = ColumnPath::from(name);
-    match name {
-        event::DATA | event::PREV | doc::DOC | doc::PREV => builder
-            .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_statistics_enabled(path, EnabledStatistics::None),
-        event::ID | doc::EVENT_ID => builder.set_column_dictionary_enabled(path, false),
-        // Ascending or close together: the differences are small.
-        event::TS | doc::TS | doc::SEQ if is_integer(kind) => builder
-            .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
-        _ => builder,
+fn column(kind: FileKind, builder: WriterPropertiesBuilder, field: &Field) -> WriterPropertiesBuilder {
+    let path = ColumnPath::from(field.name().as_str());
+    let has_dictionary = has_dictionary(kind, field);
+    let mut builder = builder
+        .set_column_dictionary_enabled(path.clone(), has_dictionary)
+        .set_column_statistics_enabled(path.clone(), statistics(kind, field.name()));
+    if is_integer(field.data_type()) && !has_dictionary {
+        builder = builder.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+    }
+    builder
+}
+
+/// A dictionary is worth its time where values repeat. Documents and keys do not; times and sequences are ascending or
+/// close together, so that their differences are small; the numbers of a delta are read once, as a whole.
+fn has_dictionary(kind: FileKind, field: &Field) -> bool {
+    match field.name().as_str() {
+        event::DATA | event::PREV | doc::DOC | doc::PREV => false,
+        event::ID | event::DOCUMENT_ID | event::BOOKMARK | doc::ID | doc::BOOKMARK | doc::EVENT_ID => false,
+        event::TS | event::SYSTEM_TIME | event::SHARD | doc::TS | doc::SEQ => !is_integer(field.data_type()),
+        _ => kind != FileKind::Delta || *field.data_type() == DataType::Utf8,
+    }
+}
+
+/// The least and greatest of a page are worth their time where they let a reader skip pages: in the columns a file is
+/// sorted or cut by, and in everything a question may ask of a state.
+fn statistics(kind: FileKind, name: &str) -> EnabledStatistics {
+    match (kind, name) {
+        (_, event::DATA | event::PREV | doc::DOC | doc::PREV) => EnabledStatistics::None,
+        (FileKind::Events, event::SUBJECT | event::META | event::ACTOR | event::BOOKMARK) => EnabledStatistics::None,
+        (FileKind::Delta, doc::ID | doc::TS | doc::SYSTEM_TIME | doc::SEQ) => EnabledStatistics::Page,
+        (FileKind::Delta, _) => EnabledStatistics::None,
+        _ => EnabledStatistics::Page,
     }
 }
 
