@@ -5,7 +5,7 @@
 
 use std::{hash::Hash, sync::Arc};
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use moka::future::Cache;
 use tidemark_fold::shadow::BaseKeys;
 use tidemark_model::{Instant, Seq};
@@ -98,9 +98,12 @@ where
     cache.try_get_with(key, build).await.map_err(ScanError::Shared)
 }
 
-/// Bytes that batches hold.
+/// Bytes that the rows of batches take. Slices of one batch share its buffers, so each counts its own rows only.
 pub(crate) fn bytes_of(batches: &[RecordBatch]) -> u32 {
-    let bytes: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    let of = |column: &ArrayRef| {
+        column.to_data().get_slice_memory_size().unwrap_or_else(|_unsized| column.get_array_memory_size())
+    };
+    let bytes: usize = batches.iter().flat_map(RecordBatch::columns).map(of).sum();
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
@@ -110,4 +113,23 @@ where
     V: Clone + Send + Sync + 'static,
 {
     Cache::builder().max_capacity(bytes).weigher(weigh).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::StringArray;
+
+    use super::*;
+
+    #[test]
+    fn slices_weigh_what_their_rows_take() {
+        let text: ArrayRef = Arc::new(StringArray::from_iter_values((0..8000).map(|n| format!("{n:0100}"))));
+        let whole = RecordBatch::try_from_iter([("text", text)]).expect("a batch");
+        let slices: Vec<RecordBatch> = (0..8).map(|nth| whole.slice(nth * 1000, 1000)).collect();
+        let (whole, slices) = (bytes_of(&[whole]), bytes_of(&slices));
+        assert!(whole >= 800_000);
+        assert!(slices >= whole && slices < whole + whole / 100, "{slices} of {whole}");
+    }
 }
