@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use rustyline::{Config, DefaultEditor, error::ReadlineError};
+use rustyline::{
+    Config, Editor,
+    error::ReadlineError,
+    history::{DefaultHistory, History},
+};
 use tokio::runtime::Handle;
 
 use super::{Asking, Timing};
@@ -58,37 +62,37 @@ struct Prompt {
 impl Prompt {
     fn run(mut self) -> Result<(), Failure> {
         let config = Config::builder().max_history_size(HISTORY_LINES_MAX)?.auto_add_history(false).build();
-        let mut editor = DefaultEditor::with_config(config)?;
+        let mut history = DefaultHistory::with_config(&config);
         if let Some(file) = &self.history {
-            let _none_yet = editor.load_history(file);
+            let _none_yet = history.load(file);
         }
         out(format_args!("{}: \\? for help, \\q to quit\n", self.asking.client.url()))?;
         let mut pending = String::new();
         loop {
-            match editor.readline(if pending.is_empty() { "tidemark> " } else { "     ...> " }) {
+            match read_line(&config, &mut history, if pending.is_empty() { "tidemark> " } else { "     ...> " }) {
                 Ok(line) if pending.is_empty() && meta(&line).is_some() => {
-                    let _kept = editor.add_history_entry(line.trim());
+                    let _kept = history.add(line.trim());
                     if meta(&line).is_some_and(|meta| self.obey(&meta)) {
                         break;
                     }
                 }
-                Ok(line) => pending = self.take(&mut editor, &format!("{pending}{line}\n")),
+                Ok(line) => pending = self.take(&mut history, &format!("{pending}{line}\n")),
                 Err(ReadlineError::Interrupted) => pending.clear(),
                 Err(ReadlineError::Eof) => break,
                 Err(error) => return Err(error.into()),
             }
         }
         if let Some(file) = &self.history {
-            let _unwritable = editor.save_history(file);
+            let _unwritable = history.save(file);
         }
         Ok(())
     }
 
     /// Asks what is finished; gives back what is not.
-    fn take(&self, editor: &mut DefaultEditor, text: &str) -> String {
+    fn take(&self, history: &mut DefaultHistory, text: &str) -> String {
         let split = statements::split(text);
         for statement in &split.whole {
-            let _kept = editor.add_history_entry(format!("{statement};"));
+            let _kept = history.add(&format!("{statement};"));
             self.ask(statement);
         }
         split.rest
@@ -136,6 +140,16 @@ impl Prompt {
         let _closed = out(text);
         false
     }
+}
+
+/// Reads one line. The editor lives no longer than that: while it does, it takes Ctrl-C for itself, also when a
+/// statement runs and the line is long finished.
+fn read_line(config: &Config, history: &mut DefaultHistory, prompt: &str) -> rustyline::Result<String> {
+    let lent = std::mem::replace(history, DefaultHistory::with_config(config));
+    let mut editor = Editor::<(), DefaultHistory>::with_history(config.clone(), lent)?;
+    let line = editor.readline(prompt);
+    *history = std::mem::replace(editor.history_mut(), DefaultHistory::with_config(config));
+    line
 }
 
 /// Reads a line that begins with a backslash.
