@@ -1,5 +1,6 @@
 //! Ingest throughput with durable acks: CPU of the server per event, until everything is in committed Parquet, beside
-//! the floor on the same bytes.
+//! the floor on the same bytes. Changes are told twice: until they are committed in the events table, as events are,
+//! and with everything that then makes reading them cheap, deltas and states.
 
 use std::sync::{
     Arc,
@@ -12,6 +13,23 @@ const REQUEST: u64 = 1000;
 const CONNECTIONS: usize = 16;
 const REPEATS: usize = 3;
 
+/// Leaves changes in the events table.
+const WITHOUT_DELTAS: &str = "[cdc]\ndelta_rows = 1000000000\ndelta_files = 1000000\ndrain_s = 0\n";
+
+/// What is sent, and to which server.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    name: &'static str,
+    path: &'static str,
+    settings: &'static str,
+}
+
+const CASES: [Case; 3] = [
+    Case { name: "events", path: "/v1/bench/events", settings: "" },
+    Case { name: "changes, as events", path: "/v1/bench/docs/changes", settings: WITHOUT_DELTAS },
+    Case { name: "changes, with deltas and states", path: "/v1/bench/docs/changes", settings: "" },
+];
+
 /// `total` events, then as many changes over a tenth as many documents.
 pub(crate) async fn run(total: u64) -> Outcome {
     let what = format!(
@@ -22,11 +40,11 @@ pub(crate) async fn run(total: u64) -> Outcome {
         what,
         &["records", "bytes each", "acked/s", "server µs CPU each", "floor µs CPU each", "ratio", "target", "peak MiB"],
     );
-    for (kind, path) in [("events", "/v1/bench/events"), ("changes", "/v1/bench/docs/changes")] {
-        let bodies: Arc<Vec<Vec<u8>>> = Arc::new(bodies(kind, total));
+    for case in CASES {
+        let bodies: Arc<Vec<Vec<u8>>> = Arc::new(bodies(case, total));
         let mut rows = Vec::new();
         for _ in 0..REPEATS {
-            rows.push(once(kind, path, (total, &bodies)).await?);
+            rows.push(once(case, (total, &bodies)).await?);
         }
         rows.sort_by(|a, b| a.0.total_cmp(&b.0));
         table.row(rows.swap_remove(REPEATS / 2).1);
@@ -34,26 +52,29 @@ pub(crate) async fn run(total: u64) -> Outcome {
     Ok(table.finish()?)
 }
 
-fn bodies(kind: &str, total: u64) -> Vec<Vec<u8>> {
+fn bodies(case: Case, total: u64) -> Vec<Vec<u8>> {
     let ranges =
         (0..total).step_by(usize::try_from(REQUEST).unwrap_or(1)).map(|from| from..(from + REQUEST).min(total));
     ranges
-        .map(|range| if kind == "events" { changes::events_ndjson(range) } else { changes::ndjson(range, total / 10) })
+        .map(
+            |range| {
+                if case.name == "events" { changes::events_ndjson(range) } else { changes::ndjson(range, total / 10) }
+            },
+        )
         .collect()
 }
 
 #[allow(clippy::cast_precision_loss, reason = "rates for people")]
 async fn once(
-    kind: &str,
-    path: &str,
+    Case { name, path, settings }: Case,
     (total, bodies): (u64, &Arc<Vec<Vec<u8>>>),
 ) -> Result<(f64, Vec<String>), Box<dyn std::error::Error + Send + Sync>> {
-    let mut lake = Lake::start()?;
+    let mut lake = Lake::start_with(settings)?;
     let idle = lake.cpu();
     let wall = flood(&lake, path, bodies).await?;
     let rows = lake.ask("SELECT count(*) FROM bench.events").await?;
     if rows[0][0].as_u64() != Some(total) {
-        return Err(format!("{total} {kind} were acknowledged, {rows:?} are there").into());
+        return Err(format!("{total} {name} were acknowledged, {rows:?} are there").into());
     }
     let peak = lake.resident_mib();
     let server = (lake.stop()? - idle) / total as f64 * 1e6;
@@ -61,7 +82,7 @@ async fn once(
     let floor = cost.cpu_s / total as f64 * 1e6;
     let size = bodies.iter().map(Vec::len).sum::<usize>() as f64 / total as f64;
     let cells = [
-        kind.to_owned(),
+        name.to_owned(),
         format!("{size:.0}"),
         format!("{:.0}", total as f64 / wall),
         format!("{server:.2}"),

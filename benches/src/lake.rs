@@ -26,7 +26,13 @@ pub(crate) struct Lake {
 impl Lake {
     /// Starts the release binary beside this one on an empty directory.
     pub(crate) fn start() -> Result<Self, Error> {
+        Self::start_with("")
+    }
+
+    /// The same with the text of a `tidemark.toml`.
+    pub(crate) fn start_with(settings: &str) -> Result<Self, Error> {
         let home = tempfile::tempdir()?;
+        std::fs::write(home.path().join("tidemark.toml"), settings)?;
         let (child, url) = spawn(&home)?;
         Ok(Self { child, url, home, client: reqwest::Client::new() })
     }
