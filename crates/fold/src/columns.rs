@@ -69,6 +69,18 @@ pub mod doc {
     pub const PREV: &str = "_prev";
 }
 
+/// Where a version row holds: half-open on both clocks; an end that is null is none.
+pub mod period {
+    /// Source time of the change. Never null.
+    pub const VALID_FROM: &str = "_valid_from";
+    /// Source time of the change that follows it there.
+    pub const VALID_TO: &str = "_valid_to";
+    /// The system time from which it was known to hold. Never null.
+    pub const SYSTEM_FROM: &str = "_system_from";
+    /// The system time from which it was known not to.
+    pub const SYSTEM_TO: &str = "_system_to";
+}
+
 /// Microseconds UTC.
 #[must_use]
 pub fn timestamp() -> DataType {
@@ -176,4 +188,42 @@ pub fn table_schema(schema: &DocSchema) -> SchemaRef {
     fields.extend(typed(schema));
     fields.extend([time(doc::TS, false), time(doc::SYSTEM_TIME, false), int(doc::SEQ), text(doc::DOC, true)]);
     Arc::new(Schema::new(fields))
+}
+
+fn period_fields() -> [Field; 4] {
+    [
+        time(period::VALID_FROM, false),
+        time(period::VALID_TO, true),
+        time(period::SYSTEM_FROM, false),
+        time(period::SYSTEM_TO, true),
+    ]
+}
+
+/// What SQL shows of the versions of a collection: the columns of the table, and where each row holds.
+#[must_use]
+pub fn versions_schema(schema: &DocSchema) -> SchemaRef {
+    let table = table_schema(schema);
+    Arc::new(Schema::new(
+        table.fields().iter().map(|field| field.as_ref().clone()).chain(period_fields()).collect::<Vec<_>>(),
+    ))
+}
+
+/// What SQL shows of the changes of a collection: `_id, _op`, the typed fields, the order, and what a change carries.
+#[must_use]
+pub fn change_rows_schema(schema: &DocSchema) -> SchemaRef {
+    let mut fields: Vec<Field> = key_fields().into();
+    fields.push(text(doc::OP, false));
+    fields.extend(typed(schema));
+    fields.extend(order_fields());
+    fields.extend([doc::EVENT_ID, doc::ACTOR, doc::DOC, doc::PREV].map(|name| text(name, true)));
+    Arc::new(Schema::new(fields))
+}
+
+/// What SQL shows of the history of a collection: the columns of its changes, and where each row holds.
+#[must_use]
+pub fn history_schema(schema: &DocSchema) -> SchemaRef {
+    let changes = change_rows_schema(schema);
+    Arc::new(Schema::new(
+        changes.fields().iter().map(|field| field.as_ref().clone()).chain(period_fields()).collect::<Vec<_>>(),
+    ))
 }
