@@ -14,6 +14,7 @@ mod open;
 mod owner;
 mod state;
 mod tables;
+mod versions;
 
 use std::{
     collections::BTreeMap,
@@ -28,7 +29,7 @@ use tidemark_storage::{
     register::{Created, Register},
 };
 
-pub use self::error::CatalogError;
+pub use self::{error::CatalogError, versions::Version};
 use self::{
     error::check_format,
     journal::{Content, Entry, NamespaceChanges},

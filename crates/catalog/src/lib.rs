@@ -11,7 +11,7 @@ pub mod manifest;
 mod metrics;
 pub mod view;
 
-pub use catalog::{Catalog, CatalogError, Collection, Commit};
+pub use catalog::{Catalog, CatalogError, Collection, Commit, Version};
 pub use live::{Behind, Bell, LiveTail, NotClosed, Tail};
 pub use manifest::{Base, CollectionManifest, EventsManifest};
 pub use view::View;
