@@ -36,6 +36,16 @@ pub enum Error {
         /// Its first change.
         created: Instant,
     },
+    /// A manifest version that is not there.
+    #[error("{table} has no version {asked}: {reason}")]
+    UnknownVersion {
+        /// The table.
+        table: String,
+        /// The version in the clause.
+        asked: u64,
+        /// Which ones there are.
+        reason: String,
+    },
     /// The instant could not be closed, or the view not be read, before the deadline.
     #[error("{0}")]
     Unavailable(String),
@@ -61,7 +71,11 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Invalid(_) | Self::ReadOnly(_) | Self::Future { .. } | Self::BeforeCreation { .. } => Kind::Invalid,
+            Self::Invalid(_)
+            | Self::ReadOnly(_)
+            | Self::Future { .. }
+            | Self::BeforeCreation { .. }
+            | Self::UnknownVersion { .. } => Kind::Invalid,
             Self::UnknownTable(_) => Kind::NotFound,
             Self::TooLarge(_) => Kind::TooLarge,
             Self::Unavailable(_) | Self::TimedOut(_) => Kind::Unavailable,
@@ -81,6 +95,7 @@ impl Error {
             Self::TooLarge(_) => "sql_too_large",
             Self::Future { .. } => "instant_in_future",
             Self::BeforeCreation { .. } => "before_creation",
+            Self::UnknownVersion { .. } => "unknown_version",
             Self::Unavailable(_) => "unavailable",
             Self::Memory(_) => "memory_exceeded",
             Self::TimedOut(_) => "timed_out",

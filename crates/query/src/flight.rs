@@ -29,7 +29,7 @@ use arrow_flight::{
 use futures::{StreamExt, stream, stream::BoxStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use self::{running::Running, session::Caller};
+use self::{query::Planned, running::Running, session::Caller};
 use crate::Query;
 
 /// Most bytes of one message from a client.
@@ -83,19 +83,18 @@ impl FlightService for Door {
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
-        let session = Caller::of(request.metadata())?.session;
-        self.info(request.into_inner(), session).await.map(Response::new)
+        let mut caller = Caller::of(request.metadata())?;
+        let Planned { info, settings } = self.info(request.into_inner(), caller.session.clone()).await?;
+        let mut response = Response::new(info);
+        caller.keep(&settings, response.metadata_mut())?;
+        Ok(response)
     }
 
     /// Planning is quick, so the first answer is the last.
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
-        let info = self.get_flight_info(request).await?.into_inner();
-        Ok(Response::new(PollInfo {
-            info: Some(info),
-            flight_descriptor: None,
-            progress: Some(1.0),
-            expiration_time: None,
-        }))
+        let (metadata, info, extensions) = self.get_flight_info(request).await?.into_parts();
+        let poll = PollInfo { info: Some(info), flight_descriptor: None, progress: Some(1.0), expiration_time: None };
+        Ok(Response::from_parts(metadata, poll, extensions))
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {

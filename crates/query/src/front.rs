@@ -21,18 +21,18 @@ use tokio::{
 };
 
 use crate::{
-    Answer, AsOf, Description, Error, Pin, Statement, TableInfo,
+    Answer, AsOf, Description, Error, Pin, Session, Setting, Statement, TableInfo,
     metrics::{Metrics, Running},
     plan::{
         bind::{Asked, Lake},
         metadata,
         relation::Relations,
         session::{Of, Sessions, with_relations},
-        shape,
+        setting, shape,
     },
     run::{answer, budget::Budget, gate::Gate, threads::Threads},
     scan::{Reader, cache::Caches},
-    sql::{self, Parsed, limits::Caps},
+    sql::{self, Does, Parsed, limits::Caps, reference::Reference, setting::Name},
 };
 
 /// Settings of the room.
@@ -117,6 +117,26 @@ struct Begun {
     rows: SendableRecordBatchStream,
     columns: SchemaRef,
     as_of: AsOf,
+    settings: Vec<Setting>,
+}
+
+/// Which constants of a text are folded: a statement that is described may have parameters without values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Folds {
+    All,
+    WhatIsBound,
+}
+
+/// A text whose settings are taken.
+struct Prepared {
+    state: SessionState,
+    session: Session,
+    pin: Pin,
+    reads: sqlparser::ast::Statement,
+    references: Vec<Reference>,
+    settings: Vec<Setting>,
+    params: usize,
+    is_bound: bool,
 }
 
 impl Query {
@@ -166,7 +186,7 @@ impl Query {
         let planning = self.threads.run(async move { room.begin(&statement).await });
         let begun = timeout_at(place.deadline, planning).await.map_err(|_elapsed| self.timed_out())??;
         self.room.metrics.phase("plan", entered.elapsed());
-        let Begun { rows, columns, as_of } = begun;
+        let Begun { rows, columns, as_of, settings } = begun;
         let running = answer::Running {
             columns: Arc::clone(&columns),
             rows,
@@ -175,7 +195,7 @@ impl Query {
             metrics: Arc::clone(&self.room.metrics),
             held: (place, self.clone()),
         };
-        Ok(Answer { schema: columns, as_of, stream: answer::stream(running, self.threads.handle()?) })
+        Ok(Answer { schema: columns, as_of, settings, stream: answer::stream(running, self.threads.handle()?) })
     }
 
     /// A place among the statements that run.
@@ -246,35 +266,49 @@ impl Room {
         self.sessions.state(&Of { namespace: statement.session.namespace.clone(), now: pin.now, memory })
     }
 
-    async fn describe(&self, statement: &Statement) -> Result<Description, Error> {
-        let parsed = self.parse(statement)?;
+    /// Settings folded, and the session that they leave; what is left to read.
+    fn prepare(&self, statement: &Statement, folds: Folds) -> Result<Prepared, Error> {
+        let Parsed { settings, does, references, params } = self.parse(statement)?;
         let pin = statement.pin.unwrap_or_else(|| self.lake.pin());
+        let is_bound = statement.params.len() == params;
+        if folds == Folds::All && !is_bound {
+            let got = statement.params.len();
+            return Err(Error::Invalid(format!("the statement takes {params} parameters, {got} came with it")));
+        }
         let state = self.state(statement, pin);
-        let bound = statement.params.len() == parsed.params;
+        let mut session = statement.session.clone();
         let asked = Asked { session: &statement.session, params: &statement.params, pin };
-        let relations = self.lake.describe(&parsed.references, asked, bound.then_some(&state))?;
-        let (plan, _) = logical(state, parsed.statement, relations).await?;
-        let params = params_of(&plan, parsed.params)?;
-        let plan = if bound { with_params(plan, statement)? } else { plan };
-        Ok(Description { schema: shape::of(plan.schema()), params, pin })
+        let settings = if is_bound { setting::fold(&settings, asked, &state)? } else { Vec::new() };
+        settings.iter().for_each(|setting| session.set(*setting));
+        let (reads, settings) = match does {
+            Does::Reads(statement) => (*statement, Vec::new()),
+            Does::Shows(names) => (setting::show(&names, &session)?, Vec::new()),
+            Does::Sets => (setting::show(&Name::ALL, &session)?, settings),
+        };
+        Ok(Prepared { state, session, pin, reads, references, settings, params, is_bound })
+    }
+
+    async fn describe(&self, statement: &Statement) -> Result<Description, Error> {
+        let Prepared { state, session, pin, reads, references, settings, params, is_bound } =
+            self.prepare(statement, Folds::WhatIsBound)?;
+        let asked = Asked { session: &session, params: &statement.params, pin };
+        let relations = self.lake.describe(&references, asked, is_bound.then_some(&state))?;
+        let (plan, _) = logical(state, reads, relations).await?;
+        let params = params_of(&plan, params)?;
+        let plan = if is_bound { with_params(plan, statement)? } else { plan };
+        Ok(Description { schema: shape::of(plan.schema()), params, pin, settings })
     }
 
     async fn begin(&self, statement: &Statement) -> Result<Begun, Error> {
-        let parsed = self.parse(statement)?;
-        if parsed.params != statement.params.len() {
-            let (takes, got) = (parsed.params, statement.params.len());
-            return Err(Error::Invalid(format!("the statement takes {takes} parameters, {got} came with it")));
-        }
-        let pin = statement.pin.unwrap_or_else(|| self.lake.pin());
-        let state = self.state(statement, pin);
-        let asked = Asked { session: &statement.session, params: &statement.params, pin };
-        let (relations, as_of) = self.lake.bind(&parsed.references, asked, &state).await?;
-        let (plan, state) = logical(state, parsed.statement, relations).await?;
+        let Prepared { state, session, pin, reads, references, settings, .. } = self.prepare(statement, Folds::All)?;
+        let asked = Asked { session: &session, params: &statement.params, pin };
+        let (relations, as_of) = self.lake.bind(&references, asked, &state).await?;
+        let (plan, state) = logical(state, reads, relations).await?;
         let plan = with_params(plan, statement)?;
         let columns = shape::of(plan.schema());
         let plan = state.create_physical_plan(&plan).await?;
         let rows = execute_stream(plan, state.task_ctx())?;
-        Ok(Begun { rows, columns, as_of })
+        Ok(Begun { rows, columns, as_of, settings })
     }
 }
 

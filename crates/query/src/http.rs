@@ -44,6 +44,11 @@ async fn ask_query(State(query): State<Query>, request: Request) -> Result<Respo
     })?;
     let statement = ask::statement(&parts.headers, &read(body).await?)?;
     let answer = query.run(&statement).await.map_err(|e| problem(&e))?;
+    if !answer.settings.is_empty() {
+        let alone =
+            "a setting holds for the statement behind it: send SET …; SELECT … as one text, or as_of beside the sql";
+        return Err(problem(&Error::Invalid(alone.to_owned())));
+    }
     answer::respond(answer, format).await.map_err(|e| problem(&e))
 }
 

@@ -20,4 +20,4 @@ mod sql;
 
 pub use error::Error;
 pub use front::{Config, Deps, Query};
-pub use statement::{Answer, AsOf, Description, Pin, Session, Statement, TableInfo};
+pub use statement::{Answer, AsOf, Description, Pin, Session, Setting, Statement, TableInfo};

@@ -3,15 +3,20 @@
 //! 1. [`session`]: the engine's settings, functions and store, made once; a state of its own per statement.
 //! 2. [`names`]: which table of the lake a name means.
 //! 3. [`instant`]: the expression of a time clause → an instant.
-//! 4. [`bind`]: every table of the statement → a view and its instants, fixed before planning.
-//! 5. [`relation`]: the planner of relations, which knows the bound tables and nothing else.
-//! 6. [`metadata`]: what the catalog shows to `information_schema`, `SHOW` and `DESCRIBE`; no I/O.
-//! 7. [`shape`]: the columns an answer will have, exactly.
+//! 4. [`question`]: what a clause, a function or the session asks of a table → instants.
+//! 5. [`bind`]: every table of the statement → a view and its instants, fixed before planning.
+//! 6. [`relation`]: the planner of relations, which knows the bound tables and nothing else.
+//! 7. [`metadata`]: what the catalog shows to `information_schema`, `SHOW` and `DESCRIBE`; no I/O.
+//! 8. [`setting`]: settings of a session, folded and shown. [`changed`]: the function that a diff needs.
+//! 9. [`shape`]: the columns an answer will have, exactly.
 
 pub(crate) mod bind;
+pub(crate) mod changed;
 pub(crate) mod instant;
 pub(crate) mod metadata;
 pub(crate) mod names;
+pub(crate) mod question;
 pub(crate) mod relation;
 pub(crate) mod session;
+pub(crate) mod setting;
 pub(crate) mod shape;

@@ -8,26 +8,32 @@
 //! 6. [`shadowed`]: the leaf that carries its shadows. [`adapt`]: columns written under an older schema.
 //! 7. [`events`]: the events table: files and tail up to the instants.
 //! 8. [`cache`]: what is kept, within a budget of bytes.
+//! 9. [`question`]: everything that can be asked, and which table answers it: [`past`] makes rows of what moved, out of
+//!    the changes one by one ([`log`]); [`listing`] tells versions and files.
 
 pub(crate) mod adapt;
 pub(crate) mod base;
 pub(crate) mod cache;
 pub(crate) mod changes;
 pub(crate) mod events;
+pub(crate) mod listing;
+pub(crate) mod log;
 pub(crate) mod overlay;
+pub(crate) mod past;
 pub(crate) mod provider;
+pub(crate) mod question;
 pub(crate) mod reach;
 pub(crate) mod shadowed;
 
 use std::sync::Arc;
 
-use tidemark_catalog::Catalog;
+use tidemark_catalog::{Catalog, CatalogError};
 use tidemark_fold::FoldError;
 use tidemark_model::Instant;
 use tidemark_storage::files::FileError;
 
 use self::cache::Caches;
-pub(crate) use self::{events::first_event, provider::LakeTable};
+pub(crate) use self::{events::first_event, provider::LakeTable, question::Question};
 use crate::metrics::Metrics;
 
 /// The instants a table is read at, both included.
@@ -63,6 +69,9 @@ pub(crate) enum ScanError {
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A manifest.
+    #[error(transparent)]
+    Catalog(#[from] Arc<CatalogError>),
     /// A kernel.
     #[error(transparent)]
     Fold(#[from] FoldError),

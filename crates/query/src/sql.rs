@@ -1,17 +1,24 @@
-//! The front end of SQL: text → one reading statement and the tables it asks, each with its instants.
+//! The front end of SQL: text → settings, one reading statement and the tables it asks, each with its instants.
 //!
 //! 1. [`limits`]: text → tokens, under caps; parameters are numbered.
-//! 2. [`guard`]: one statement, and one that only reads.
+//! 2. [`guard`]: one statement that only reads, behind settings ([`setting`]) if there are any.
 //! 3. [`rewrite`]: time clauses the parser cannot read become one it can, on tokens.
 //! 4. [`dialect`]: what the parser reads.
-//! 5. [`travel`]: the walk that takes clauses off and gives every table a name of its own.
+//! 5. [`travel`]: the walk that takes clauses off and gives every table a name of its own; on its way [`function`] reads
+//!    functions and suffixes, [`predicate`] the columns `_as_of` and `_valid_as_of`.
+//! 6. [`reference`](mod@reference) and [`moment`]: what the walk finds: tables, and what is asked of each.
 //!
 //! Nothing here knows which tables exist or what time it is.
 
 pub(crate) mod dialect;
+pub(crate) mod function;
 pub(crate) mod guard;
 pub(crate) mod limits;
+pub(crate) mod moment;
+pub(crate) mod predicate;
+pub(crate) mod reference;
 pub(crate) mod rewrite;
+pub(crate) mod setting;
 pub(crate) mod travel;
 
 use sqlparser::{
@@ -19,17 +26,35 @@ use sqlparser::{
     parser::{Parser, ParserError},
 };
 
-use self::{dialect::DIALECT, limits::Caps, travel::Reference};
+use self::{
+    dialect::DIALECT,
+    limits::Caps,
+    reference::Reference,
+    setting::{Name, Setting},
+};
 use crate::Error;
 
 /// How many calls of the parser one level of nesting takes at most.
 const CALLS_PER_LEVEL: usize = 8;
 
-/// A statement that may be planned.
+/// What a text does, its settings aside.
+#[derive(Debug)]
+pub(crate) enum Does {
+    /// It reads: the statement, without time clauses, its tables under internal names.
+    Reads(Box<Statement>),
+    /// It shows settings.
+    Shows(Vec<Name>),
+    /// It sets settings for whoever keeps a session, and nothing else.
+    Sets,
+}
+
+/// A text that may be planned.
 #[derive(Debug)]
 pub(crate) struct Parsed {
-    /// The statement, without time clauses, its tables under internal names.
-    pub(crate) statement: Statement,
+    /// Settings that stand before, in order.
+    pub(crate) settings: Vec<Setting>,
+    /// What it does.
+    pub(crate) does: Does,
     /// Its tables, in the order of their internal names.
     pub(crate) references: Vec<Reference>,
     /// How many parameters it takes.
@@ -42,18 +67,33 @@ pub(crate) struct Parsed {
 /// [`Error::TooLarge`], [`Error::ReadOnly`], [`Error::Invalid`].
 pub(crate) fn parse(sql: &str, caps: &Caps) -> Result<Parsed, Error> {
     let tokens = limits::tokens(sql, caps)?;
-    guard::first_word(&tokens.list)?;
+    guard::first_words(&tokens.list)?;
     let (list, clauses) = rewrite::clauses(tokens.list)?;
     let mut parser = Parser::new(&DIALECT)
         .with_recursion_limit(caps.depth.saturating_mul(CALLS_PER_LEVEL))
         .with_tokens_with_locations(list);
     let mut statements = parser.parse_statements().map_err(|e| unreadable(&e, clauses))?;
-    let (Some(mut statement), true) = (statements.pop(), statements.is_empty()) else {
-        return Err(Error::ReadOnly("send exactly one statement".to_owned()));
+    let last = statements.pop().ok_or_else(|| Error::Invalid("the statement is empty".to_owned()))?;
+    let mut settings = Vec::new();
+    for statement in &statements {
+        let set = setting::set(statement)?;
+        settings.extend(set.ok_or_else(|| Error::ReadOnly("send exactly one statement".to_owned()))?);
+    }
+    let (does, references) = match (setting::set(&last)?, setting::shown(&last)?) {
+        (Some(set), _) => {
+            settings.extend(set);
+            (Does::Sets, Vec::new())
+        }
+        (None, Some(name)) => (Does::Shows(vec![name]), Vec::new()),
+        (None, None) => reads(last, caps)?,
     };
+    Ok(Parsed { settings, does, references, params: tokens.params })
+}
+
+fn reads(mut statement: Statement, caps: &Caps) -> Result<(Does, Vec<Reference>), Error> {
     guard::reads_only(&statement, caps)?;
     let references = travel::references(&mut statement)?;
-    Ok(Parsed { statement, references, params: tokens.params })
+    Ok((Does::Reads(Box::new(statement)), references))
 }
 
 fn unreadable(error: &ParserError, clauses: usize) -> Error {

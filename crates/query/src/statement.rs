@@ -14,6 +14,25 @@ pub struct Session {
     pub valid_as_of: Option<Instant>,
 }
 
+/// A setting of a session; `None` is its default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// [`Session::as_of`].
+    AsOf(Option<Instant>),
+    /// [`Session::valid_as_of`].
+    ValidAsOf(Option<Instant>),
+}
+
+impl Session {
+    /// Takes a setting.
+    pub fn set(&mut self, setting: Setting) {
+        match setting {
+            Setting::AsOf(at) => self.as_of = at,
+            Setting::ValidAsOf(at) => self.valid_as_of = at,
+        }
+    }
+}
+
 /// The instants a statement is fixed at, so that a retry, a ticket or a late DoGet reads the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pin {
@@ -45,6 +64,8 @@ pub struct Description {
     pub params: SchemaRef,
     /// The instants it was planned at.
     pub pin: Pin,
+    /// Of a statement that only sets: what is for the session of whoever keeps one.
+    pub settings: Vec<Setting>,
 }
 
 /// The instants an answer is about.
@@ -62,6 +83,8 @@ pub struct Answer {
     pub schema: SchemaRef,
     /// The instants it is about.
     pub as_of: AsOf,
+    /// Of a statement that only sets: what is for the session of whoever keeps one.
+    pub settings: Vec<Setting>,
     /// The rows; memory, time and cancellation are governed inside.
     pub stream: SendableRecordBatchStream,
 }

@@ -20,7 +20,7 @@ use super::{
     status::{self, defect, invalid},
     wire,
 };
-use crate::{Answer, Description, Session, TableInfo};
+use crate::{Answer, Description, Session, Setting, TableInfo};
 
 /// What a descriptor or a ticket asks.
 ///
@@ -65,9 +65,15 @@ pub(crate) fn refuse_transaction(id: Option<&Bytes>) -> Result<(), Status> {
     }
 }
 
+/// A planned statement: what it will answer, and the settings it leaves to the client's session.
+pub(super) struct Planned {
+    pub(super) info: FlightInfo,
+    pub(super) settings: Vec<Setting>,
+}
+
 impl Door {
     /// What a descriptor will answer.
-    pub(super) async fn info(&self, descriptor: FlightDescriptor, session: Session) -> Result<FlightInfo, Status> {
+    pub(super) async fn info(&self, descriptor: FlightDescriptor, session: Session) -> Result<Planned, Status> {
         if descriptor.r#type() == DescriptorType::Path {
             let [schema, name] = descriptor.path.as_slice() else {
                 return Err(invalid("a path names a table: [schema, table]"));
@@ -88,18 +94,19 @@ impl Door {
             metadata => match metadata::schema(metadata) {
                 Some(schema) => {
                     let ticket = descriptor.cmd.clone();
-                    flight(descriptor, &schema, ticket)
+                    flight(descriptor, &schema, ticket).map(|info| Planned { info, settings: Vec::new() })
                 }
                 None => Err(Status::unimplemented(format!("{} is not spoken here", command.type_url()))),
             },
         }
     }
 
-    async fn planned(&self, descriptor: FlightDescriptor, mut carried: Carried) -> Result<FlightInfo, Status> {
+    async fn planned(&self, descriptor: FlightDescriptor, mut carried: Carried) -> Result<Planned, Status> {
         let description = self.describe(&carried).await?;
         carried.pin = Some(description.pin);
         let info = flight(descriptor, &told(&carried, &description.schema), ticket_of(&carried))?;
-        Ok(info.with_app_metadata(format!("{{\"system_time\":\"{}\"}}", description.pin.system_time)))
+        let info = info.with_app_metadata(format!("{{\"system_time\":\"{}\"}}", description.pin.system_time));
+        Ok(Planned { info, settings: description.settings })
     }
 
     /// Plans a statement with the first of its bound rows; all rows answer the same columns.

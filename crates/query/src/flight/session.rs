@@ -18,7 +18,7 @@ use super::{
     statement::{session_message, session_of},
     status::invalid,
 };
-use crate::{Session, door::read_instant};
+use crate::{Session, Setting, door::read_instant};
 
 const COOKIE: &str = "arrow_flight_session_id";
 /// The credential of whoever brings none, while nobody has to.
@@ -101,6 +101,18 @@ impl Caller {
             valid_as_of: instant("x-valid-as-of")?.or(stored.valid_as_of),
         };
         Ok(Self { credential, stored, session })
+    }
+
+    /// Takes settings into the session that the client carries, if there are any.
+    ///
+    /// # Errors
+    /// As [`Self::hand_over`].
+    pub(crate) fn keep(&mut self, settings: &[Setting], metadata: &mut MetadataMap) -> Result<(), Status> {
+        if settings.is_empty() {
+            return Ok(());
+        }
+        settings.iter().for_each(|setting| self.stored.set(*setting));
+        self.hand_over(metadata)
     }
 
     /// Gives the client its session to carry.

@@ -322,3 +322,31 @@ async fn a_running_stream_can_be_cancelled_from_elsewhere() {
     house.act("CancelFlightInfo", nothing).await.unwrap().unwrap();
     assert_eq!(stream.message().await.unwrap_err().code(), Code::Cancelled);
 }
+
+/// `SET` leaves its setting in the token that the client carries on, and holds for what is asked with it.
+#[tokio::test]
+async fn a_setting_lasts_in_the_session() {
+    let house = House::open().await;
+    let with = |sql: &str, bearer: Option<&tonic::metadata::MetadataValue<tonic::metadata::Ascii>>| {
+        let mut request = Request::new(ask(sql));
+        if let Some(bearer) = bearer {
+            request.metadata_mut().insert("authorization", bearer.clone());
+        }
+        request
+    };
+    let set = "SET tidemark.as_of = now() - INTERVAL '1 hour'";
+    let response = house.bare().get_flight_info(with(set, None)).await.unwrap();
+    let bearer = response.metadata().get("authorization").unwrap().clone();
+    let shown = |info: FlightInfo| async { house.get(ticket_of(&info)).await.unwrap().1[0].clone() };
+    for (bearer, expected) in [(Some(&bearer), "2013-01-01T05:00:00.000000Z"), (None, "")] {
+        let info = house.bare().get_flight_info(with("SHOW tidemark.as_of", bearer)).await.unwrap().into_inner();
+        let rows = shown(info).await;
+        assert_eq!(arrow::util::display::array_value_to_string(rows.column(0), 0).unwrap(), expected);
+    }
+    let response = house.bare().get_flight_info(with("RESET tidemark.as_of", Some(&bearer))).await.unwrap();
+    let bearer = response.metadata().get("authorization").unwrap().clone();
+    let info = house.bare().get_flight_info(with("SHOW tidemark.as_of", Some(&bearer))).await.unwrap().into_inner();
+    assert!(arrow::array::Array::is_null(shown(info).await.column(0).as_ref(), 0));
+    let unset = house.bare().get_flight_info(with("SELECT 1", None)).await.unwrap();
+    assert!(unset.metadata().get("authorization").is_none());
+}

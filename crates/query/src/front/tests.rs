@@ -8,6 +8,8 @@ use crate::{
     lab::{Change, Lab, START},
 };
 
+mod past;
+
 /// Small numbers without a library: a linear congruence, the high bits.
 struct Random(u64);
 

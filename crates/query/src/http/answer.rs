@@ -49,7 +49,7 @@ struct Flow {
 /// # Errors
 /// What the query fails with before its first row.
 pub(crate) async fn respond(answer: Answer, format: Format) -> Result<Response, Error> {
-    let Answer { schema, as_of, mut stream } = answer;
+    let Answer { schema, as_of, mut stream, .. } = answer;
     let mut render = render(format, schema, as_of).map_err(unwritable)?;
     let mut head = Vec::new();
     render.open(&mut head).map_err(unwritable)?;

@@ -9,20 +9,22 @@ use std::{
     time::Duration,
 };
 
-use datafusion::{catalog::TableProvider, common::ScalarValue, execution::SessionState};
+use arrow::datatypes::SchemaRef;
+use datafusion::{common::ScalarValue, execution::SessionState};
 use tidemark_catalog::{Catalog, LiveTail, View};
+use tidemark_fold::versions::Keep;
 use tidemark_model::{Instant, Namespace, Table};
 
 use super::{
-    instant,
     metadata::{Described, columns_of},
     names::{self, Named},
+    question::{self, Spans},
     relation::Relations,
 };
 use crate::{
     AsOf, Error, Pin, Session,
-    scan::{At, LakeTable, Reader},
-    sql::travel::Reference,
+    scan::{Reader, listing::Lists, past::Makes},
+    sql::reference::{Asks, Reference},
 };
 
 /// How long an instant above S may take to close.
@@ -68,12 +70,9 @@ impl Lake {
     ) -> Result<Relations, Error> {
         let mut relations = Relations::default();
         for reference in references {
-            let named = names::resolve(&self.catalog, asked.session.namespace.as_ref(), &reference.name)?;
-            state.map(|state| instants(reference, asked, state)).transpose()?;
-            let columns = columns_of(&self.catalog, &named.namespace, &named.table)
-                .ok_or_else(|| Error::UnknownTable(reference.name.join(".")))?;
-            let provider: Arc<dyn TableProvider> = Arc::new(Described(columns));
-            relations.0.insert(reference.internal.clone(), (named.written, provider));
+            let named = names::resolve(&self.catalog, asked.session.namespace.as_ref(), &reference.table)?;
+            state.map(|state| question::fold(&reference.asks, asked, state)).transpose()?;
+            relations.put(reference, Arc::new(Described(self.columns(reference, &named)?)))?;
         }
         Ok(relations)
     }
@@ -90,28 +89,65 @@ impl Lake {
     ) -> Result<(Relations, AsOf), Error> {
         let mut tables = Vec::with_capacity(references.len());
         for reference in references {
-            let named = names::resolve(&self.catalog, asked.session.namespace.as_ref(), &reference.name)?;
-            tables.push((reference, named, instants(reference, asked, state)?));
+            let named = names::resolve(&self.catalog, asked.session.namespace.as_ref(), &reference.table)?;
+            let folded = question::fold(&reference.asks, asked, state)?;
+            let version = match folded.version() {
+                Some(number) => Some(self.version(&named, number).await?),
+                None => None,
+            };
+            tables.push((reference, named, folded.fixed(version)));
         }
-        let as_of = shared(tables.iter().map(|(_, _, instants)| *instants), asked.pin);
-        self.close(tables.iter().filter_map(|(_, _, instants)| instants.system_time), asked.pin).await?;
+        let as_of = shared(tables.iter().map(|(_, _, spans)| *spans), asked.pin);
+        self.close(tables.iter().filter_map(|(_, _, spans)| spans.system_upto()), asked.pin).await?;
         let views = self.views(tables.iter().map(|(_, named, _)| named)).await?;
         let mut relations = Relations::default();
-        for (reference, named, instants) in tables {
+        for (reference, named, spans) in tables {
             let view = views.get(&(named.namespace.clone(), named.table.clone())).filter(|view| is_there(view));
-            let view = view.ok_or_else(|| Error::UnknownTable(reference.name.join(".")))?;
-            if let Some(at) = instants.system_time {
+            let view = view.ok_or_else(|| Error::UnknownTable(reference.table.join(".")))?;
+            if let Some(at) = spans.system_upto() {
                 check_created(view, at)?;
             }
-            let at = At {
-                system_time: instants.system_time.unwrap_or(asked.pin.system_time),
-                valid_time: instants.valid_time,
-            };
-            let provider: Arc<dyn TableProvider> =
-                Arc::new(LakeTable::new(Arc::clone(view), at, Arc::clone(&self.reader)));
-            relations.0.insert(reference.internal.clone(), (named.written, provider));
+            let question = question::question(&reference.asks, &spans, asked, state)?;
+            let table = question.table(Arc::clone(view), Arc::clone(&self.reader));
+            relations.put(reference, table.ok_or_else(|| no_versions(reference))?)?;
         }
         Ok((relations, as_of))
+    }
+
+    /// The columns that a reference answers, from memory.
+    fn columns(&self, reference: &Reference, named: &Named) -> Result<SchemaRef, Error> {
+        let makes = match &reference.asks {
+            Asks::Versions => return Ok(Lists::Manifests.columns()),
+            Asks::Files => return Ok(Lists::Files.columns()),
+            Asks::Rows(moments) if !moments.is_period() => {
+                let columns = columns_of(&self.catalog, &named.namespace, &named.table);
+                return columns.ok_or_else(|| Error::UnknownTable(reference.table.join(".")));
+            }
+            Asks::Rows(_) => Makes::Versions(Keep::ALL),
+            Asks::Changes { .. } => Makes::Changes,
+            Asks::History { .. } => Makes::History,
+        };
+        let Table::Collection(name) = &named.table else { return Err(no_versions(reference)) };
+        let collection = self.catalog.collection(&named.namespace, name);
+        collection
+            .map(|collection| makes.columns(&collection.schema))
+            .ok_or_else(|| Error::UnknownTable(reference.table.join(".")))
+    }
+
+    /// The instant that a version of a table stands for: the end of its mark.
+    async fn version(&self, named: &Named, asked: u64) -> Result<Instant, Error> {
+        let Named { namespace, table } = named;
+        let version = self.catalog.version(namespace, table, asked).await;
+        let version = version.map_err(|e| Error::Unavailable(format!("version {asked} could not be read: {e}")))?;
+        version.map(|version| version.system_time).ok_or_else(|| {
+            let newest = self.catalog.newest_version(namespace, table);
+            let reason = match (newest, (1..=newest).contains(&asked)) {
+                (0, _) => "nothing of it is in files yet".to_owned(),
+                (_, true) => format!("it is no longer kept, the newest is {newest}"),
+                (_, false) => format!("they go from 1 to {newest}"),
+            };
+            Error::UnknownVersion { table: format!("{namespace}.{table}"), asked, reason }
+        })
     }
 
     /// Waits until every instant is closed. Those up to S are.
@@ -132,7 +168,10 @@ impl Lake {
             if let Entry::Vacant(place) = views.entry((named.namespace.clone(), named.table.clone())) {
                 let view = View::read(&self.catalog, self.live.as_ref(), &named.namespace, &named.table)
                     .await
-                    .map_err(|behind| Error::Unavailable(format!("{} could not be read: {behind}", named.written)))?;
+                    .map_err(|behind| {
+                        let Named { namespace, table } = named;
+                        Error::Unavailable(format!("{namespace}.{table} could not be read: {behind}"))
+                    })?;
                 place.insert(Arc::new(view));
             }
         }
@@ -142,33 +181,21 @@ impl Lake {
 
 type Views = BTreeMap<(Namespace, Table), Arc<View>>;
 
-/// The instants one table was asked at: by its clause, or by the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Instants {
-    system_time: Option<Instant>,
-    valid_time: Option<Instant>,
-}
-
-fn instants(reference: &Reference, asked: Asked<'_>, state: &SessionState) -> Result<Instants, Error> {
-    let fold = |expr: &Option<sqlparser::ast::Expr>| {
-        expr.as_ref().map(|expr| instant::fold(expr, asked.params, state)).transpose()
-    };
-    let system_time = fold(&reference.system_time)?.or(asked.session.as_of);
-    let valid_time = fold(&reference.valid_time)?.or(asked.session.valid_as_of);
-    match system_time {
-        Some(at) if at > asked.pin.now => Err(Error::Future { asked: at, now: asked.pin.now }),
-        _ => Ok(Instants { system_time, valid_time }),
-    }
+fn no_versions(reference: &Reference) -> Error {
+    Error::Invalid(format!(
+        "{} has no versions, each of its rows stands for ever: filter by its times, or ask a collection",
+        reference.table.join(".")
+    ))
 }
 
 /// What an answer is about: the instants that all its tables share, else S.
-fn shared(mut instants: impl Iterator<Item = Instants>, pin: Pin) -> AsOf {
+fn shared(mut tables: impl Iterator<Item = Spans>, pin: Pin) -> AsOf {
     let present = AsOf { system_time: pin.system_time, valid_time: None };
-    let Some(first) = instants.next() else { return present };
-    let (mut system_time, mut valid_time) = (first.system_time, first.valid_time);
-    for next in instants {
-        system_time = system_time.filter(|at| next.system_time == Some(*at));
-        valid_time = valid_time.filter(|at| next.valid_time == Some(*at));
+    let Some(first) = tables.next() else { return present };
+    let (mut system_time, mut valid_time) = (first.system_upto(), first.valid_upto());
+    for next in tables {
+        system_time = system_time.filter(|at| next.system_upto() == Some(*at));
+        valid_time = valid_time.filter(|at| next.valid_upto() == Some(*at));
     }
     AsOf { system_time: system_time.unwrap_or(pin.system_time), valid_time }
 }

@@ -1,9 +1,14 @@
 //! The expression of a time clause → an instant.
 //!
 //! Folded before planning: `now() - INTERVAL '1 hour'`, a parameter, a text. A text carries a zone or is read in UTC;
-//! texts do not go through the engine, whose timestamps end in 2262. What does not fold is an error.
+//! texts do not go through the engine, whose timestamps end in 2262. What does not fold is an error. The other constants
+//! that questions have — offsets, versions, ids — fold here too.
 
-use arrow::compute::kernels::cast_utils::string_to_datetime;
+use arrow::{
+    array::{Array, ArrowPrimitiveType, AsArray},
+    compute::kernels::cast_utils::string_to_datetime,
+    datatypes::{Float64Type, Int64Type},
+};
 use chrono::Utc;
 use datafusion::{
     common::{
@@ -18,6 +23,10 @@ use sqlparser::ast::{DataType, Expr as SqlExpr, ExprWithAlias, TypedString, Valu
 use tidemark_model::Instant;
 
 use crate::Error;
+
+const MICROS_PER_SECOND: i64 = 1_000_000;
+/// The longest offset, microseconds: beyond it floats lose whole microseconds, and instants end.
+const OFFSET_MAX: f64 = 9e15;
 
 /// Folds the expression of a clause; `now()` is what the state says.
 ///
@@ -34,6 +43,52 @@ pub(crate) fn fold(expr: &SqlExpr, params: &[ScalarValue], state: &SessionState)
             scalar.data_type()
         ))
     })?
+}
+
+/// Microseconds of a number of seconds.
+///
+/// # Errors
+/// [`Error::Invalid`] when it is no constant, or no number.
+pub(crate) fn micros(expr: &SqlExpr, params: &[ScalarValue], state: &SessionState) -> Result<i64, Error> {
+    let scalar = constant(expr, params, state)?;
+    let whole = scalar.data_type().is_integer().then(|| cast::<Int64Type>(&scalar)).flatten();
+    let micros = whole.and_then(|seconds| seconds.checked_mul(MICROS_PER_SECOND)).or_else(|| {
+        let micros = cast::<Float64Type>(&scalar)? * MICROS_PER_SECOND as f64;
+        (micros.abs() <= OFFSET_MAX).then_some(micros.round() as i64)
+    });
+    micros.ok_or_else(|| Error::Invalid(format!("an offset needs seconds, {expr} is {scalar}: use AT (OFFSET => -60)")))
+}
+
+/// The number of a version.
+///
+/// # Errors
+/// [`Error::Invalid`] when it is no constant, or no number.
+pub(crate) fn number(expr: &SqlExpr, params: &[ScalarValue], state: &SessionState) -> Result<u64, Error> {
+    let scalar = constant(expr, params, state)?;
+    let whole = Some(&scalar).filter(|scalar| !scalar.data_type().is_floating()).and_then(cast::<Int64Type>);
+    whole.and_then(|number| u64::try_from(number).ok()).ok_or_else(|| {
+        Error::Invalid(format!("a version is a whole number, {expr} is {scalar}: versions('ns.coll') lists them"))
+    })
+}
+
+/// A text.
+///
+/// # Errors
+/// [`Error::Invalid`] when it is no constant, or no text.
+pub(crate) fn text(expr: &SqlExpr, params: &[ScalarValue], state: &SessionState) -> Result<String, Error> {
+    let scalar = constant(expr, params, state)?;
+    match &scalar {
+        ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => {
+            Ok(text.clone())
+        }
+        _ => Err(Error::Invalid(format!("the id of a document is a text, {expr} is {scalar}: put it in quotes"))),
+    }
+}
+
+fn cast<T: ArrowPrimitiveType>(scalar: &ScalarValue) -> Option<T::Native> {
+    let value = scalar.cast_to(&T::DATA_TYPE).ok()?.to_array().ok()?;
+    let value = value.as_primitive_opt::<T>()?;
+    value.is_valid(0).then(|| value.value(0))
 }
 
 /// The text of `'…'` and `TIMESTAMP '…'`.

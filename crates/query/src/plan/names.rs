@@ -11,15 +11,26 @@ pub(crate) const CATALOG: &str = "tidemark";
 /// The schema of unqualified names where the session names none; no namespace may have this name.
 pub(crate) const NO_NAMESPACE: &str = "public";
 
-/// A table that exists, and its name as the statement spelled it.
+/// A table that exists.
 #[derive(Debug, Clone)]
 pub(crate) struct Named {
     /// The namespace.
     pub(crate) namespace: Namespace,
     /// The table.
     pub(crate) table: Table,
-    /// What qualifies its columns.
-    pub(crate) written: TableReference,
+}
+
+/// What qualifies the columns of a table that was written with these words.
+///
+/// # Errors
+/// [`Error::UnknownTable`] for none, or more than three.
+pub(crate) fn qualifier(words: &[String]) -> Result<TableReference, Error> {
+    match words {
+        [name] => Ok(TableReference::bare(name.as_str())),
+        [schema, name] => Ok(TableReference::partial(schema.as_str(), name.as_str())),
+        [of, schema, name] => Ok(TableReference::full(of.as_str(), schema.as_str(), name.as_str())),
+        _ => Err(Error::UnknownTable(words.join("."))),
+    }
 }
 
 /// Looks a name of one to three parts up.
@@ -28,12 +39,10 @@ pub(crate) struct Named {
 /// [`Error::UnknownTable`].
 pub(crate) fn resolve(catalog: &Catalog, default: Option<&Namespace>, words: &[String]) -> Result<Named, Error> {
     let unknown = || Error::UnknownTable(words.join("."));
-    let (written, schema, name) = match words {
-        [name] => (TableReference::bare(name.as_str()), None, name),
-        [schema, name] => (TableReference::partial(schema.as_str(), name.as_str()), Some(schema), name),
-        [of, schema, name] if of == CATALOG => {
-            (TableReference::full(of.as_str(), schema.as_str(), name.as_str()), Some(schema), name)
-        }
+    let (schema, name) = match words {
+        [name] => (None, name),
+        [schema, name] => (Some(schema), name),
+        [of, schema, name] if of == CATALOG => (Some(schema), name),
         _ => return Err(unknown()),
     };
     let namespace = match schema {
@@ -41,7 +50,7 @@ pub(crate) fn resolve(catalog: &Catalog, default: Option<&Namespace>, words: &[S
         None => default.cloned().ok_or_else(unknown)?,
     };
     let table = table(catalog, &namespace, name).ok_or_else(unknown)?;
-    Ok(Named { namespace, table, written })
+    Ok(Named { namespace, table })
 }
 
 /// The table of a namespace, if it exists.

@@ -15,11 +15,30 @@ use datafusion::{
 };
 use sqlparser::ast::TableFactor;
 
-use crate::sql::travel::INTERNAL;
+use super::names;
+use crate::{
+    Error,
+    sql::reference::{INTERNAL, Reference},
+};
 
 /// Every table of a statement by its internal name.
 #[derive(Debug, Default)]
-pub(crate) struct Relations(pub(crate) HashMap<String, (TableReference, Arc<dyn TableProvider>)>);
+pub(crate) struct Relations(HashMap<String, (TableReference, Arc<dyn TableProvider>)>);
+
+impl Relations {
+    /// Puts what a reference reads under its internal name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTable`] when it was not written as a name.
+    pub(crate) fn put(
+        &mut self,
+        reference: &Reference,
+        provider: Arc<dyn TableProvider>,
+    ) -> std::result::Result<(), Error> {
+        self.0.insert(reference.internal.clone(), (names::qualifier(&reference.written)?, provider));
+        Ok(())
+    }
+}
 
 impl RelationPlanner for Relations {
     fn plan_relation(&self, relation: TableFactor, _: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {

@@ -16,6 +16,7 @@ use datafusion::{
         object_store::{ObjectStoreRegistry, ObjectStoreUrl},
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
+    logical_expr::registry::FunctionRegistry,
     prelude::SessionConfig,
 };
 use object_store::ObjectStore;
@@ -23,6 +24,7 @@ use tidemark_catalog::Catalog;
 use tidemark_model::{Instant, Namespace};
 
 use super::{
+    changed::changed_fields,
     metadata::Lake,
     names::{CATALOG, NO_NAMESPACE},
     relation::Relations,
@@ -73,11 +75,12 @@ impl Sessions {
             .with_metadata_cache_limit(FOOTERS_BYTES_MAX)
             .build_arc()
             .map_err(internal)?;
-        let template = SessionStateBuilder::new_with_default_features()
+        let mut template = SessionStateBuilder::new_with_default_features()
             .with_config(settings(partitions))
             .with_runtime_env(Arc::clone(&environment))
             .with_catalog_list(Arc::new(Lake(catalog.clone())))
             .build();
+        template.register_udf(Arc::new(changed_fields())).map_err(internal)?;
         Ok(Self { template: Arc::new(template), environment })
     }
 

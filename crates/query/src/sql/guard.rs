@@ -1,4 +1,4 @@
-//! One statement, and one that only reads.
+//! One statement that only reads, behind settings.
 //!
 //! The first word is looked at before parsing, so that the refusal of a write never depends on whether the parser
 //! knows its syntax; the parsed tree is looked at again, because a write can hide behind `WITH` and `EXPLAIN`.
@@ -16,26 +16,39 @@ use crate::Error;
 /// Words a statement may begin with.
 const READS: [&str; 8] = ["SELECT", "WITH", "VALUES", "TABLE", "EXPLAIN", "SHOW", "DESCRIBE", "DESC"];
 
-/// Refuses a text whose first word is not that of a reading statement, and more than one statement.
+/// Words a setting begins with.
+const SETS: [&str; 2] = ["SET", "RESET"];
+
+/// Refuses a text of statements that do not begin with the words of one that reads, behind any number of settings.
 ///
 /// # Errors
 /// [`Error::ReadOnly`], or [`Error::Invalid`] for an empty text.
-pub(crate) fn first_word(tokens: &[TokenWithSpan]) -> Result<(), Error> {
-    let mut tokens = tokens.iter().map(|token| &token.token).filter(|token| is_significant(token));
-    let first = tokens.clone().find(|token| !matches!(token, Token::LParen | Token::SemiColon));
-    match first {
-        None => Err(Error::Invalid("the statement is empty".to_owned())),
-        Some(Token::Word(word)) if READS.iter().any(|read| word.value.eq_ignore_ascii_case(read)) => {
-            let rest = tokens.by_ref().skip_while(|token| **token != Token::SemiColon);
-            match rest.filter(|token| **token != Token::SemiColon).count() {
-                0 => Ok(()),
-                _ => {
-                    Err(Error::ReadOnly("one statement at a time: send the others in requests of their own".to_owned()))
-                }
-            }
+pub(crate) fn first_words(tokens: &[TokenWithSpan]) -> Result<(), Error> {
+    let tokens: Vec<&Token> = tokens.iter().map(|token| &token.token).filter(|token| is_significant(token)).collect();
+    let statements = tokens.split(|token| **token == Token::SemiColon);
+    let mut has_read = false;
+    let mut is_empty = true;
+    for statement in statements.filter(|statement| !statement.is_empty()) {
+        is_empty = false;
+        if has_read {
+            return Err(Error::ReadOnly(
+                "one statement at a time: send the others in requests of their own".to_owned(),
+            ));
         }
+        has_read = is_reading(statement)?;
+    }
+    if is_empty { Err(Error::Invalid("the statement is empty".to_owned())) } else { Ok(()) }
+}
+
+/// Whether a statement reads, by its first word; else it sets.
+fn is_reading(statement: &[&Token]) -> Result<bool, Error> {
+    let is_one_of = |word: &str, words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
+    match statement.iter().find(|token| ***token != Token::LParen) {
+        Some(Token::Word(word)) if is_one_of(&word.value, &READS) => Ok(true),
+        Some(Token::Word(word)) if is_one_of(&word.value, &SETS) => Ok(false),
         Some(Token::Word(word)) => Err(refused(&word.value.to_ascii_uppercase())),
         Some(other) => Err(Error::Invalid(format!("a statement does not begin with {other}: use SELECT"))),
+        None => Err(Error::Invalid("the statement is empty".to_owned())),
     }
 }
 
@@ -46,7 +59,7 @@ fn refused(verb: &str) -> Error {
         }
         "CREATE" | "ALTER" | "DROP" => "namespaces and collections appear with the first write to them",
         "COPY" | "EXPORT" | "UNLOAD" => "ask with SELECT and take the answer as text/csv or an Arrow stream",
-        "SET" | "RESET" => "put as_of and valid_as_of into the request, or a time clause into the statement",
+        "SET" | "RESET" => "settings stand before the statement they hold for",
         _ => "use SELECT, EXPLAIN, SHOW or DESCRIBE",
     };
     Error::ReadOnly(format!("{verb} is not served, SQL only reads here: {instead}"))

@@ -1,40 +1,36 @@
 //! Time clauses, on tokens: what the parser cannot read becomes one clause that it can.
 //!
-//! The parser reads one `FOR SYSTEM_TIME AS OF` after a table name, no `VALID_TIME`, no second clause. So a run of
-//! clauses is replaced by `FOR SYSTEM_TIME AS OF <marker>(<instants>)`, where the marker says which clocks were
-//! named; the parser itself finds where each instant ends. Anything that is not a clause stays as it is, and a clause
-//! where no table name stands before it is still refused by the parser.
+//! The parser reads one `FOR SYSTEM_TIME AS OF` after a table name, no `VALID_TIME`, no period, no second clause. So a
+//! run of clauses is replaced by `FOR SYSTEM_TIME AS OF marker(clause(instants), …)`, where each inner name says which
+//! clock was asked and how (`moment`); the parser itself finds where each instant ends. Anything that is not a clause
+//! stays as it is, and a clause where no table name stands before it is still refused by the parser.
+
+use std::ops::Range;
 
 use sqlparser::{
+    dialect::{Dialect, Precedence},
     keywords::{Keyword, RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS},
-    parser::Parser,
+    parser::{Parser, ParserError},
     tokenizer::{Token, TokenWithSpan, Word},
 };
 
-use super::{dialect::DIALECT, limits::is_significant};
+use super::{
+    dialect::DIALECT,
+    limits::is_significant,
+    moment::{self, Axis, Form, MARKER},
+};
 use crate::Error;
 
 /// The most clauses of one statement: each costs one look of the parser at the rest of the text.
 const CLAUSES_MAX: usize = 128;
-/// Names of the marker functions.
-pub(crate) const SYSTEM: &str = "tidemark$system";
-/// See [`SYSTEM`].
-pub(crate) const VALID: &str = "tidemark$valid";
-/// System time first. See [`SYSTEM`].
-pub(crate) const BOTH: &str = "tidemark$both";
 
-/// Which clock a clause asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Axis {
-    System,
-    Valid,
-}
-
-/// One clause: which clock, and where its instant stands in the tokens.
+/// One clause: what it asks, and where its expressions stand in the tokens.
 #[derive(Debug)]
 struct Clause {
     axis: Axis,
-    instant: std::ops::Range<usize>,
+    form: Form,
+    operands: Vec<Range<usize>>,
+    end: usize,
 }
 
 /// Puts every run of time clauses into the one form that the parser reads. Says how many runs there were.
@@ -65,7 +61,7 @@ pub(crate) fn clauses(tokens: Vec<TokenWithSpan>) -> Result<(Vec<TokenWithSpan>,
 fn run(tokens: &[TokenWithSpan], from: usize) -> Result<(Vec<Clause>, usize), Error> {
     let (mut run, mut end) = (Vec::new(), from);
     while let Some(clause) = clause(tokens, significant(tokens, end).unwrap_or(tokens.len()), !run.is_empty())? {
-        end = clause.instant.end;
+        end = clause.end;
         run.push(clause);
         if run.len() > CLAUSES_MAX {
             break;
@@ -97,22 +93,54 @@ fn clause(tokens: &[TokenWithSpan], at: usize, after_clause: bool) -> Result<Opt
     }
     let words = words(tokens, at);
     let spelled: Vec<&str> = words.iter().map(|(word, _)| word.as_str()).collect();
+    let behind = |nth: usize| words[nth].1 + 1;
     match spelled.as_slice() {
-        ["FOR", "SYSTEM_TIME" | "TIMESTAMP", "AS", "OF"] => instant(tokens, Axis::System, words[3].1 + 1).map(Some),
-        ["FOR", "VALID_TIME", "AS", "OF"] => instant(tokens, Axis::Valid, words[3].1 + 1).map(Some),
+        ["FOR", "SYSTEM_TIME" | "TIMESTAMP", "AS", "OF"] => read(tokens, Axis::System, Form::AsOf, behind(3)).map(Some),
+        ["FOR", "VALID_TIME", "AS", "OF"] => read(tokens, Axis::Valid, Form::AsOf, behind(3)).map(Some),
+        ["FOR", "VERSION", "AS", "OF"] => read(tokens, Axis::System, Form::Version, behind(3)).map(Some),
+        ["FOR", clock @ ("SYSTEM_TIME" | "VALID_TIME"), verb @ ("BETWEEN" | "FROM" | "ALL"), ..] => {
+            let axis = if *clock == "VALID_TIME" { Axis::Valid } else { Axis::System };
+            let form = match *verb {
+                "BETWEEN" => Form::Between,
+                "FROM" => Form::FromTo,
+                _ => Form::All,
+            };
+            read(tokens, axis, form, behind(2)).map(Some)
+        }
         [
             "FOR",
             clock @ ("SYSTEM_TIME" | "VALID_TIME" | "TIMESTAMP" | "VERSION"),
             verb @ ("AS" | "BETWEEN" | "FROM" | "ALL" | "CONTAINED"),
             ..,
         ] => Err(Error::Invalid(format!(
-            "FOR {clock} {verb} is not served: use FOR SYSTEM_TIME AS OF or FOR VALID_TIME AS OF an instant"
+            "FOR {clock} {verb} is not served: use FOR SYSTEM_TIME or FOR VALID_TIME with AS OF, BETWEEN, FROM … TO or ALL"
         ))),
-        ["TIMESTAMP", "AS", "OF", ..] if after_clause || follows_name(tokens, at) => {
-            Ok(instant(tokens, Axis::System, words[2].1 + 1).ok())
-        }
+        _ if !after_clause && !follows_name(tokens, at) => Ok(None),
+        ["TIMESTAMP", "AS", "OF", ..] => Ok(read(tokens, Axis::System, Form::AsOf, behind(2)).ok()),
+        ["VERSION", "AS", "OF", ..] => Ok(read(tokens, Axis::System, Form::Version, behind(2)).ok()),
+        [verb @ ("AT" | "BEFORE")] => Ok(in_parentheses(tokens, *verb == "BEFORE", behind(0))),
         _ => Ok(None),
     }
+}
+
+/// `(TIMESTAMP => e)`, `(OFFSET => e)` and `(VERSION => n)` behind `AT`, the first two behind `BEFORE`. What is none of
+/// these stays for the parser, which reads it for the walk to refuse.
+fn in_parentheses(tokens: &[TokenWithSpan], before: bool, from: usize) -> Option<Clause> {
+    let open = significant(tokens, from).filter(|at| tokens[*at].token == Token::LParen)?;
+    let name = significant(tokens, open + 1)?;
+    let arrow = significant(tokens, name + 1).filter(|at| tokens[*at].token == Token::RArrow)?;
+    let Token::Word(Word { value, quote_style: None, .. }) = &tokens[name].token else { return None };
+    let form = match (value.to_ascii_uppercase().as_str(), before) {
+        ("TIMESTAMP", false) => Form::AsOf,
+        ("TIMESTAMP", true) => Form::Before,
+        ("OFFSET", false) => Form::Offset,
+        ("OFFSET", true) => Form::BeforeOffset,
+        ("VERSION", false) => Form::Version,
+        _ => return None,
+    };
+    let clause = read(tokens, Axis::System, form, arrow + 1).ok()?;
+    let close = significant(tokens, clause.end).filter(|at| tokens[*at].token == Token::RParen)?;
+    Some(Clause { end: close + 1, ..clause })
 }
 
 /// Whether the token before this one can end the name of a table: `SELECT timestamp AS of` has no clause.
@@ -129,33 +157,62 @@ fn follows_name(tokens: &[TokenWithSpan], at: usize) -> bool {
     }
 }
 
-/// The clause whose instant begins here: the parser says where it ends.
-fn instant(tokens: &[TokenWithSpan], axis: Axis, from: usize) -> Result<Clause, Error> {
+/// The clause whose expressions begin here: the parser says where they end.
+fn read(tokens: &[TokenWithSpan], axis: Axis, form: Form, from: usize) -> Result<Clause, Error> {
     let mut parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens[from..].to_vec());
-    parser.parse_expr().map_err(|e| {
+    let operands = operands(&mut parser, form).map_err(|e| {
         Error::Invalid(format!("a time clause needs an instant, such as TIMESTAMP '2013-01-01T06:00:00Z': {e}"))
     })?;
-    Ok(Clause { axis, instant: from..from + parser.index() })
+    let operands = operands.into_iter().map(|found| from + found.start..from + found.end).collect();
+    Ok(Clause { axis, form, operands, end: from + parser.index() })
 }
 
-/// `FOR SYSTEM_TIME AS OF marker(instants)` in place of a run.
-fn marker(tokens: &[TokenWithSpan], run: &[Clause]) -> Result<Vec<TokenWithSpan>, Error> {
-    let of = |axis| -> Vec<&Clause> { run.iter().filter(|clause| clause.axis == axis).collect() };
-    let (name, instants) = match (of(Axis::System).as_slice(), of(Axis::Valid).as_slice()) {
-        ([system], []) => (SYSTEM, vec![*system]),
-        ([], [valid]) => (VALID, vec![*valid]),
-        ([system], [valid]) => (BOTH, vec![*system, *valid]),
-        _ => return Err(Error::Invalid("a table has two time clauses of one kind: give each at most once".to_owned())),
+/// Where each expression of a form begins and ends.
+fn operands(parser: &mut Parser<'_>, form: Form) -> Result<Vec<Range<usize>>, ParserError> {
+    let one = |parser: &mut Parser<'_>, precedence: u8| {
+        let start = parser.index();
+        parser.parse_subexpr(precedence).map(|_expr| start..parser.index())
     };
+    let whole = DIALECT.prec_unknown();
+    match form {
+        Form::AsOf | Form::Before | Form::Offset | Form::BeforeOffset | Form::Version => Ok(vec![one(parser, whole)?]),
+        Form::Between => {
+            let within = DIALECT.prec_value(Precedence::Between);
+            let low = one(parser, within)?;
+            parser.expect_keyword_is(Keyword::AND)?;
+            Ok(vec![low, one(parser, within)?])
+        }
+        Form::FromTo => {
+            let low = one(parser, whole)?;
+            parser.expect_keyword_is(Keyword::TO)?;
+            Ok(vec![low, one(parser, whole)?])
+        }
+        Form::All => Ok(Vec::new()),
+    }
+}
+
+/// `FOR SYSTEM_TIME AS OF marker(clause(instants), …)` in place of a run.
+fn marker(tokens: &[TokenWithSpan], run: &[Clause]) -> Result<Vec<TokenWithSpan>, Error> {
+    let of = |axis| run.iter().filter(|clause| clause.axis == axis).count();
+    if of(Axis::System) > 1 || of(Axis::Valid) > 1 {
+        return Err(Error::Invalid("a table has two time clauses of one kind: give each at most once".to_owned()));
+    }
     let mut out: Vec<TokenWithSpan> =
         ["FOR", "SYSTEM_TIME", "AS", "OF"].map(|word| plain(Token::make_keyword(word))).into();
-    out.push(plain(Token::make_word(name, Some('"'))));
+    out.push(plain(Token::make_word(MARKER, Some('"'))));
     out.push(plain(Token::LParen));
-    for (nth, clause) in instants.into_iter().enumerate() {
-        if nth > 0 {
-            out.push(plain(Token::Comma));
+    for (nth, clause) in run.iter().enumerate() {
+        let word = moment::word(clause.axis, clause.form).ok_or_else(|| {
+            Error::Invalid("that clause is not served on source time: use FOR VALID_TIME AS OF".into())
+        })?;
+        out.extend((nth > 0).then(|| plain(Token::Comma)));
+        out.push(plain(Token::make_word(word, Some('"'))));
+        out.push(plain(Token::LParen));
+        for (nth, operand) in clause.operands.iter().enumerate() {
+            out.extend((nth > 0).then(|| plain(Token::Comma)));
+            out.extend(tokens[operand.clone()].iter().cloned());
         }
-        out.extend(tokens[clause.instant.clone()].iter().cloned());
+        out.push(plain(Token::RParen));
     }
     out.push(plain(Token::RParen));
     Ok(out)
@@ -166,74 +223,4 @@ fn plain(token: Token) -> TokenWithSpan {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sql::limits::{Caps, tokens};
-
-    fn rewritten(sql: &str) -> Result<String, Error> {
-        let caps = Caps { bytes: 1 << 16, tokens: 10_000, depth: 64 };
-        let (out, _) = clauses(tokens(sql, &caps)?.list)?;
-        Ok(out.iter().filter(|t| is_significant(&t.token)).map(|t| t.token.to_string()).collect::<Vec<_>>().join(" "))
-    }
-
-    #[test]
-    fn runs_of_clauses_become_one() {
-        for (sql, expected) in [
-            ("f FOR SYSTEM_TIME AS OF now() x", r#"f FOR SYSTEM_TIME AS OF "tidemark$system" ( now ( ) ) x"#),
-            ("f for valid_time as of $1 JOIN g", r#"f FOR SYSTEM_TIME AS OF "tidemark$valid" ( $1 ) JOIN g"#),
-            (
-                "f FOR VALID_TIME AS OF '1' FOR SYSTEM_TIME AS OF '2' AS x",
-                r#"f FOR SYSTEM_TIME AS OF "tidemark$both" ( '2' , '1' ) AS x"#,
-            ),
-            ("f TIMESTAMP AS OF a + b WHERE c", r#"f FOR SYSTEM_TIME AS OF "tidemark$system" ( a + b ) WHERE c"#),
-            ("f FOR TIMESTAMP AS OF 'a'", r#"f FOR SYSTEM_TIME AS OF "tidemark$system" ( 'a' )"#),
-            (
-                "f TIMESTAMP AS OF now() - INTERVAL '1 hour' FOR VALID_TIME AS OF TIMESTAMP '2' x",
-                r#"f FOR SYSTEM_TIME AS OF "tidemark$both" ( now ( ) - INTERVAL '1 hour' , TIMESTAMP '2' ) x"#,
-            ),
-        ] {
-            assert_eq!(rewritten(sql).expect("is read"), expected, "{sql}");
-        }
-    }
-
-    #[test]
-    fn other_text_is_not_touched() {
-        for sql in [
-            "SELECT timestamp AS of FROM t",
-            "SELECT DISTINCT timestamp AS of FROM t",
-            "SELECT timestamp AS of UNION SELECT 1",
-            "SELECT 1 FROM timestamp AS of WHERE a",
-            "SELECT 1 FROM t JOIN timestamp AS of ON a",
-            "SELECT timestamp AS of , 1",
-            "SELECT 'x FOR VALID_TIME AS OF now()'",
-            r#"SELECT "FOR" , "FOR VALID_TIME AS OF 1" FROM t"#,
-            "SELECT substring ( a FROM 1 FOR version )",
-            "SELECT 1 FOR UPDATE",
-            "f VERSION AS OF 3",
-            "f AT ( STATEMENT => 'x' )",
-        ] {
-            assert_eq!(rewritten(sql).expect("is read"), sql);
-        }
-        assert_eq!(
-            rewritten("SELECT 1 /* FOR VALID_TIME AS OF 1 */ -- FOR SYSTEM_TIME ALL").expect("is read"),
-            "SELECT 1"
-        );
-    }
-
-    #[test]
-    fn what_is_not_served_is_refused() {
-        for sql in [
-            "f FOR SYSTEM_TIME BETWEEN 1 AND 2",
-            "f FOR SYSTEM_TIME FROM 1 TO 2",
-            "f FOR VALID_TIME ALL",
-            "f FOR SYSTEM_TIME CONTAINED IN (1, 2)",
-            "f FOR VERSION AS OF 3",
-            "f FOR SYSTEM_TIME AS OF",
-            "f FOR SYSTEM_TIME AS OF )",
-            "f FOR VALID_TIME AS OF 1 FOR VALID_TIME AS OF 2",
-            "f FOR SYSTEM_TIME AS OF 1 TIMESTAMP AS OF 2",
-        ] {
-            assert!(matches!(rewritten(sql), Err(Error::Invalid(_))), "{sql}: {:?}", rewritten(sql));
-        }
-    }
-}
+mod tests;

@@ -2,47 +2,55 @@
 //!
 //! The default planner drops clauses silently, and looks names up among CTEs first. So this walk keeps its own CTE
 //! scopes, takes each clause off, and replaces each table of the lake by an internal name that a [`Reference`] maps to
-//! (table, instants); the planner of relations knows nothing else. Afterwards no version and no sample may remain:
-//! a clause that nobody handled is an error, never today's rows.
+//! (table, what is asked of it); the planner of relations knows nothing else. On the way down clauses go, on the way up
+//! functions become references and predicates on the instant travel. Afterwards nothing of this may remain: a clause
+//! that nobody handled is an error, never today's rows.
 
 use std::{collections::VecDeque, ops::ControlFlow};
 
 use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArguments, Ident, ObjectName, ObjectNamePart,
-    Query, Statement, TableFactor, TableVersion, Visit, VisitMut, Visitor, VisitorMut,
+    Expr, ObjectName, Query, Select, Statement, TableFactor, TableVersion, Visit, VisitMut, Visitor, VisitorMut,
 };
 
-use super::rewrite;
+use super::{
+    function, predicate,
+    reference::{Asks, INTERNAL, Reference, clip, internal, moments, word, words},
+};
 use crate::Error;
-
-/// A table of the statement.
-#[derive(Debug, Clone)]
-pub(crate) struct Reference {
-    /// The name that stands in the statement now.
-    pub(crate) internal: String,
-    /// The name as written, unquoted words in lower case: one to three parts.
-    pub(crate) name: Vec<String>,
-    /// The instant of `FOR SYSTEM_TIME AS OF` or its other spellings.
-    pub(crate) system_time: Option<Expr>,
-    /// The instant of `FOR VALID_TIME AS OF`.
-    pub(crate) valid_time: Option<Expr>,
-}
-
-/// Begins every internal name; no name of the lake holds the character.
-pub(crate) const INTERNAL: &str = "tidemark$";
 
 /// Gives every table its own name and takes the clauses off.
 ///
 /// # Errors
 /// [`Error::Invalid`] for clauses that are not served, or stand where nothing has a history.
 pub(crate) fn references(statement: &mut Statement) -> Result<Vec<Reference>, Error> {
-    let mut walk = Walk { scopes: Vec::new(), found: Vec::new() };
+    let mut walk = Walk { scopes: Vec::new(), found: Found::default() };
     if let ControlFlow::Break(error) = VisitMut::visit(statement, &mut walk) {
         return Err(error);
     }
     match Visit::visit(statement, &mut Remains) {
-        ControlFlow::Continue(()) => Ok(walk.found),
+        ControlFlow::Continue(()) => Ok(walk.found.0),
         ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// The references found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Found(Vec<Reference>);
+
+impl Found {
+    /// Takes a reference in; the name that stands for it.
+    pub(crate) fn add(&mut self, table: Vec<String>, written: Vec<String>, asks: Asks) -> ObjectName {
+        let name = format!("{INTERNAL}{}", self.0.len());
+        let stands = internal(&name);
+        self.0.push(Reference { internal: name, table, written, asks });
+        stands
+    }
+
+    /// The reference that a name of one part stands for.
+    pub(crate) fn of(&mut self, name: &ObjectName) -> Option<&mut Reference> {
+        let [part] = name.0.as_slice() else { return None };
+        let ident = part.as_ident()?;
+        self.0.iter_mut().find(|reference| reference.internal == ident.value)
     }
 }
 
@@ -55,7 +63,14 @@ struct Scope {
 
 struct Walk {
     scopes: Vec<Scope>,
-    found: Vec<Reference>,
+    found: Found,
+}
+
+fn flow(result: Result<(), Error>) -> ControlFlow<Error> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
 }
 
 impl VisitorMut for Walk {
@@ -84,10 +99,16 @@ impl VisitorMut for Walk {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
-        match self.factor(factor) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
+        flow(self.factor(factor))
+    }
+
+    /// Functions are replaced on the way up, so that what stands for them is not walked over.
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        flow(function::replace(factor, &mut self.found))
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        flow(predicate::travel(select, &mut self.found))
     }
 }
 
@@ -125,10 +146,16 @@ impl Walk {
     }
 
     fn table(&mut self, name: &mut ObjectName, words: Vec<String>, version: Option<TableVersion>) -> Result<(), Error> {
-        let internal = format!("{INTERNAL}{}", self.found.len());
-        let (system_time, valid_time) = version.map_or(Ok((None, None)), |version| instants(version, name))?;
-        *name = ObjectName(vec![ObjectNamePart::Identifier(Ident::with_quote('"', &internal))]);
-        self.found.push(Reference { internal, name: words, system_time, valid_time });
+        let clauses = version.map(|version| moments(&version, name)).transpose()?;
+        let (table, mut asks) = function::suffixed(&words);
+        if let Some(clauses) = clauses {
+            let is_period = clauses.is_period() && !matches!(asks, Asks::Rows(_));
+            match asks.moments().filter(|_| !is_period) {
+                Some(moments) => *moments = clauses,
+                None => return Err(Error::Invalid(format!("{name} takes no such clause: leave it out"))),
+            }
+        }
+        *name = self.found.add(table, words, asks);
         Ok(())
     }
 }
@@ -136,70 +163,6 @@ impl Walk {
 /// Whether a schema describes the lake instead of holding its tables.
 pub(crate) fn is_metadata(schema: &str) -> bool {
     schema == "information_schema"
-}
-
-/// A name's parts as SQL compares them.
-fn words(name: &ObjectName) -> Result<Vec<String>, Error> {
-    let unreadable = || Error::Invalid(format!("{name} is not the name of a table: use namespace.table"));
-    let words: Option<Vec<String>> = name.0.iter().map(|part| part.as_ident().map(word)).collect();
-    words.filter(|words| (1..=3).contains(&words.len())).ok_or_else(unreadable)
-}
-
-fn word(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
-}
-
-type Instants = (Option<Expr>, Option<Expr>);
-
-/// The instants in a clause, system time first.
-fn instants(version: TableVersion, table: &ObjectName) -> Result<Instants, Error> {
-    let not_served = |version: &TableVersion| {
-        Error::Invalid(format!(
-            "{} behind {table} is not served: use FOR SYSTEM_TIME AS OF or FOR VALID_TIME AS OF an instant",
-            clip(&version.to_string())
-        ))
-    };
-    match &version {
-        TableVersion::ForSystemTimeAsOf(Expr::Function(function)) => {
-            let name = function.name.to_string();
-            let mut args = arguments(&function.args).into_iter();
-            match (name.trim_matches('"'), args.next(), args.next()) {
-                (rewrite::SYSTEM, Some((None, system)), None) => Ok((Some(system), None)),
-                (rewrite::VALID, Some((None, valid)), None) => Ok((None, Some(valid))),
-                (rewrite::BOTH, Some((None, system)), Some((None, valid))) => Ok((Some(system), Some(valid))),
-                _ => Err(not_served(&version)),
-            }
-        }
-        TableVersion::Function(Expr::Function(function)) if function.name.to_string().eq_ignore_ascii_case("at") => {
-            match arguments(&function.args).as_slice() {
-                [(Some(name), at)] if name.eq_ignore_ascii_case("timestamp") => Ok((Some(at.clone()), None)),
-                _ => Err(not_served(&version)),
-            }
-        }
-        _ => Err(not_served(&version)),
-    }
-}
-
-/// The arguments of a function with their names; anything that is no expression makes the list empty.
-fn arguments(arguments: &FunctionArguments) -> Vec<(Option<String>, Expr)> {
-    let FunctionArguments::List(list) = arguments else { return Vec::new() };
-    let one = |arg: &FunctionArg| match arg {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some((None, expr.clone())),
-        FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), operator: FunctionArgOperator::RightArrow } => {
-            Some((Some(name.value.clone()), expr.clone()))
-        }
-        FunctionArg::ExprNamed {
-            name: Expr::Identifier(name),
-            arg: FunctionArgExpr::Expr(expr),
-            operator: FunctionArgOperator::RightArrow,
-        } => Some((Some(name.value.clone()), expr.clone())),
-        _ => None,
-    };
-    list.args.iter().map(one).collect::<Option<Vec<_>>>().unwrap_or_default()
-}
-
-fn clip(text: &str) -> String {
-    text.chars().take(80).collect()
 }
 
 /// Looks for what the walk must not have left.
@@ -219,6 +182,10 @@ impl Visitor for Remains {
             ))),
             _ => ControlFlow::Continue(()),
         }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        flow(predicate::refuse(expr))
     }
 }
 

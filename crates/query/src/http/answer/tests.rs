@@ -25,7 +25,7 @@ fn batch(rows: i64) -> RecordBatch {
 fn answer(batches: Vec<Result<RecordBatch, DataFusionError>>) -> Answer {
     let as_of = AsOf { system_time: Instant::from_micros(1), valid_time: None };
     let stream = Box::pin(RecordBatchStreamAdapter::new(schema(), futures::stream::iter(batches)));
-    Answer { schema: schema(), as_of, stream }
+    Answer { schema: schema(), as_of, settings: Vec::new(), stream }
 }
 
 fn broken() -> DataFusionError {

@@ -1,0 +1,94 @@
+//! `changed_fields(before, after)`: which top-level fields of two documents differ.
+//!
+//! Values are compared as JSON, so that white space and the order of fields change nothing. A document that is NULL has
+//! no fields.
+
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, ListBuilder, StringArray, StringBuilder},
+    compute::cast,
+    datatypes::{DataType, Field},
+};
+use datafusion::{
+    common::{Result, internal_err},
+    logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf},
+};
+use tidemark_model::json::for_each_field;
+
+/// The function.
+pub(crate) fn changed_fields() -> ScalarUDF {
+    let list = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
+    let text = vec![DataType::Utf8, DataType::Utf8];
+    create_udf("changed_fields", text, list, Volatility::Immutable, Arc::new(changed))
+}
+
+fn changed(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
+    let arrays = ColumnarValue::values_to_arrays(arguments)?;
+    let [before, after] = arrays.as_slice() else {
+        return internal_err!("changed_fields takes two documents, not {}", arrays.len());
+    };
+    let (before, after) = (text(before)?, text(after)?);
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    for (before, after) in before.as_string::<i32>().iter().zip(after.as_string::<i32>()) {
+        differing(before, after).iter().for_each(|name| lists.values().append_value(name));
+        lists.append(true);
+    }
+    Ok(ColumnarValue::Array(Arc::new(lists.finish())))
+}
+
+fn text(array: &ArrayRef) -> Result<ArrayRef> {
+    Ok(if array.data_type().is_null() {
+        Arc::new(StringArray::new_null(array.len()))
+    } else {
+        cast(array, &DataType::Utf8)?
+    })
+}
+
+/// Names of fields that one has and the other has not, or has with another value; in order.
+fn differing(before: Option<&str>, after: Option<&str>) -> Vec<String> {
+    if before == after {
+        return Vec::new();
+    }
+    let (before, after) = (fields(before), fields(after));
+    let gone = before.keys().filter(|name| !after.contains_key(*name)).map(|name| name.to_string());
+    let differs = after.iter().filter(|(name, value)| before.get(*name).is_none_or(|before| !same(before, value)));
+    let mut names: Vec<String> = gone.chain(differs.map(|(name, _)| name.to_string())).collect();
+    names.sort_unstable();
+    names
+}
+
+/// The fields of a document by name; a text that is no document has none.
+fn fields(document: Option<&str>) -> BTreeMap<Cow<'_, str>, &str> {
+    let mut fields = BTreeMap::new();
+    let read = document.map_or(Ok(()), |document| {
+        for_each_field(document, |name, value| {
+            fields.insert(name, value);
+        })
+    });
+    if read.is_ok() { fields } else { BTreeMap::new() }
+}
+
+fn same(left: &str, right: &str) -> bool {
+    let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();
+    left == right || value(left).is_some_and(|left| Some(left) == value(right))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_that_differ_as_json_are_named() {
+        for (before, after, expected) in [
+            (Some(r#"{"a":1,"b":2}"#), Some(r#"{ "b": 2, "a": 1 }"#), vec![]),
+            (Some(r#"{"a":1,"b":{"x":1,"y":2}}"#), Some(r#"{"a":2,"b":{"y":2,"x":1}}"#), vec!["a"]),
+            (Some(r#"{"a":1}"#), Some(r#"{"a":null,"c":""}"#), vec!["a", "c"]),
+            (Some(r#"{"a":1}"#), None, vec!["a"]),
+            (None, Some(r#"{"b":1,"a":1}"#), vec!["a", "b"]),
+            (None, None, vec![]),
+        ] {
+            assert_eq!(differing(before, after), expected, "{before:?} {after:?}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What a table is kept in: its manifest versions and its files, as tables.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray},
+    datatypes::{DataType, Field, Schema, SchemaRef},
+};
+use async_trait::async_trait;
+use datafusion::{
+    catalog::{Session, TableProvider},
+    common::Result,
+    logical_expr::{Expr, TableType},
+    physical_plan::{ExecutionPlan, empty::EmptyExec},
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use tidemark_catalog::{
+    CatalogError, Version, View,
+    manifest::{BaseFile, Range},
+};
+use tidemark_fold::columns::timestamp;
+use tidemark_model::{Instant, Seq};
+
+use super::{Reader, ScanError, provider::Wanted};
+
+/// The newest versions that are listed; each older one can still be asked for by its number.
+const VERSIONS_MAX: u64 = 1000;
+/// Entries read at once.
+const READS_AT_ONCE: usize = 8;
+
+/// What is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lists {
+    /// The manifest versions that are still kept, newest first.
+    Manifests,
+    /// The files of the newest manifest.
+    Files,
+}
+
+impl Lists {
+    /// The columns of the list.
+    pub(crate) fn columns(self) -> SchemaRef {
+        let int = |name| Field::new(name, DataType::Int64, true);
+        let time = |name| Field::new(name, timestamp(), true);
+        let text = |name| Field::new(name, DataType::Utf8, true);
+        Arc::new(Schema::new(match self {
+            Self::Manifests => vec![
+                int("version"),
+                time("system_time"),
+                time("committed_at"),
+                int("mark"),
+                int("rows"),
+                int("files"),
+                int("bytes"),
+            ],
+            Self::Files => vec![
+                text("kind"),
+                text("path"),
+                int("rows"),
+                int("bytes"),
+                text("sha256"),
+                int("seq_min"),
+                int("seq_max"),
+                time("system_time_min"),
+                time("system_time_max"),
+                time("ts_min"),
+                time("ts_max"),
+                text("id_min"),
+                text("id_max"),
+            ],
+        }))
+    }
+}
+
+/// A list about one table.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    lists: Lists,
+    view: Arc<View>,
+    reader: Arc<Reader>,
+}
+
+impl Listing {
+    /// A list about the table of a view.
+    pub(crate) fn new(lists: Lists, view: Arc<View>, reader: Arc<Reader>) -> Self {
+        Self { lists, view, reader }
+    }
+
+    async fn rows(&self) -> std::result::Result<RecordBatch, ScanError> {
+        let columns = match self.lists {
+            Lists::Manifests => versions(&self.manifests().await.map_err(Arc::new)?),
+            Lists::Files => files(&self.view),
+        };
+        Ok(RecordBatch::try_new(self.lists.columns(), columns)?)
+    }
+
+    /// The newest versions that are kept. Entries go from the oldest on, so the first that is missing ends the list.
+    async fn manifests(&self) -> std::result::Result<Vec<Version>, CatalogError> {
+        let View { namespace, table, .. } = self.view.as_ref();
+        let newest = self.reader.catalog.newest_version(namespace, table);
+        let oldest = newest.saturating_sub(VERSIONS_MAX - 1).max(1);
+        let reads = (oldest..=newest).rev().map(|number| self.reader.catalog.version(namespace, table, number));
+        let read: Vec<Option<Version>> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
+        Ok(read.into_iter().map_while(|version| version).collect())
+    }
+}
+
+#[async_trait]
+impl TableProvider for Listing {
+    fn schema(&self) -> SchemaRef {
+        self.lists.columns()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let wanted = Wanted { columns: self.schema(), projection: projection.cloned() };
+        let rows = self.rows().await?;
+        match wanted.memory(&[rows])? {
+            Some(scan) => Ok(scan),
+            None => Ok(Arc::new(EmptyExec::new(wanted.schema()?))),
+        }
+    }
+}
+
+fn ints<T>(rows: &[T], of: impl Fn(&T) -> Option<i64>) -> ArrayRef {
+    Arc::new(rows.iter().map(of).collect::<Int64Array>())
+}
+
+fn times<T>(rows: &[T], of: impl Fn(&T) -> Option<Instant>) -> ArrayRef {
+    let times: TimestampMicrosecondArray = rows.iter().map(|row| of(row).map(Instant::micros)).collect();
+    Arc::new(times.with_timezone("UTC"))
+}
+
+fn texts<'r, T>(rows: &'r [T], of: impl Fn(&'r T) -> Option<&'r str>) -> ArrayRef {
+    Arc::new(rows.iter().map(of).collect::<StringArray>())
+}
+
+fn count(number: u64) -> Option<i64> {
+    i64::try_from(number).ok()
+}
+
+fn versions(versions: &[Version]) -> Vec<ArrayRef> {
+    vec![
+        ints(versions, |version| count(version.number)),
+        times(versions, |version| Some(version.system_time)),
+        times(versions, |version| Some(version.committed_at)),
+        ints(versions, |version| version.mark),
+        ints(versions, |version| count(version.rows)),
+        ints(versions, |version| count(version.files)),
+        ints(versions, |version| count(version.bytes)),
+    ]
+}
+
+/// A file, whatever its kind.
+struct File<'m> {
+    kind: &'static str,
+    path: &'m str,
+    rows: u64,
+    bytes: u64,
+    sha256: &'m str,
+    seq: Option<Range<Seq>>,
+    system_time: Option<Range<Instant>>,
+    ts: Option<Range<Instant>>,
+    id: Option<&'m Range<String>>,
+}
+
+impl<'m> File<'m> {
+    fn of_base(kind: &'static str, file: &'m BaseFile) -> Self {
+        File {
+            kind,
+            path: &file.path,
+            rows: file.rows,
+            bytes: file.bytes,
+            sha256: &file.sha256,
+            seq: None,
+            system_time: None,
+            ts: None,
+            id: Some(&file.id),
+        }
+    }
+}
+
+fn files(view: &View) -> Vec<ArrayRef> {
+    let files = match &view.collection {
+        Some((_, manifest)) => {
+            let deltas = manifest.deltas.iter().map(|delta| File {
+                kind: "delta",
+                path: &delta.path,
+                rows: delta.rows,
+                bytes: delta.bytes,
+                sha256: &delta.sha256,
+                seq: Some(delta.seq),
+                system_time: Some(delta.system_time),
+                ts: Some(delta.ts),
+                id: Some(&delta.id),
+            });
+            let bases = manifest.bases.iter().flat_map(|base| {
+                let parts = base.parts.iter().map(|file| File::of_base("state", file));
+                parts.chain(base.tombstones.iter().map(|file| File::of_base("tombstones", file)))
+            });
+            deltas.chain(bases).collect()
+        }
+        None => events(view),
+    };
+    columns(&files)
+}
+
+fn events(view: &View) -> Vec<File<'_>> {
+    let events = view.events.files.iter().map(|file| File {
+        kind: "events",
+        path: &file.path,
+        rows: file.rows,
+        bytes: file.bytes,
+        sha256: &file.sha256,
+        seq: None,
+        system_time: Some(file.system_time),
+        ts: Some(file.ts),
+        id: None,
+    });
+    let sidecars = view.events.sidecars.iter().map(|file| File {
+        kind: "idempotency",
+        path: &file.path,
+        rows: file.rows,
+        bytes: file.bytes,
+        sha256: &file.sha256,
+        seq: None,
+        system_time: Some(file.system_time),
+        ts: None,
+        id: None,
+    });
+    events.chain(sidecars).collect()
+}
+
+fn columns(files: &[File<'_>]) -> Vec<ArrayRef> {
+    vec![
+        texts(files, |file| Some(file.kind)),
+        texts(files, |file| Some(file.path)),
+        ints(files, |file| count(file.rows)),
+        ints(files, |file| count(file.bytes)),
+        texts(files, |file| Some(file.sha256)),
+        ints(files, |file| file.seq.map(|seq| seq.min)),
+        ints(files, |file| file.seq.map(|seq| seq.max)),
+        times(files, |file| file.system_time.map(|times| times.min)),
+        times(files, |file| file.system_time.map(|times| times.max)),
+        times(files, |file| file.ts.map(|times| times.min)),
+        times(files, |file| file.ts.map(|times| times.max)),
+        texts(files, |file| file.id.map(|ids| ids.min.as_str())),
+        texts(files, |file| file.id.map(|ids| ids.max.as_str())),
+    ]
+}
