@@ -50,11 +50,19 @@ pub enum Kind {
     ClockStepBack,
     /// A question about a source time below a base's greatest.
     AskedBelowBase,
+    /// A question for version rows of a period.
+    AskedPeriod,
+    /// A question for the differences of two instants.
+    AskedDiff,
+    /// A question for the history of documents.
+    AskedHistory,
+    /// A version row that ends on both clocks.
+    ClosedTwice,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Tie,
         Self::Late,
         Self::Duplicate,
@@ -67,6 +75,10 @@ impl Kind {
         Self::LateAfterFold,
         Self::ClockStepBack,
         Self::AskedBelowBase,
+        Self::AskedPeriod,
+        Self::AskedDiff,
+        Self::AskedHistory,
+        Self::ClosedTwice,
     ];
 }
 

@@ -70,6 +70,71 @@ impl Oracle {
     }
 }
 
+/// A change with an end: where it holds, half-open on both clocks (time.md, section 3.1).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// The key of its document.
+    pub id: String,
+    /// The image, `None` for a delete.
+    pub doc: Option<String>,
+    /// The image that the change found.
+    pub prev: Option<String>,
+    /// From this source time on.
+    pub valid_from: Instant,
+    /// Up to here, excluded.
+    pub valid_to: Option<Instant>,
+    /// From this system time on.
+    pub system_from: Instant,
+    /// Up to here, excluded.
+    pub system_to: Option<Instant>,
+}
+
+impl Oracle {
+    /// Every version row of the changes that count, deletes included, by the words of the definition.
+    #[must_use]
+    pub fn versions(&self, asked: &Asked) -> Vec<Version> {
+        let ts = |change: &Acknowledged| change.ts.unwrap_or(change.system_time);
+        let counts = |change: &&Acknowledged| {
+            asked.system_time.is_none_or(|t| change.system_time <= t)
+                && asked.valid_time.is_none_or(|v| ts(change) <= v)
+        };
+        let counting: Vec<&Acknowledged> = self.changes.iter().filter(counts).collect();
+        let mut versions = Vec::new();
+        for c in &counting {
+            let of_document = || counting.iter().filter(|other| other.id == c.id && other.order != c.order);
+            let greater: Vec<&&Acknowledged> = of_document().filter(|other| wins(other, c)).collect();
+            let found = of_document().filter(|other| !wins(other, c) && other.system_time <= c.system_time);
+            let found = found.reduce(|best, other| if wins(other, best) { other } else { best });
+            let mut ends: Vec<Option<Instant>> =
+                greater.iter().map(|other| ts(other)).filter(|e| *e > ts(c)).map(Some).collect();
+            ends.sort_unstable();
+            ends.dedup();
+            ends.push(None);
+            for end in ends {
+                let at_end = greater.iter().filter(|other| Some(ts(other)) == end).map(|other| other.system_time).min();
+                let before_end = greater.iter().filter(|other| end.is_none_or(|end| ts(other) < end));
+                let (system_from, system_to) = (
+                    at_end.map_or(c.system_time, |least| least.max(c.system_time)),
+                    before_end.map(|o| o.system_time).min(),
+                );
+                if system_to.is_none_or(|to| system_from < to) {
+                    versions.push(Version {
+                        id: c.id.clone(),
+                        doc: c.doc.clone(),
+                        prev: found.and_then(|found| found.doc.clone()),
+                        valid_from: ts(c),
+                        valid_to: end,
+                        system_from,
+                        system_to,
+                    });
+                }
+            }
+        }
+        versions.sort();
+        versions
+    }
+}
+
 /// Whether the first wins over the second: later source time; then the greater bookmark as bytes, absent below empty;
 /// then later system time; then later arrival.
 fn wins(a: &Acknowledged, b: &Acknowledged) -> bool {

@@ -23,6 +23,8 @@ use tidemark_tests::{
     remarks,
 };
 
+mod past;
+
 /// Histories of one run, unless `TIDEMARK_ORACLE_HISTORIES` says another number.
 const HISTORIES: u64 = 200;
 /// Steps of a history.
@@ -198,6 +200,7 @@ impl Run {
             let asked = self.question();
             self.compare(&asked);
         }
+        self.compare_past();
         self.compare(&Asked { system_time: None, valid_time: None });
     }
 
@@ -244,7 +247,7 @@ impl Run {
     }
 }
 
-fn rows(batch: &RecordBatch) -> Vec<[String; 4]> {
+fn rows<const N: usize>(batch: &RecordBatch) -> Vec<[String; N]> {
     let options = FormatOptions::new();
     let columns: Vec<_> = batch.columns().iter().map(|it| ArrayFormatter::try_new(it, &options).unwrap()).collect();
     let cell = |column: usize, row: usize| {
