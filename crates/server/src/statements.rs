@@ -25,6 +25,13 @@ pub fn split(text: &str) -> Split {
     split
 }
 
+/// Whether a statement sets or resets a setting.
+#[must_use]
+pub fn sets(statement: &str) -> bool {
+    let first = statement.split_whitespace().next().unwrap_or_default();
+    ["SET", "RESET"].iter().any(|word| first.eq_ignore_ascii_case(word))
+}
+
 fn push(whole: &mut Vec<String>, statement: &str) {
     if says_something(statement) {
         whole.push(statement.trim().to_owned());

@@ -337,7 +337,10 @@ async fn a_setting_lasts_in_the_session() {
     let set = "SET tidemark.as_of = now() - INTERVAL '1 hour'";
     let response = house.bare().get_flight_info(with(set, None)).await.unwrap();
     let bearer = response.metadata().get("authorization").unwrap().clone();
-    let shown = |info: FlightInfo| async { house.get(ticket_of(&info)).await.unwrap().1[0].clone() };
+    let shown = |info: FlightInfo| {
+        let ticket = ticket_of(&info);
+        async { house.get(ticket).await.unwrap().1[0].clone() }
+    };
     for (bearer, expected) in [(Some(&bearer), "2013-01-01T05:00:00.000000Z"), (None, "")] {
         let info = house.bare().get_flight_info(with("SHOW tidemark.as_of", bearer)).await.unwrap().into_inner();
         let rows = shown(info).await;

@@ -37,26 +37,26 @@ const DIFF: Signature =
 const VERSIONS: Signature =
     Signature { name: "versions", shown: "versions('namespace.collection')", least: 1, most: 1 };
 
-/// Suffixes of relations.
-const SUFFIXES: [(&str, fn() -> Asks); 4] = [
-    ("$changes", || Asks::Changes { from: None, upto: Moments::default() }),
-    ("$history", || Asks::History { id: None, upto: Moments::default() }),
-    ("$snapshots", || Asks::Versions),
-    ("$files", || Asks::Files),
-];
-
 /// The table a name means and what it asks of it.
 pub(crate) fn suffixed(words: &[String]) -> (Vec<String>, Asks) {
     let mut table = words.to_vec();
-    if let Some(last) = table.last_mut() {
-        for (suffix, asks) in SUFFIXES {
-            if let Some(name) = last.strip_suffix(suffix) {
-                *last = name.to_owned();
-                return (table, asks());
-            }
+    let found = table.last().and_then(|last| last.rsplit_once('$')).and_then(|(name, suffix)| {
+        let asks = match suffix {
+            "changes" => Asks::Changes { from: None, upto: Moments::default() },
+            "history" => Asks::History { id: None, upto: Moments::default() },
+            "snapshots" => Asks::Versions,
+            "files" => Asks::Files,
+            _ => return None,
+        };
+        Some((name.to_owned(), asks))
+    });
+    match (table.last_mut(), found) {
+        (Some(last), Some((name, asks))) => {
+            *last = name;
+            (table, asks)
         }
+        _ => (table, Asks::Rows(Moments::default())),
     }
-    (table, Asks::Rows(Moments::default()))
 }
 
 /// Puts a reference in the place of one of the functions.

@@ -100,7 +100,8 @@ async fn ask_on(server: Server, client: Client, environment: &Environment) -> Re
         server.http()
     ))?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let asking = Asking { client, namespace: None, format: Format::Table, timing: Timing::Shown };
+    let (format, timing) = (Format::Table, Timing::Shown);
+    let asking = Asking { client, namespace: None, format, timing, settings: String::new() };
     let left = tokio::select! {
         left = prompt::open(asking, environment) => left,
         _ = terminate.recv() => Ok(()),

@@ -28,6 +28,8 @@ pub(super) struct Asking {
     pub(super) format: Format,
     /// Whether the line below a table says how long it took.
     pub(super) timing: Timing,
+    /// `SET` and `RESET` so far: the server keeps no sessions, so they go before every statement.
+    pub(super) settings: String,
 }
 
 /// Whether times are shown.
@@ -40,7 +42,8 @@ pub(super) enum Timing {
 /// Asks what was given, or opens the prompt.
 pub(super) async fn run(args: &SqlArgs, environment: &Environment) -> Result<(), Failure> {
     let client = Client::of(args.server.url.as_deref(), environment)?;
-    let asking = Asking { client, namespace: args.namespace.clone(), format: args.format, timing: Timing::Shown };
+    let namespace = args.namespace.clone();
+    let mut asking = Asking { client, namespace, format: args.format, timing: Timing::Shown, settings: String::new() };
     if args.format == Format::Arrow && std::io::stdout().is_terminal() {
         return Err(Failure::saying(
             "an Arrow stream is binary: send it to a file, such as `tidemark sql --format arrow \"…\" > answer.arrow`",
@@ -59,7 +62,7 @@ pub(super) async fn run(args: &SqlArgs, environment: &Environment) -> Result<(),
 
 impl Asking {
     /// Asks every statement of a text, up to the first that fails.
-    async fn script(&self, text: &str) -> Result<(), Failure> {
+    async fn script(&mut self, text: &str) -> Result<(), Failure> {
         let split = statements::split(text);
         for statement in split.whole.iter().chain((!split.rest.is_empty()).then_some(&split.rest)) {
             self.one(statement).await?;
@@ -67,8 +70,19 @@ impl Asking {
         Ok(())
     }
 
-    /// Asks one statement and writes its answer to standard output.
-    pub(super) async fn one(&self, sql: &str) -> Result<(), Failure> {
+    /// Asks one statement and writes its answer to standard output; keeps one that sets.
+    pub(super) async fn one(&mut self, sql: &str) -> Result<(), Failure> {
+        let text = format!("{}{sql}", self.settings);
+        if statements::sets(sql) {
+            let settings = format!("{text}; ");
+            self.client.answer(&format!("{settings}SELECT 1"), self.namespace.as_ref()).await?;
+            self.settings = settings;
+            return Ok(());
+        }
+        self.ask(&text).await
+    }
+
+    async fn ask(&self, sql: &str) -> Result<(), Failure> {
         if self.format == Format::Table {
             return self.drawn(sql).await;
         }

@@ -117,7 +117,7 @@ async fn predicates_and_settings_travel_too() {
         ),
         format!("SET tidemark.as_of = '{past}'; SELECT count(*), sum(a) FROM c"),
         format!("SET tidemark.valid_as_of TO TIMESTAMP '{valid}'; SELECT count(*), sum(a) FROM c"),
-        format!("SET tidemark.as_of = now(); SELECT count(*), sum(a) FROM c VERSION AS OF 1"),
+        "SET tidemark.as_of = now(); SELECT count(*), sum(a) FROM c VERSION AS OF 1".to_owned(),
         format!(
             "SET tidemark.as_of = '{past}'; SET tidemark.valid_as_of = '{valid}'; RESET tidemark.as_of; SELECT count(*), sum(a) FROM c"
         ),

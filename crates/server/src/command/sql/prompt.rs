@@ -32,6 +32,7 @@ const HELP: &str = "\
   The past: SELECT … FROM t FOR SYSTEM_TIME AS OF TIMESTAMP '…'   what was known then
             SELECT … FROM t FOR VALID_TIME AS OF TIMESTAMP '…'    what was the case then
             both together: what was believed at one instant about another
+            SET tidemark.as_of = '…'; holds for every table without a clause, until RESET tidemark.as_of;
 ";
 
 /// A command of the prompt itself.
@@ -89,7 +90,7 @@ impl Prompt {
     }
 
     /// Asks what is finished; gives back what is not.
-    fn take(&self, history: &mut DefaultHistory, text: &str) -> String {
+    fn take(&mut self, history: &mut DefaultHistory, text: &str) -> String {
         let split = statements::split(text);
         for statement in &split.whole {
             let _kept = history.add(&format!("{statement};"));
@@ -99,7 +100,7 @@ impl Prompt {
     }
 
     /// Asks; Ctrl-C drops the connection, which cancels the query in the server.
-    fn ask(&self, sql: &str) {
+    fn ask(&mut self, sql: &str) {
         let asked = self.handle.block_on(async {
             tokio::select! {
                 asked = self.asking.one(sql) => asked,
