@@ -7,6 +7,7 @@
 //!
 //! Reads answer from memory: this process is the owner, so what it knows is the newest there is.
 
+mod declare;
 mod error;
 mod journal;
 mod lake;
@@ -223,7 +224,8 @@ impl Catalog {
         let content = if Entry::is_checkpoint(version) {
             Content::Checkpoint(self.state().checkpoint())
         } else {
-            Content::Changes(vec![NamespaceChanges { namespace: namespace.clone(), changes: news.changes.clone() }])
+            let (namespace, changes, declared) = (namespace.clone(), news.changes.clone(), Vec::new());
+            Content::Changes(vec![NamespaceChanges { namespace, changes, declared }])
         };
         let at = self.0.clock.now();
         Entry::new(version, self.epoch(), self.0.ids.ulid(at).to_string(), at, content)

@@ -76,6 +76,7 @@ impl Room {
                 limits: &room.config,
                 ids: &room.ids,
                 admission: &room.visible.admission,
+                rules: &room.rules,
                 shards: room.catalog.shards(),
                 now: room.clock.now(),
             };
@@ -152,6 +153,7 @@ impl Room {
         let (room, namespace) = (Arc::clone(self), namespace.clone());
         run(large, move || {
             let mut touched = observe::touched(&batch.rows, &batch.groups)?;
+            room.rules.observe(&namespace, &mut touched);
             room.visible.admission.without_known(&namespace, &mut touched);
             let encoded = EncodedRows::encode(&batch.rows)?;
             let entries = batch.ids.iter().map(|(_, entry)| *entry).collect();

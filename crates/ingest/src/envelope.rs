@@ -83,6 +83,11 @@ impl Collections {
         Ok(self.names.len() - 1)
     }
 
+    /// The collection of a number.
+    pub(crate) fn name(&self, at: usize) -> Option<&CollectionName> {
+        self.names.get(at)
+    }
+
     pub(crate) fn into_names(self) -> Vec<CollectionName> {
         self.names
     }
@@ -167,6 +172,16 @@ pub(crate) fn shown_id(fields: &Fields<'_>, context: &Context<'_>) -> Option<Str
         Envelope::Debezium => return None,
     };
     fields.text(slot).ok().flatten().map(|id| crate::error::shown(&id))
+}
+
+/// Where the document stands in a record, for an error message.
+pub(crate) fn document_pointer(fields: &Fields<'_>, context: &Context<'_>) -> &'static str {
+    match recognise(fields, context) {
+        Envelope::Change | Envelope::CollectionEvent => "/doc",
+        Envelope::Cdc | Envelope::CloudEvent | Envelope::Event => "/data",
+        Envelope::Debezium if fields.has(Slot::Op) => "/after",
+        Envelope::Debezium => "",
+    }
 }
 
 /// The event id in `slot`, or one of ours.

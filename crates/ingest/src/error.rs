@@ -99,6 +99,14 @@ pub enum Error {
         /// Its limit.
         limit: usize,
     },
+    /// No schema, or no such version of it, is declared for a collection.
+    #[error(
+        "collection {collection:?} has no such declared schema: declare one with PUT /v1/{{namespace}}/{{collection}}/schema"
+    )]
+    NoSchema {
+        /// The collection.
+        collection: String,
+    },
     /// The server is draining.
     #[error("the server is draining: send to another one, or again later")]
     Draining,
@@ -133,6 +141,7 @@ impl Error {
             | Self::TooManyCollections { .. }
             | Self::TooManyFields { .. } => Kind::Unprocessable,
             Self::Pressure { .. } => Kind::TooMany,
+            Self::NoSchema { .. } => Kind::NotFound,
             Self::Draining => Kind::Unavailable,
             Self::Log(error) => log_kind(error),
             Self::Catalog(CatalogError::Store(error)) | Self::File(FileError::Store(error)) => store_kind(error),
@@ -158,6 +167,7 @@ impl Error {
             Self::KeyMismatch { .. } => "idempotency_mismatch",
             Self::Durability => "unsupported_durability",
             Self::Pressure { .. } => "back_pressure",
+            Self::NoSchema { .. } => "no_schema",
             Self::Draining => "draining",
             _ => match self.kind() {
                 Kind::OutOfSpace => "out_of_space",

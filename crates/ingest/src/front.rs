@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     budget::Budget,
     config::Config,
+    declared::Rules,
     dedup::{ids::IdIndex, keys::KeyIndex},
     error::Error,
     flush::{Flusher, Pace},
@@ -58,6 +59,8 @@ pub(crate) struct Room {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<Ids>,
     pub(crate) log: Log,
+    /// The declared schemas in force.
+    pub(crate) rules: Rules,
     pub(crate) visible: Arc<Visible>,
     pub(crate) flusher: Flusher,
     /// Bytes of bodies that are being read and parsed.
@@ -92,6 +95,7 @@ impl Ingest {
         flusher.log.get_or_init(|| log.clone());
         let room = Room {
             bodies: Budget::new(config.bodies_bytes_max),
+            rules: Rules::of(&deps.catalog),
             visible: Arc::clone(&flusher.visible),
             metrics: Arc::clone(&flusher.metrics),
             catalog: deps.catalog,

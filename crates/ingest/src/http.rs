@@ -1,4 +1,4 @@
-//! The HTTP door of the room: four routes, one pipeline (interfaces.md, HTTP: ingest).
+//! The HTTP door of the room: four routes, one pipeline, and the schemas that are declared beside it (interfaces.md, HTTP: ingest).
 //!
 //! Who may write where is decided in front of this router: the server's authoriser puts the caller's namespace into the
 //! request as an extension, which `/ingest` and `/e` write to.
@@ -11,7 +11,7 @@ use axum::{
     extract::{Path, Query, Request as HttpRequest, State, rejection::PathRejection},
     http::{HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
 use tidemark_model::{CollectionName, Namespace};
 use tidemark_proto::Problem;
@@ -22,6 +22,7 @@ use crate::{
     front::Ingest,
     receipt::Receipt,
     request::{Durability, OnError, Reading, Request, Target, Tombstones},
+    schema_http,
 };
 
 /// Where requests without a namespace of their own go.
@@ -35,12 +36,13 @@ pub fn router(ingest: Ingest) -> Router {
     Router::new()
         .route("/v1/{namespace}/events", post(events))
         .route("/v1/{namespace}/{collection}/changes", post(changes))
+        .route("/v1/{namespace}/{collection}/schema", get(schema_http::get).put(schema_http::put))
         .route("/ingest", post(own_namespace))
         .route("/e", post(own_namespace))
         .with_state(ingest)
 }
 
-type Parameters = Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>;
+pub(crate) type Parameters = Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>;
 
 async fn events(
     State(ingest): State<Ingest>,
@@ -72,7 +74,7 @@ async fn own_namespace(State(ingest): State<Ingest>, parameters: Parameters, req
     answer(&ingest, named, parameters, request).await
 }
 
-fn named<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Error> {
+pub(crate) fn named<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Error> {
     path.map(|Path(names)| names).map_err(|rejection| Error::Parameter {
         what: "path",
         value: shown(&rejection.body_text()),
@@ -123,7 +125,7 @@ async fn take(
     ingest.append(&namespace, Request { target, batch, key, on_error, durability, reading }).await
 }
 
-fn parameter<'p>(parameters: &'p [(String, String)], name: &str) -> Option<&'p str> {
+pub(crate) fn parameter<'p>(parameters: &'p [(String, String)], name: &str) -> Option<&'p str> {
     parameters.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
@@ -170,7 +172,7 @@ fn acknowledged(receipt: &Receipt) -> Response {
     (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response()
 }
 
-fn refused(error: Error) -> Response {
+pub(crate) fn refused(error: Error) -> Response {
     if error.kind() == tidemark_model::Kind::Internal {
         tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
     }

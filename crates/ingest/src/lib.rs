@@ -5,6 +5,7 @@
 //! 1. [`http`] and `door`: routes, headers, body limits. [`request`]: what goes in.
 //! 2. `prepare`: `inflate` → `transcode` → `parse` → `fields` → `envelope` → `row` → `columns` → `batch`: bytes become valid rows,
 //!    each record read once; what is wrong with one is a `refusal`.
+//!    `declared`: documents of a collection with a declared schema must fit it.
 //! 3. `dedup`: keys and event ids are claimed; the same request, the same event is stored once.
 //! 4. `append`: `observe` which kinds of values came, `admission` evolves schemas under the log's lock, the log makes it
 //!    durable, `visible` moves it into the `tail`, and only then the [`receipt`] goes out.
@@ -20,6 +21,7 @@ mod batch;
 mod budget;
 mod columns;
 pub mod config;
+mod declared;
 mod dedup;
 mod door;
 mod envelope;
@@ -40,6 +42,7 @@ pub mod refusal;
 mod replay;
 pub mod request;
 mod row;
+mod schema_http;
 mod sidecar;
 mod tail;
 pub mod tasks;

@@ -10,12 +10,13 @@ use crate::{
     batch::ValidBatch,
     budget::Reservation,
     config::Config,
+    declared::{InForce, Rules},
     envelope::{self, Collections, Context},
     error::Error,
     fields::Fields,
     hash,
     parse::{self, Sink},
-    refusal::{Refusal, Refused},
+    refusal::{Code, Refusal, Refused},
     request::{Format, KEY_BYTES_MAX, OnError, Request},
     row::Row,
     transcode,
@@ -27,6 +28,7 @@ pub(crate) struct Door<'d> {
     pub(crate) limits: &'d Config,
     pub(crate) ids: &'d Ids,
     pub(crate) admission: &'d Admission,
+    pub(crate) rules: &'d Rules,
     pub(crate) shards: u16,
     pub(crate) now: Instant,
 }
@@ -69,7 +71,7 @@ pub(crate) fn prepare(namespace: &Namespace, mut request: Request, door: &Door<'
         document_keys: door.limits.document_keys.get(namespace.as_str()),
         is_cloud: matches!(format, Format::CloudEvents | Format::CloudEventsBatch),
     };
-    let mut taken = Taken::new(&context, request.on_error);
+    let mut taken = Taken::new(&context, request.on_error, door.rules.in_force(namespace));
     let batch_id = parse::records(decoded.text(), format, door.limits.events_max, &mut taken)?;
     let Taken { rows, collections, refused, first, total, .. } = taken;
     if let (OnError::Reject, Some(first)) = (request.on_error, first) {
@@ -109,15 +111,29 @@ struct Taken<'a, 'c> {
     on_error: OnError,
     rows: Vec<Row<'a>>,
     collections: Collections,
+    /// Declared schemas of the namespace, if it has any.
+    rules: Option<InForce>,
     refused: Refused,
     first: Option<Refusal>,
     total: usize,
 }
 
 impl<'c> Taken<'_, 'c> {
-    fn new(context: &'c Context<'c>, on_error: OnError) -> Self {
+    fn new(context: &'c Context<'c>, on_error: OnError, rules: Option<InForce>) -> Self {
         let (rows, collections, refused) = (Vec::new(), Collections::default(), Refused::default());
-        Self { context, on_error, rows, collections, refused, first: None, total: 0 }
+        Self { context, on_error, rows, collections, rules, refused, first: None, total: 0 }
+    }
+
+    /// A change whose document fits the declared schema of its collection.
+    fn fits<'r>(&self, row: Row<'r>, fields: &Fields<'_>) -> Result<Row<'r>, Refusal> {
+        let Some(rules) = &self.rules else { return Ok(row) };
+        let name = row.collection().and_then(|at| self.collections.name(at));
+        let rule = name.and_then(|name| rules.get(name));
+        let (Some(rule), Some(document)) = (rule, row.data.as_deref()) else { return Ok(row) };
+        rule.check(document).map(|()| row).map_err(|(pointer, why)| {
+            let document = envelope::document_pointer(fields, self.context);
+            Refusal::new(Code::SchemaMismatch, format!("{document}{pointer}"), why)
+        })
     }
 
     fn refuse(&mut self, index: usize, id: Option<&str>, refusal: Refusal) {
@@ -134,7 +150,8 @@ impl<'a> Sink<'a> for Taken<'a, '_> {
             Err(refusal) => return self.refuse(index, None, refusal),
         };
         // Where the request is lost already, further records are only looked at for what is wrong with them.
-        match envelope::read(index, fields, self.context, &mut self.collections) {
+        let read = envelope::read(index, fields, self.context, &mut self.collections);
+        match read.and_then(|row| self.fits(row, fields)) {
             Ok(_) if self.on_error == OnError::Reject && self.first.is_some() => {}
             Ok(row) => self.rows.push(row),
             Err(refusal) => {

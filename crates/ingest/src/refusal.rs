@@ -50,6 +50,7 @@ pub enum Code {
     InvalidCollection,
     InvalidField,
     IdConflict,
+    SchemaMismatch,
 }
 
 impl Code {
@@ -73,6 +74,7 @@ impl Code {
             Self::InvalidCollection => "invalid_collection",
             Self::InvalidField => "invalid_field",
             Self::IdConflict => "id_conflict",
+            Self::SchemaMismatch => "schema_mismatch",
         }
     }
 

@@ -15,6 +15,8 @@ mod bounds;
 mod cloud_events;
 #[path = "all/cost.rs"]
 mod cost;
+#[path = "all/declared.rs"]
+mod declared;
 #[path = "all/dedup.rs"]
 mod dedup;
 #[path = "all/envelopes.rs"]

@@ -9,11 +9,13 @@
 //! 4. [`change`]: operations and the order key that decides which change wins.
 //! 5. [`json`]: number texts, value kinds and depth — how a document is looked at without losing a digit.
 //! 6. [`schema`]: the typed columns of a collection and how they widen.
-//! 7. [`clock`] and [`ids`]: time and chance, always passed in.
-//! 8. [`error`]: the twelve kinds every error is told as, and their one table to HTTP, gRPC and SQLSTATE.
+//! 7. [`declared`]: what somebody said that documents must look like.
+//! 8. [`clock`] and [`ids`]: time and chance, always passed in.
+//! 9. [`error`]: the twelve kinds every error is told as, and their one table to HTTP, gRPC and SQLSTATE.
 
 pub mod change;
 pub mod clock;
+pub mod declared;
 pub mod error;
 pub mod ids;
 pub mod instant;

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
-use tidemark_model::{CollectionName, DocSchema, Instant, Namespace, Shard, schema::SchemaChange};
+use tidemark_model::{CollectionName, DocSchema, Instant, Namespace, Shard, declared::Declared, schema::SchemaChange};
 use tidemark_storage::{paths, register::Register};
 
 use super::CatalogError;
@@ -45,6 +45,9 @@ pub(super) enum Content {
 pub(super) struct NamespaceChanges {
     pub(super) namespace: Namespace,
     pub(super) changes: Vec<SchemaChange>,
+    /// Schemas that were declared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) declared: Vec<Declared>,
 }
 
 /// A whole namespace.
@@ -53,6 +56,9 @@ pub(super) struct NamespaceChanges {
 pub(super) struct NamespaceRecord {
     pub(super) namespace: Namespace,
     pub(super) collections: Vec<CollectionRecord>,
+    /// Every version of every declared schema, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) declared: Vec<Declared>,
 }
 
 /// A whole collection.
@@ -116,6 +122,8 @@ pub(super) async fn read(register: &Register, version: u64) -> Result<Entry, Cat
 
 #[cfg(test)]
 mod tests {
+    use tidemark_model::declared::Strictness;
+
     use super::*;
 
     fn entry(content: Content) -> Entry {
@@ -138,11 +146,11 @@ mod tests {
         for (stored, content) in [
             (
                 include_bytes!("../../fixtures/catalog_changes_v1.json").as_slice(),
-                Content::Changes(vec![NamespaceChanges { namespace: namespace.clone(), changes }]),
+                Content::Changes(vec![NamespaceChanges { namespace: namespace.clone(), changes, declared: vec![] }]),
             ),
             (
                 include_bytes!("../../fixtures/catalog_checkpoint_v1.json").as_slice(),
-                Content::Checkpoint(vec![NamespaceRecord { namespace, collections: vec![record] }]),
+                Content::Checkpoint(vec![NamespaceRecord { namespace, collections: vec![record], declared: vec![] }]),
             ),
         ] {
             let entry = entry(content);
@@ -152,6 +160,23 @@ mod tests {
             );
             assert_eq!(Entry::decode(3, stored).unwrap(), entry);
         }
+    }
+
+    #[test]
+    fn declared_schemas_stand_beside_changes() {
+        let declared = Declared {
+            collection: CollectionName::parse("flights").unwrap(),
+            version: 1,
+            declared_at: Instant::from_micros(5),
+            strictness: Strictness::Lenient,
+            schema: r#"{"type":"object"}"#.to_owned(),
+        };
+        let namespace = Namespace::parse("nyc").unwrap();
+        let changes = NamespaceChanges { namespace, changes: vec![], declared: vec![declared] };
+        let (entry, stored) =
+            (entry(Content::Changes(vec![changes])), include_bytes!("../../fixtures/catalog_declared_v1.json"));
+        assert_eq!(String::from_utf8_lossy(&entry.encode().unwrap()), String::from_utf8_lossy(stored.trim_ascii_end()));
+        assert_eq!(Entry::decode(3, stored).unwrap(), entry);
     }
 
     #[test]

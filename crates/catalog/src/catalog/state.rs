@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tidemark_model::{CollectionName, DocSchema, Namespace, Table, schema::SchemaChange};
+use tidemark_model::{CollectionName, DocSchema, Namespace, Table, declared::Declared, schema::SchemaChange};
 use tidemark_storage::{Store, paths, register::Register};
 
 use super::{
@@ -40,6 +40,8 @@ pub(super) struct CollectionState {
 pub(super) struct NamespaceState {
     pub(super) events: Slot<EventsManifest>,
     pub(super) collections: BTreeMap<CollectionName, CollectionState>,
+    /// Versions of declared schemas, oldest first; also of collections that do not exist yet.
+    pub(super) declared: BTreeMap<CollectionName, Vec<Arc<Declared>>>,
     /// Whether the register knows the namespace.
     is_persisted: bool,
     /// Changes that the register does not hold yet, in order.
@@ -79,19 +81,31 @@ impl State {
     pub(super) fn absorb(&mut self, content: &Content) {
         match content {
             Content::Changes(namespaces) => {
-                for NamespaceChanges { namespace, changes } in namespaces {
+                for NamespaceChanges { namespace, changes, declared } in namespaces {
                     self.namespace(namespace).is_persisted = true;
                     for change in changes {
                         self.apply(namespace, change);
                     }
+                    declared.iter().for_each(|declared| self.declare(namespace, declared));
                 }
             }
             Content::Checkpoint(namespaces) => {
-                for NamespaceRecord { namespace, collections } in namespaces {
+                for NamespaceRecord { namespace, collections, declared } in namespaces {
                     self.namespace(namespace).is_persisted = true;
                     collections.iter().for_each(|record| self.apply_record(namespace, record));
+                    declared.iter().for_each(|declared| self.declare(namespace, declared));
                 }
             }
+        }
+    }
+
+    /// Takes a declared schema in, unless its version is known.
+    pub(super) fn declare(&mut self, namespace: &Namespace, declared: &Declared) {
+        let known = self.namespace(namespace);
+        known.is_persisted = true;
+        let versions = known.declared.entry(declared.collection.clone()).or_default();
+        if versions.last().is_none_or(|last| last.version < declared.version) {
+            versions.push(Arc::new(declared.clone()));
         }
     }
 
@@ -140,6 +154,7 @@ impl State {
                 manifest: Arc::new(EventsManifest::before_first()),
             },
             collections: BTreeMap::new(),
+            declared: BTreeMap::new(),
             is_persisted: false,
             unpersisted: Vec::new(),
         })
@@ -157,6 +172,7 @@ impl State {
         let records = |(namespace, state): (&Namespace, &NamespaceState)| NamespaceRecord {
             namespace: namespace.clone(),
             collections: state.collections.values().map(|collection| record(&collection.known)).collect(),
+            declared: state.declared.values().flatten().map(|declared| Declared::clone(declared)).collect(),
         };
         self.namespaces.iter().map(records).collect()
     }
