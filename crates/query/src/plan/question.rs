@@ -164,10 +164,7 @@ pub(crate) fn question(asks: &Asks, spans: &Spans, asked: Asked<'_>, state: &Ses
         Asks::Rows(_) => Question::State(at),
         Asks::Changes { from, .. } => {
             let from = from.as_ref().map(|from| instant::fold(from, asked.params, state)).transpose()?;
-            if let Some(from) = from.filter(|from| *from > at.system_time) {
-                let upto = at.system_time;
-                return Err(Error::Invalid(format!("{from} lies after {upto}: name the earlier instant first")));
-            }
+            check_order(from, spans, asked)?;
             Question::Changes { from, upto: at }
         }
         Asks::History { id, .. } => {
@@ -177,4 +174,15 @@ pub(crate) fn question(asks: &Asks, spans: &Spans, asked: Asked<'_>, state: &Ses
         Asks::Versions => Question::Manifests,
         Asks::Files => Question::Files,
     })
+}
+
+/// Changes from now on are none yet; from later on, or from after the end that was named, they make no sense.
+fn check_order(from: Option<Instant>, spans: &Spans, asked: Asked<'_>) -> Result<(), Error> {
+    match (from, spans.system_upto()) {
+        (Some(from), Some(upto)) if from > upto => {
+            Err(Error::Invalid(format!("{from} lies after {upto}: name the earlier instant first")))
+        }
+        (Some(from), _) if from > asked.pin.now => Err(Error::Future { asked: from, now: asked.pin.now }),
+        _ => Ok(()),
+    }
 }
