@@ -40,7 +40,10 @@ use self::{
     tables::{Attempt, Copies},
 };
 use crate::{
-    manifest::{CollectionManifest, EventsManifest, Head, stored::Manifest},
+    manifest::{
+        CollectionManifest, EventsManifest, Head,
+        stored::{self, Manifest},
+    },
     metrics::{Metrics, Outcome},
 };
 
@@ -237,6 +240,28 @@ impl Catalog {
         let state = self.state();
         let known = state.namespaces.get(namespace).map(|known| Arc::clone(&known.events.manifest));
         known.unwrap_or_else(|| Arc::new(EventsManifest::before_first()))
+    }
+
+    /// The newest events manifest that was committed in one of these epochs, searched from the newest on backwards. The
+    /// one before the first where there is none, or where the chain does not reach so far back.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub async fn events_committed_in(
+        &self,
+        namespace: &Namespace,
+        epochs: impl Fn(u64) -> bool,
+    ) -> Result<Arc<EventsManifest>, CatalogError> {
+        let mut manifest = self.events(namespace);
+        let register = self.state().namespaces.get(namespace).map(|known| known.events.register.clone());
+        let Some(register) = register else { return Ok(manifest) };
+        while manifest.head.version > 0 && !epochs(manifest.head.epoch) {
+            let version = manifest.head.version - 1;
+            let found = if version == 0 { None } else { register.read(version).await? };
+            let read = |bytes: bytes::Bytes| stored::decode(register.path(version).as_ref(), &bytes);
+            manifest = Arc::new(found.map(read).transpose()?.unwrap_or_else(EventsManifest::before_first));
+        }
+        Ok(manifest)
     }
 
     /// The newest manifest of a collection; version 0 (never stored) before the first commit.

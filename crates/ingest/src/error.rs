@@ -1,7 +1,7 @@
 //! What the room could not do, and how a door tells it.
 
 use tidemark_catalog::CatalogError;
-use tidemark_model::{Kind, name::NameError};
+use tidemark_model::{Instant, Kind, Namespace, Seq, Shard, name::NameError};
 use tidemark_proto::{Problem, problem::RecordError};
 use tidemark_storage::{StoreError, files::FileError, log::LogError};
 
@@ -110,6 +110,35 @@ pub enum Error {
     /// The server is draining.
     #[error("the server is draining: send to another one, or again later")]
     Draining,
+    /// At start: another log's owner took the lake over before this log was in files.
+    #[error(
+        "the log holds acknowledged appends of {namespace} (from {from} on) that are not in the lake, and a server with \
+         another log has written to {namespace} since (epoch {epoch}): start with that log; or move this one away, which \
+         loses what only it holds"
+    )]
+    Overtaken {
+        /// The namespace.
+        namespace: Namespace,
+        /// System time of the first such append.
+        from: Instant,
+        /// The epoch of the other owner.
+        epoch: u64,
+    },
+    /// At start: log and lake do not meet.
+    #[error(
+        "{namespace} goes on at {log} in shard {shard} of the log, but the lake needs {lake} next: a segment of the log \
+         is missing, or log and lake are not of the same moment; restore both from one copy"
+    )]
+    Gap {
+        /// The namespace.
+        namespace: Namespace,
+        /// The shard.
+        shard: Shard,
+        /// The position after the last one that is in files.
+        lake: Seq,
+        /// The first position of the log behind it.
+        log: Seq,
+    },
     /// The log could not append.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -146,7 +175,12 @@ impl Error {
             Self::Log(error) => log_kind(error),
             Self::Catalog(CatalogError::Store(error)) | Self::File(FileError::Store(error)) => store_kind(error),
             Self::Catalog(CatalogError::Fenced { .. }) => Kind::Unavailable,
-            Self::Catalog(_) | Self::File(_) | Self::Rows(..) | Self::Internal(_) => Kind::Internal,
+            Self::Catalog(_)
+            | Self::File(_)
+            | Self::Rows(..)
+            | Self::Internal(_)
+            | Self::Overtaken { .. }
+            | Self::Gap { .. } => Kind::Internal,
         }
     }
 

@@ -1,12 +1,16 @@
 //! Start: what the log holds beyond the manifests comes back into the tails (storage.md, Release and flush).
 //!
 //! 1. Sidecars of the last 24 hours rebuild what deduplication remembers.
-//! 2. Appends come oldest first. One at or below the system time of its namespace's manifest is in files already: only
-//!    its schema changes count. Every other one goes into the tail, and its keys and ids are remembered.
+//! 2. Appends come oldest first. One that is in files already (`ends`) brings only its schema changes. Every other one
+//!    goes into the tail, and its keys and ids are remembered; one that does not go on where the lake ends refuses the
+//!    start.
 //! 3. Under the byte cap tails are flushed as replay goes: it needs no more memory than serving does.
+
+mod ends;
 
 use tidemark_storage::log::{Append, LogError, LogOptions, Recovery};
 
+use self::ends::{Ends, Standing};
 use crate::{config::Config, dedup::lock, error::Error, flush::Flusher, sidecar, visible};
 
 /// Encoded bytes of appends that are read in one go.
@@ -16,6 +20,7 @@ const READ_BYTES: usize = 8 << 20;
 pub(crate) async fn all(flusher: &Flusher, options: LogOptions, config: &Config) -> Result<Recovery, Error> {
     remember_sidecars(flusher).await?;
     let mut recovery = on_thread(move || Recovery::open(options)).await?;
+    let mut ends = Ends::new(flusher.catalog.clone(), recovery.epochs().clone());
     let (mut taken, mut covered) = (0u64, 0u64);
     loop {
         let (back, appends) = on_thread(move || read(recovery)).await?;
@@ -23,14 +28,16 @@ pub(crate) async fn all(flusher: &Flusher, options: LogOptions, config: &Config)
         if appends.is_empty() {
             break;
         }
-        for append in appends {
-            let is_covered = append.assigned.system_time <= flusher.catalog.events(&append.namespace).system_time;
-            if is_covered {
-                covered += 1;
-                flusher.visible.observe(&append.namespace, &append.changes);
-            } else {
-                taken += 1;
-                take(flusher, &append);
+        for (epoch, append) in appends {
+            match ends.judge((epoch, &append)).await? {
+                Standing::Covered => {
+                    covered += 1;
+                    flusher.visible.observe(&append.namespace, &append.changes);
+                }
+                Standing::Behind => {
+                    taken += 1;
+                    take(flusher, &append);
+                }
             }
         }
         relieve(flusher, config).await?;
@@ -39,12 +46,12 @@ pub(crate) async fn all(flusher: &Flusher, options: LogOptions, config: &Config)
     Ok(recovery)
 }
 
-fn read(mut recovery: Recovery) -> Result<(Recovery, Vec<Append>), LogError> {
+fn read(mut recovery: Recovery) -> Result<(Recovery, Vec<(u64, Append)>), LogError> {
     let (mut appends, mut bytes) = (Vec::new(), 0);
     while bytes < READ_BYTES {
-        let Some(append) = recovery.next_append()? else { break };
+        let Some((epoch, append)) = recovery.next_of_epoch()? else { break };
         bytes += append.encoded_bytes.max(1);
-        appends.push(append);
+        appends.push((epoch, append));
     }
     Ok((recovery, appends))
 }

@@ -25,6 +25,8 @@ mod envelopes;
 mod flaky;
 #[path = "all/flush.rs"]
 mod flush;
+#[path = "all/logs.rs"]
+mod logs;
 #[path = "all/receipts.rs"]
 mod receipts;
 #[path = "all/schema.rs"]

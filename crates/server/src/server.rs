@@ -13,6 +13,7 @@ use crate::{
     doors::{Door, Wire},
     guard::{Guard, Mode, Unguarded},
     health::Health,
+    machine,
     ports::{Life, Port, PortError},
     wiring::{Parts, Rooms, WiringError},
 };
@@ -59,6 +60,7 @@ impl Server {
         let health =
             Health::new(settings.env.clone(), parts.clock.clone(), parts.metrics.clone(), rooms.store().clone());
         let life = Life::default();
+        let connections = machine::fitted_connections(settings.connections.clone());
         let door = |wire, guard| Door {
             wire,
             guard,
@@ -69,8 +71,8 @@ impl Server {
         };
         let (http, grpc) = (ports.0.address(), ports.1.address());
         let routes = door(Wire::Http, guards.0).around(health.router().merge(rooms.http()));
-        ports.0.serve(routes, settings.connections.clone(), &life);
-        ports.1.serve(door(Wire::Grpc, guards.1).around(rooms.grpc()), settings.connections.clone(), &life);
+        ports.0.serve(routes, connections.clone(), &life);
+        ports.1.serve(door(Wire::Grpc, guards.1).around(rooms.grpc()), connections, &life);
         Ok(Self { settings, http, grpc, life, health, rooms })
     }
 

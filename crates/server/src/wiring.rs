@@ -160,7 +160,7 @@ fn open_store(settings: &Settings, environment: &Environment) -> Result<Store, S
 
 async fn open_catalog(settings: &Settings, environment: &Environment, parts: &Parts) -> Result<Catalog, WiringError> {
     let deps = tidemark_catalog::catalog::Deps {
-        store: open_store(settings, environment)?.metered(&parts.registry),
+        store: open_store(settings, environment)?,
         clock: Arc::clone(&parts.clock),
         ids: Arc::clone(&parts.ids),
         metrics: parts.registry.clone(),

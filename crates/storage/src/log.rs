@@ -18,6 +18,7 @@
 
 mod append;
 mod disk;
+mod epochs;
 mod error;
 mod group;
 mod handle;
@@ -36,6 +37,7 @@ mod space;
 mod writer;
 
 pub use append::{Append, Assigned, Durable, KeyRecord, LogBatch};
+pub use epochs::Epochs;
 pub use error::LogError;
 pub use handle::{Log, Pressure};
 pub use options::{LogDeps, LogOptions};

@@ -53,6 +53,11 @@ pub fn manifests(namespace: &Namespace, directory: &str) -> Path {
     table(namespace, directory).join("_manifest")
 }
 
+/// Whether a directory of a table holds entries of a register: its manifests or their floor.
+pub(crate) fn is_register(directory: &std::path::Path) -> bool {
+    directory.file_name().is_some_and(|name| name == "_manifest" || name == "_floor")
+}
+
 /// `{namespace}/{directory}/manifest.json`: the best-effort copy of the newest manifest.
 #[must_use]
 pub fn manifest_copy(namespace: &Namespace, directory: &str) -> Path {

@@ -30,6 +30,7 @@ pub(crate) const START_US: i64 = 1_767_225_600_000_000;
 pub(crate) struct Bed {
     directory: TempDir,
     generation: u32,
+    log_name: &'static str,
     store: Store,
     config: Config,
     pub clock: Arc<ManualClock>,
@@ -43,6 +44,8 @@ pub(crate) struct Bed {
 pub(crate) struct Stopped {
     directory: TempDir,
     generation: u32,
+    /// Begins the name of the log's directory.
+    log_name: &'static str,
     store: Store,
     config: Config,
     clock: Arc<ManualClock>,
@@ -88,7 +91,7 @@ impl Bed {
     pub(crate) async fn on(store: Store, config: Config) -> Self {
         let clock = Arc::new(ManualClock::at(Instant::from_micros(START_US)));
         let directory = tempfile::tempdir().expect("a directory");
-        Stopped { directory, generation: 0, store, config, clock }.start().await.expect("opens")
+        Stopped { directory, generation: 0, log_name: "", store, config, clock }.start().await.expect("opens")
     }
 
     /// The next process on the same lake.
@@ -98,12 +101,14 @@ impl Bed {
 
     /// Ends the process; the next one finds a copy of its log.
     pub(crate) async fn stop(self, end: End) -> Stopped {
-        let Self { directory, generation, store, config, clock, tasks, .. } = self;
+        let Self { directory, generation, log_name, store, config, clock, tasks, .. } = self;
         if end == End::Drained {
             tasks.drain().await.expect("drains");
         }
-        let stopped = Stopped { directory, generation: generation + 1, store, config, clock };
-        copy(&stopped.directory.path().join(generation.to_string()), &stopped.log());
+        let mut stopped = Stopped { directory, generation, log_name, store, config, clock };
+        let from = stopped.log();
+        stopped.generation += 1;
+        copy(&from, &stopped.log());
         stopped
     }
 
@@ -170,7 +175,12 @@ impl Bed {
 impl Stopped {
     /// Where the next process has its log.
     pub(crate) fn log(&self) -> PathBuf {
-        self.directory.path().join(self.generation.to_string())
+        self.directory.path().join(format!("{}{}", self.log_name, self.generation))
+    }
+
+    /// The same lake, with another log.
+    pub(crate) fn with_log(self, log_name: &'static str) -> Self {
+        Self { log_name, ..self }
     }
 
     /// The next process; gives the lake back where it does not start.
@@ -192,15 +202,16 @@ impl Stopped {
         let deps = Deps { catalog: catalog.clone(), clock: Arc::clone(&clock) as _, ids, log, metrics };
         match Ingest::open(self.config.clone(), deps).await {
             Ok((ingest, tasks)) => {
-                let Self { directory, generation, store, config, clock } = self;
-                Ok(Bed { directory, generation, store, config, clock, catalog, ingest, tasks })
+                let Self { directory, generation, log_name, store, config, clock } = self;
+                Ok(Bed { directory, generation, log_name, store, config, clock, catalog, ingest, tasks })
             }
             Err(error) => Err(Box::new((self, error))),
         }
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies the files of a directory.
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a directory");
     for entry in std::fs::read_dir(from).expect("lists") {
         let path = entry.expect("an entry").path();

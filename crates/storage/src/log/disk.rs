@@ -60,6 +60,8 @@ pub(crate) trait DiskFile: Send + Debug {
 #[derive(Debug)]
 pub(crate) struct LocalDisk {
     directory: PathBuf,
+    /// Open from the beginning: for want of a descriptor a sync would be taken for failed.
+    names: File,
 }
 
 /// The lock on a log's directory; given back on drop.
@@ -77,7 +79,7 @@ impl LocalDisk {
                 File::open(parent)?.sync_all()?;
             }
         }
-        Ok(Self { directory: directory.to_owned() })
+        Ok(Self { directory: directory.to_owned(), names: File::open(directory)? })
     }
 
     /// Takes the lock of the directory; the operating system gives it back when the process ends, however it ends.
@@ -125,7 +127,7 @@ impl Disk for LocalDisk {
     }
 
     fn sync_names(&self) -> io::Result<()> {
-        File::open(&self.directory)?.sync_all()
+        self.names.sync_all()
     }
 
     fn space(&self) -> io::Result<Space> {

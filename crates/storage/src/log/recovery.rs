@@ -10,7 +10,8 @@ use std::{collections::VecDeque, io, sync::Arc};
 
 use super::{
     Append, LogError, LogOptions,
-    disk::{Disk, DiskFile, Held, LocalDisk},
+    disk::{Disk, DiskFile, Held, LocalDisk, is_out_of_space},
+    epochs::Epochs,
     group::{self, Place},
     header::{CLUSTER_BYTES_MAX, SegmentHeader},
     record::{self, Head, Record},
@@ -29,8 +30,9 @@ pub struct Recovery {
     segments: Vec<Scanned>,
     learned: Learned,
     groups: VecDeque<GroupAt>,
-    ready: VecDeque<Append>,
+    ready: VecDeque<(u64, Append)>,
     reading: Option<(u32, Box<dyn DiskFile>)>,
+    epochs: Epochs,
 }
 
 impl Recovery {
@@ -59,10 +61,14 @@ impl Recovery {
             groups: VecDeque::new(),
             ready: VecDeque::new(),
             reading: None,
+            epochs: Epochs::default(),
         };
         recovery.scan_all()?;
         recovery.check_ends()?;
         recovery.settle().map_err(failed("sync what it found"))?;
+        recovery.note_epoch().map_err(|error| {
+            if is_out_of_space(&error) { LogError::OutOfSpace } else { failed("note its epoch")(error) }
+        })?;
         if recovery.learned.epoch > recovery.options.epoch {
             let (found, epoch) = (recovery.learned.epoch, recovery.options.epoch);
             tracing::warn!(found, epoch, "the log was last written by a later owner than this one");
@@ -135,7 +141,28 @@ impl Recovery {
         LogError::Corrupt { file, offset: u64::from(offset), reason: reason.to_owned() }
     }
 
+    /// Notes that the log belongs to this owner's epoch, before anything is committed out of it.
+    fn note_epoch(&mut self) -> io::Result<()> {
+        let known = if self.segments.is_empty() { None } else { Epochs::read(self.disk.as_ref())? };
+        let is_older = known.is_none() && !self.segments.is_empty();
+        self.epochs = known.unwrap_or_default();
+        if is_older {
+            self.epochs = Epochs::up_to(self.learned.epoch);
+        }
+        self.epochs.add(self.options.epoch);
+        self.epochs.write(self.disk.as_ref())
+    }
+
+    /// In which epochs this log was the owner's, this one included.
+    #[must_use]
+    pub const fn epochs(&self) -> &Epochs {
+        &self.epochs
+    }
+
     /// Cuts the torn tail, removes what a preparation left, and makes all that was found durable.
+    ///
+    /// A process that ended after a failed sync leaves pages that read well, count as clean and are on no disk: a sync
+    /// alone would find nothing to do. So what nothing written later proves to be synced is written anew.
     fn settle(&mut self) -> io::Result<()> {
         for name in self.disk.list()?.iter().filter(|name| segments::is_prepared(name)) {
             self.disk.remove(name)?;
@@ -149,6 +176,8 @@ impl Recovery {
                     tracing::warn!(segment = name, offset = segment.end, %flaw, "cut the torn tail of the log");
                 }
                 file.truncate(u64::from(segment.end))?;
+                let synced = self.learned.synced.get(&segment.kept.number).copied().unwrap_or(0);
+                rewrite(file.as_ref(), synced..segment.end)?;
                 segment.kept.bytes = u64::from(segment.end);
             }
             file.sync()?;
@@ -161,6 +190,14 @@ impl Recovery {
     /// # Errors
     /// [`LogError::Corrupt`], [`LogError::Io`].
     pub fn next_append(&mut self) -> Result<Option<Append>, LogError> {
+        self.next_of_epoch().map(|next| next.map(|(_epoch, append)| append))
+    }
+
+    /// The next append, in order of system time, and the epoch of the owner that acknowledged it.
+    ///
+    /// # Errors
+    /// [`LogError::Corrupt`], [`LogError::Io`].
+    pub fn next_of_epoch(&mut self) -> Result<Option<(u64, Append)>, LogError> {
         loop {
             if let Some(append) = self.ready.pop_front() {
                 return Ok(Some(append));
@@ -170,7 +207,7 @@ impl Recovery {
         }
     }
 
-    fn decode(&mut self, at: GroupAt) -> Result<VecDeque<Append>, LogError> {
+    fn decode(&mut self, at: GroupAt) -> Result<VecDeque<(u64, Append)>, LogError> {
         let Place { segment, offset } = at.place;
         let mut bytes = vec![0; at.length];
         self.read_group(at, &mut bytes).map_err(failed("read its segments"))?;
@@ -178,8 +215,9 @@ impl Recovery {
         let group = group::read(&bytes, log, at.place);
         let group = group.map_err(|flaw| self.corrupt(segment, offset, &flaw.to_string()))?;
         let records = record::read(group.payload).map_err(|reason| self.corrupt(segment, offset, reason))?;
+        let epoch = group.header.epoch;
         let appends = records.into_iter().filter_map(|record| match record {
-            Record::Append(head) => Some(append(head)),
+            Record::Append(head) => Some(append(head).map(|append| (epoch, append))),
             Record::Clocks(_) => None,
         });
         appends.collect::<Result<_, _>>().map_err(|error: arrow::error::ArrowError| {
@@ -197,6 +235,13 @@ impl Recovery {
         self.reading = Some((number, file));
         Ok(())
     }
+}
+
+/// Writes bytes of a file where they stand, so that the next sync carries them.
+fn rewrite(file: &dyn DiskFile, range: std::ops::Range<u32>) -> io::Result<()> {
+    let mut bytes = vec![0; range.len()];
+    file.read_at(&mut bytes, range.start.into())?;
+    file.write_at(&bytes, range.start.into())
 }
 
 fn append(head: Head<'_>) -> Result<Append, arrow::error::ArrowError> {

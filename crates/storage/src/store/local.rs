@@ -2,9 +2,10 @@
 //!
 //! A put goes: write a temporary file → sync it → make the directories above the name, syncing each parent → link
 //! (create) or rename (overwrite) → sync the directory of the name. Only then it returns. Temporary files live under
-//! `.tmp/`, which listings do not show and the next start empties. Reads, lists and deletes are those of
+//! `.tmp/`, which listings do not show and the next start empties; it also makes durable what a register shows. Reads, lists and deletes are those of
 //! `LocalFileSystem`. The first sync error ends the process: after it nobody knows what the disk holds.
 
+mod settle;
 mod staging;
 mod upload;
 mod writer;
@@ -33,11 +34,19 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// What the system says; it is never tried again.
     fn sync_file(&self, file: &std::fs::File, path: &FilePath) -> std::io::Result<()>;
 
+    /// Opens a directory, before anything in it changes: for want of a descriptor nothing has failed yet.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn open_directory(&self, path: &FilePath) -> std::io::Result<std::fs::File> {
+        std::fs::File::open(path)
+    }
+
     /// Makes the names in a directory durable.
     ///
     /// # Errors
     /// What the system says; it is never tried again.
-    fn sync_directory(&self, path: &FilePath) -> std::io::Result<()>;
+    fn sync_directory(&self, directory: &std::fs::File, path: &FilePath) -> std::io::Result<()>;
 }
 
 /// The disk of the operating system.
@@ -49,8 +58,8 @@ impl Disk for OsDisk {
         file.sync_all()
     }
 
-    fn sync_directory(&self, path: &FilePath) -> std::io::Result<()> {
-        std::fs::File::open(path)?.sync_all()
+    fn sync_directory(&self, directory: &std::fs::File, _path: &FilePath) -> std::io::Result<()> {
+        directory.sync_all()
     }
 }
 
@@ -79,6 +88,7 @@ impl LocalStore {
     pub fn open(directory: &FilePath, disk: Arc<dyn Disk>, on_sync_error: OnSyncError) -> std::io::Result<Self> {
         writer::make_root(directory, disk.as_ref())?;
         let root = directory.canonicalize()?;
+        settle::registers(&root, disk.as_ref())?;
         let files = LocalFileSystem::new_with_prefix(&root).map_err(std::io::Error::other)?;
         let writer = Writer::new(root.clone(), Staging::claim(&root)?, disk, on_sync_error);
         Ok(Self { files, writer: Arc::new(writer) })

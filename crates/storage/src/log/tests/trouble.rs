@@ -52,6 +52,30 @@ fn after_a_failed_sync_nobody_is_acknowledged_and_nothing_is_taken() {
     }
 }
 
+/// A process that ended over a failed sync, the next one on the same machine, then a power cut.
+#[test]
+fn what_recovery_shows_after_a_failed_sync_outlives_a_power_cut() {
+    for failing in 2..8 {
+        let disk = SimDisk::new(Faults::default());
+        runtime().block_on(async {
+            let log = Bench::new().start(small(), &disk).expect("starts");
+            disk.set_faults(Faults { failing_sync: Some(disk.syncs() + failing), ..Faults::default() });
+            for n in 0..failing + 20 {
+                if append(&log, batch("nyc", &[(0, 1)], &n.to_string())).await.is_err() {
+                    break;
+                }
+            }
+            log.shut_down().await;
+        });
+        disk.set_faults(Faults::default());
+        let shown = found(small(), &disk).expect("opens");
+        let after = disk.after_cut(Luck::None, &Ids::seeded(1));
+        let left = found(small(), &after).expect("opens");
+        let times = |appends: &[Append]| appends.iter().map(|append| append.assigned.system_time).collect::<Vec<_>>();
+        assert_eq!(times(&shown), times(&left), "failing sync {failing}");
+    }
+}
+
 #[test]
 fn a_full_disk_refuses_before_anything_is_given_and_recovers() {
     let disk = SimDisk::new(Faults { quota: Some(20_000), ..Faults::default() });

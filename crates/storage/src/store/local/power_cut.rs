@@ -28,7 +28,7 @@ impl Disk for NotingDisk {
         Ok(())
     }
 
-    fn sync_directory(&self, path: &FilePath) -> std::io::Result<()> {
+    fn sync_directory(&self, _directory: &std::fs::File, path: &FilePath) -> std::io::Result<()> {
         if self.forgets_directories.load(Ordering::SeqCst) {
             return Ok(());
         }

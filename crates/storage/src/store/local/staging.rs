@@ -21,6 +21,11 @@ pub(super) fn is_staging(path: &Path) -> bool {
     path.parts().next().is_some_and(|first| first.as_ref() == DIRECTORY)
 }
 
+/// Whether a directory under the root is that of the temporary files.
+pub(super) fn is_directory(path: &FilePath) -> bool {
+    path.file_name().is_some_and(|name| name == DIRECTORY)
+}
+
 /// The slot of this process.
 #[derive(Debug)]
 pub(super) struct Staging {

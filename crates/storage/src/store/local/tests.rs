@@ -17,6 +17,7 @@ use super::*;
 struct NotingDisk {
     synced: Mutex<Vec<PathBuf>>,
     fails: AtomicBool,
+    is_short_of_descriptors: AtomicBool,
 }
 
 impl NotingDisk {
@@ -37,7 +38,14 @@ impl Disk for NotingDisk {
         self.note(path)
     }
 
-    fn sync_directory(&self, path: &FilePath) -> std::io::Result<()> {
+    fn open_directory(&self, path: &FilePath) -> std::io::Result<std::fs::File> {
+        if self.is_short_of_descriptors.load(Ordering::SeqCst) {
+            return Err(std::io::Error::other("too many open files"));
+        }
+        std::fs::File::open(path)
+    }
+
+    fn sync_directory(&self, _directory: &std::fs::File, path: &FilePath) -> std::io::Result<()> {
         assert!(path.is_dir());
         self.note(path)
     }
@@ -114,6 +122,50 @@ async fn the_first_sync_error_ends_everything() {
     let error = store.put(&name, "x".into()).await.unwrap_err().to_string();
     assert!(error.contains("a sync failed before"), "{error}");
     assert_eq!(aborts.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn want_of_descriptors_is_an_error_like_others_and_no_failed_sync() {
+    let place = tempfile::tempdir().unwrap();
+    let disk = Arc::new(NotingDisk::default());
+    let (store, aborts) = open(place.path(), &disk);
+    store.put(&Path::from("a/1"), "x".into()).await.unwrap();
+    disk.is_short_of_descriptors.store(true, Ordering::SeqCst);
+    for name in ["a/2", "b/c/3"] {
+        let error = store.put(&Path::from(name), "x".into()).await.unwrap_err().to_string();
+        assert!(error.contains("could not open the directory"), "{error}");
+        assert!(!place.path().join(name).exists(), "{name} has no name that is not durable");
+    }
+    disk.is_short_of_descriptors.store(false, Ordering::SeqCst);
+    store.put(&Path::from("a/2"), "x".into()).await.unwrap();
+    store.put(&Path::from("b/c/3"), "x".into()).await.unwrap();
+    assert_eq!(aborts.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn what_registers_show_is_synced_before_it_is_read() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path().canonicalize().unwrap();
+    let (store, _aborts) = open(&root, &Arc::default());
+    for name in ["_tidemark/owner/1", "nyc/events/_manifest/1", "nyc/events/2026/02/1", "nyc/flights/_floor/1"] {
+        store.put(&Path::from(name), "x".into()).await.unwrap();
+    }
+    let disk = Arc::new(NotingDisk::default());
+    let (_second, _aborts) = open(&root, &disk);
+    let synced = directories(&root, disk.take());
+    for expected in [
+        "_tidemark/owner",
+        "_tidemark",
+        "nyc/events/_manifest",
+        "nyc/events",
+        "nyc/flights/_floor",
+        "nyc/flights",
+        "nyc",
+        "",
+    ] {
+        assert!(synced.iter().any(|path| path == expected), "{expected} is not in {synced:?}");
+    }
+    assert!(!synced.iter().any(|path| path.contains("2026") || path.contains("file")), "{synced:?}");
 }
 
 #[test]

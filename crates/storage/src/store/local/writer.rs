@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    fs::File,
     io::{self, ErrorKind, Write},
     path::{Path as FilePath, PathBuf},
     sync::{
@@ -90,23 +91,29 @@ impl Writer {
     pub(super) fn publish(&self, staged: &Staged, name: &FilePath, mode: Mode) -> Result<()> {
         let directory = name.parent().unwrap_or(&self.root);
         self.synced(&staged.path, self.disk.sync_file(&staged.file, &staged.path))?;
-        self.make_directory(directory)?;
-        match give_name(&staged.path, name, mode) {
-            // Someone removed the directory since we made it.
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.known().clear();
-                self.make_directory(directory)?;
-                give_name(&staged.path, name, mode)
-            }
-            named => named,
-        }
-        .map_err(|source| match source.kind() {
+        let opened = self.opened(directory)?;
+        give_name(&staged.path, name, mode).map_err(|source| match source.kind() {
             ErrorKind::AlreadyExists => {
                 Error::AlreadyExists { path: name.display().to_string(), source: Box::new(source) }
             }
             _ => failed("name", name)(source),
         })?;
-        self.synced(directory, self.disk.sync_directory(directory))
+        self.synced(directory, self.disk.sync_directory(&opened, directory))
+    }
+
+    /// A directory, made if need be and open, so that nothing but a sync can fail once a name is given in it.
+    fn opened(&self, directory: &FilePath) -> Result<File> {
+        self.make_directory(directory)?;
+        match self.disk.open_directory(directory) {
+            // Someone removed it since we made it.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.known().clear();
+                self.make_directory(directory)?;
+                self.disk.open_directory(directory)
+            }
+            opened => opened,
+        }
+        .map_err(failed("open the directory", directory))
     }
 
     /// Makes a directory and those above it, each durable in its parent. One that stands already counts as durable
@@ -116,12 +123,12 @@ impl Writer {
             return Ok(());
         }
         let Some(parent) = directory.parent() else { return Ok(()) };
-        self.make_directory(parent)?;
+        let opened = self.opened(parent)?;
         match std::fs::create_dir(directory) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 return Err(failed("make the directory", directory)(error));
             }
-            _ => self.synced(parent, self.disk.sync_directory(parent))?,
+            _ => self.synced(parent, self.disk.sync_directory(&opened, parent))?,
         }
         let mut known = self.known();
         if known.len() >= DIRECTORIES_MAX {
@@ -158,10 +165,11 @@ pub(super) fn make_root(root: &FilePath, disk: &dyn Disk) -> io::Result<()> {
     let root = std::path::absolute(root)?;
     let missing: Vec<&FilePath> = root.ancestors().take_while(|path| !path.exists()).collect();
     std::fs::create_dir_all(&root)?;
+    let synced = |path: &FilePath| disk.sync_directory(&disk.open_directory(path)?, path);
     for made in missing.iter().rev() {
-        made.parent().map_or(Ok(()), |parent| disk.sync_directory(parent))?;
+        made.parent().map_or(Ok(()), synced)?;
     }
-    match root.parent().filter(|_above| missing.is_empty()).map(|parent| disk.sync_directory(parent)) {
+    match root.parent().filter(|_above| missing.is_empty()).map(synced) {
         Some(Err(error)) if error.kind() != ErrorKind::PermissionDenied => Err(error),
         _ => Ok(()),
     }
