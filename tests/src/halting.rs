@@ -30,6 +30,7 @@ pub struct Halt {
     writes_left: AtomicI64,
     is_applied: std::sync::atomic::AtomicBool,
     reached: Notify,
+    point: std::sync::Mutex<Option<String>>,
 }
 
 /// Whether the write that never answers was done.
@@ -43,7 +44,12 @@ pub enum Last {
 
 impl Default for Halt {
     fn default() -> Self {
-        Self { writes_left: AtomicI64::new(NEVER), is_applied: false.into(), reached: Notify::new() }
+        Self {
+            writes_left: AtomicI64::new(NEVER),
+            is_applied: false.into(),
+            reached: Notify::new(),
+            point: std::sync::Mutex::default(),
+        }
     }
 }
 
@@ -54,8 +60,31 @@ impl Halt {
         self.writes_left.store(writes, Ordering::SeqCst);
     }
 
-    /// Lets every write through again.
+    /// Halts at the point of this name.
+    ///
+    /// # Panics
+    /// Never: nothing panics while it holds the lock.
+    pub fn arm_at(&self, point: &str) {
+        *self.point.lock().expect("no one panics here") = Some(point.to_owned());
+    }
+
+    /// Passes a point, or halts there for ever.
+    ///
+    /// # Panics
+    /// Never: nothing panics while it holds the lock.
+    pub async fn pass(&self, point: &str) {
+        if self.point.lock().expect("no one panics here").as_deref() == Some(point) {
+            self.reached.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Lets everything through again.
+    ///
+    /// # Panics
+    /// Never: nothing panics while it holds the lock.
     pub fn disarm(&self) {
+        *self.point.lock().expect("no one panics here") = None;
         self.writes_left.store(NEVER, Ordering::SeqCst);
     }
 

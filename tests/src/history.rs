@@ -44,6 +44,28 @@ pub enum Kind {
     CrashInDelta,
     /// The process died in the middle of a fold.
     CrashInFold,
+    /// The process died in the middle of taking a snapshot.
+    CrashInSnapshot,
+    /// A snapshot of the calendar was taken days late.
+    LateSnapshot,
+    /// A question started from a snapshot.
+    AskedFromSnapshot,
+    /// The process died in the middle of keeping a checkpoint.
+    CrashInCheckpoint,
+    /// A question started from a checkpoint.
+    AskedFromCheckpoint,
+    /// The process died in the middle of cleaning up.
+    CrashInCleanUp,
+    /// Clean-up deleted files.
+    Deleted,
+    /// Deltas were rolled up.
+    RolledUp,
+    /// Changes beyond the window were dropped.
+    Dropped,
+    /// A question outside the window was refused.
+    AskedOutside,
+    /// The process died at a named point.
+    CrashAtPoint,
     /// A change below the greatest source time of a base.
     LateAfterFold,
     /// The wall clock went back, and something was acknowledged after that.
@@ -62,7 +84,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 27] = [
         Self::Tie,
         Self::Late,
         Self::Duplicate,
@@ -72,6 +94,17 @@ impl Kind {
         Self::CrashInFlush,
         Self::CrashInDelta,
         Self::CrashInFold,
+        Self::CrashInSnapshot,
+        Self::LateSnapshot,
+        Self::AskedFromSnapshot,
+        Self::CrashInCheckpoint,
+        Self::AskedFromCheckpoint,
+        Self::CrashInCleanUp,
+        Self::Deleted,
+        Self::RolledUp,
+        Self::Dropped,
+        Self::AskedOutside,
+        Self::CrashAtPoint,
         Self::LateAfterFold,
         Self::ClockStepBack,
         Self::AskedBelowBase,
@@ -139,6 +172,8 @@ pub struct History {
     /// What came up.
     pub seen: Seen,
     sent: Vec<(Sent, bool)>,
+    /// How many of them lie outside the window in which copies are refused.
+    outside: usize,
     next: u64,
     /// The type that values of `v` need.
     types: BTreeSet<&'static str>,
@@ -163,7 +198,7 @@ impl History {
         let mut envelopes: Vec<(Sent, bool)> = Vec::new();
         let mut copies = Vec::new();
         for _ in 0..=chance.below(BATCH_MAX) {
-            match chance.pick(&self.sent) {
+            match chance.pick(&self.sent[self.outside..]) {
                 Some(copy) if chance.percent(8) => copies.push(copy.clone()),
                 _ => envelopes.push(self.change(chance, now)),
             }
@@ -175,6 +210,11 @@ impl History {
         let lines: Vec<String> = envelopes.iter().chain(&copies).map(|(sent, known)| sent.line(*known)).collect();
         let new = envelopes.iter().map(|(sent, _)| sent.clone()).collect();
         Batch { lines: lines.join("\n"), new, copies: copies.len() as u64, envelopes }
+    }
+
+    /// The clock jumped by more than the window in which copies are refused.
+    pub fn jumped(&mut self) {
+        self.outside = self.sent.len();
     }
 
     fn change(&mut self, chance: &Chance, now: Instant) -> (Sent, bool) {

@@ -8,8 +8,11 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use arrow::array::RecordBatch;
 use futures::TryStreamExt as _;
 use object_store::{ObjectStore, memory::InMemory};
-use tidemark_catalog::{Catalog, LiveTail as _, catalog};
-use tidemark_cdc::Cdc;
+use tidemark_catalog::{
+    Catalog, CollectionManifest, LiveTail, catalog,
+    verify::{Depth, verify},
+};
+use tidemark_cdc::{Cdc, Duty, More, point::Points};
 use tidemark_ingest::{Format, Ingest, RawBatch, Receipt, Request, Target};
 use tidemark_model::{Clock, CollectionName, Ids, Instant, Namespace, clock::ManualClock};
 use tidemark_query::{Query, Session, Statement};
@@ -23,6 +26,8 @@ use crate::halting::{Halt, HaltingStore, Last};
 
 /// Bytes of a log segment: small, so that histories fill several.
 const SEGMENT_BYTES: u64 = 1 << 18;
+/// How often a duty may say that there is more.
+const TICKS_MAX: usize = 1000;
 /// How often the lock of a killed process is looked at before it counts as leaked.
 const LOCK_TRIES_MAX: usize = 500;
 
@@ -77,6 +82,8 @@ pub enum Job {
     Delta,
     /// Deltas become a state.
     Fold,
+    /// Upkeep of the past.
+    Upkeep(Duty),
 }
 
 impl World {
@@ -115,8 +122,15 @@ impl World {
         let deps = catalog::Deps { store, clock: Arc::clone(&clock), ids: Arc::clone(&ids), metrics: metrics.clone() };
         let catalog = Catalog::open(catalog::Config::default(), deps).await.expect("the catalog opens");
         let (ingest, tasks) = self.open_ingest(&catalog, &clock, &ids, &metrics).await;
-        let deps =
-            tidemark_cdc::Deps { catalog: catalog.clone(), clock: Arc::clone(&clock), ids, metrics: metrics.clone() };
+        let live = Arc::new(ingest.clone()) as Arc<dyn LiveTail>;
+        let deps = tidemark_cdc::Deps {
+            catalog: catalog.clone(),
+            live,
+            clock: Arc::clone(&clock),
+            ids,
+            metrics: metrics.clone(),
+            points: points(halt),
+        };
         let cdc = Cdc::new(self.cdc.clone(), &deps).expect("the cdc room opens");
         let deps = tidemark_query::Deps { catalog: catalog.clone(), live: Arc::new(ingest.clone()), clock, metrics };
         let query = Query::open(tidemark_query::Config::default(), deps).expect("the query room opens");
@@ -154,6 +168,25 @@ impl World {
         }
         panic!("the lock of the log was not given back");
     }
+}
+
+/// Points that the store's halt stops at too.
+fn points(halt: &Arc<Halt>) -> Points {
+    let halt = Arc::clone(halt);
+    Points::hooked(move |name| {
+        let (halt, name) = (Arc::clone(&halt), name.to_owned());
+        Box::pin(async move { halt.pass(&name).await })
+    })
+}
+
+/// Ticks until nothing is due.
+async fn upkeep(cdc: &Cdc, duty: Duty) -> Result<(), String> {
+    for _tick in 0..TICKS_MAX {
+        if cdc.upkeep(duty).await.map_err(|error| error.to_string())? == More::No {
+            return Ok(());
+        }
+    }
+    Err(format!("{duty:?} is never done"))
 }
 
 /// A folder in memory where there is one: syncing is proved elsewhere, here it would only take time.
@@ -203,6 +236,37 @@ impl Lake {
         self.rooms().catalog.manifest(namespace, collection).bases.last().map(|base| base.max_ts)
     }
 
+    /// Keeps the state of a collection as of an instant; the process may die in the middle.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn snapshot(&self, table: (&Namespace, &CollectionName), name: &str, at: Instant) -> Ended {
+        let rooms = self.rooms();
+        self.until_killed(async {
+            rooms.ingest.flush(table.0).await.map_err(|error| error.to_string())?;
+            let taken = rooms.cdc.snapshot(table, Some(name), at).await.map_err(|error| error.to_string())?;
+            assert_eq!((taken.name.as_str(), taken.instant), (name, at));
+            Ok(())
+        })
+    }
+
+    /// The newest manifest of a collection.
+    #[must_use]
+    pub fn manifest(&self, (namespace, collection): (&Namespace, &CollectionName)) -> Arc<CollectionManifest> {
+        self.rooms().catalog.manifest(namespace, collection)
+    }
+
+    fn until_killed(&self, work: impl Future<Output = Result<(), String>>) -> Ended {
+        let ended = self.runtime.block_on(async {
+            tokio::select! {
+                done = work => { done.unwrap_or_else(|error| panic!("a job failed: {error}")); Ended::Whole }
+                () = self.halt.reached() => Ended::Killed,
+            }
+        });
+        self.halt.disarm();
+        ended
+    }
+
     /// Does a job; the process dies in its middle if the store is halted before the job ends.
     ///
     /// # Panics
@@ -213,22 +277,44 @@ impl Lake {
             match job {
                 Job::Flush => rooms.ingest.flush(namespace).await.map_err(|error| error.to_string()),
                 Job::Delta => rooms.cdc.drain().await.map_err(|error| error.to_string()),
+                Job::Upkeep(duty) => upkeep(&rooms.cdc, duty).await,
                 Job::Fold => rooms.cdc.settle(namespace).await.map_err(|error| error.to_string()),
             }
         };
-        let ended = self.runtime.block_on(async {
-            tokio::select! {
-                done = work => { done.unwrap_or_else(|error| panic!("{job:?} failed: {error}")); Ended::Whole }
-                () = self.halt.reached() => Ended::Killed,
-            }
-        });
-        self.halt.disarm();
-        ended
+        self.until_killed(async { work.await.map_err(|error| format!("{job:?}: {error}")) })
     }
 
     /// Lets so many writes of the next job through, and no more.
     pub fn halt_after(&self, writes: i64, last: Last) {
         self.halt.arm(writes, last);
+    }
+
+    /// Looks the whole lake over, every checksum included; what is wrong. Files of the events table that a death in a
+    /// flush left behind are none of the upkeep's.
+    ///
+    /// # Panics
+    /// When it cannot look.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        let store = self.rooms().catalog.store();
+        let report = self.runtime.block_on(verify(store, Depth::Checksums, Instant::MAX, 0)).expect("looks");
+        let is_flush = |it: &String| it.contains("/events/") && it.contains("no manifest names it");
+        report.complaints.into_iter().filter(|it| !is_flush(it)).collect()
+    }
+
+    /// How many objects there are.
+    ///
+    /// # Panics
+    /// When they cannot be listed.
+    #[must_use]
+    pub fn objects(&self) -> usize {
+        let root = tidemark_storage::ObjectPath::default();
+        self.runtime.block_on(self.rooms().catalog.store().list(&root)).expect("lists").len()
+    }
+
+    /// Lets the process die when it passes a point of this name.
+    pub fn halt_at(&self, point: &str) {
+        self.halt.arm_at(point);
     }
 
     /// Ends the process as SIGTERM does.

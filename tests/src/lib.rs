@@ -8,6 +8,7 @@
 //! 3. [`oracle`]: the list of acknowledged changes, and the fold of time.md, section 2, taken literally.
 //! 4. [`history`]: random histories: what is sent, and what is remembered of it.
 //! 5. [`lake`]: the rooms of one process over bytes that outlive it; [`halting`]: a store that stops at a chosen write.
+//! 6. [`asked`]: questions in SQL, and answers as rows of text.
 //!
 //! And besides: [`chance`] (a seeded generator), [`remarks`] (what a run wants to tell people), [`scenario`] (SQL as text),
 //! [`examples`] (documents whose examples are run).
@@ -19,6 +20,7 @@
     reason = "a harness that cannot go on fails the test that uses it"
 )]
 
+pub mod asked;
 pub mod chance;
 pub mod client;
 pub mod examples;

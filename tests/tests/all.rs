@@ -5,6 +5,7 @@
 //! - [`full_disk`]: a medium without space refuses, answers on, and recovers.
 //! - [`kill`]: SIGKILL under load, over and over: every acknowledged event once, the same answers.
 //! - [`oracle`]: random histories with crashes in between answer like a fold of thirty lines.
+//! - [`points`]: a death at every named point of the work behind the doors.
 //! - [`sync`]: no reply leaves before its sync; a sync that fails ends the process.
 //! - [`scenarios`]: SQL as text, through the real binary.
 //! - [`documents`]: examples of README and docs.
@@ -17,5 +18,6 @@ mod doors;
 mod full_disk;
 mod kill;
 mod oracle;
+mod points;
 mod scenarios;
 mod sync;

@@ -1,5 +1,6 @@
-//! Random histories against the oracle (time.md, section 7): flush, delta, fold, restart, crash and clock steps in
-//! between; every sampled instant on both axes must give the oracle's rows through real SQL.
+//! Random histories against the oracle (time.md, section 7): flush, delta, fold, upkeep of the past, restart, crash and
+//! clock steps in between; every sampled instant on both axes must give the oracle's rows through real SQL, and the same
+//! rows before and after every step behind the doors (C4).
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,12 +10,11 @@ use std::{
     },
 };
 
-use arrow::{
-    array::{Array as _, RecordBatch},
-    util::display::{ArrayFormatter, FormatOptions},
-};
+use tidemark_catalog::manifest::{Snapshot, SnapshotKind};
+use tidemark_cdc::{Duty, point::POINTS};
 use tidemark_model::{CollectionName, Instant, Namespace};
 use tidemark_tests::{
+    asked::{Order, Rows, clauses, documents, rows},
     chance::Chance,
     halting::Last,
     history::{History, Kind, Seen},
@@ -35,6 +35,15 @@ const THREADS: usize = 2;
 const QUESTIONS: usize = 3;
 /// Questions at the end of a history.
 const QUESTIONS_LAST: usize = 8;
+/// Questions whose answers are compared before and after a job.
+const PROBES: usize = 2;
+const DAY_US: u64 = 86_400_000_000;
+/// A little more than the window in which copies are refused.
+const WINDOW_US: u64 = DAY_US + DAY_US / 24;
+/// The longest the clock jumps ahead at once, days.
+const DAYS_MAX: u64 = 21;
+/// What the refusal of a question outside the window says.
+const DROPPED: &str = "was dropped";
 /// Seeds that failed once.
 const KEPT: [u64; 0] = [];
 
@@ -102,7 +111,18 @@ impl Run {
         let chance = Chance::seeded(seed);
         // Some histories fold by themselves all the time, some only when told.
         world.cdc.fold_rows_min = if chance.percent(50) { 5 } else { 1_000_000 };
+        // Checkpoints stand four times as far apart as states by number, so they come in histories of many hours.
+        world.cdc.checkpoints_max = if chance.percent(80) { 64 } else { 0 };
         world.cdc.delta_rows = if chance.percent(50) { 3 } else { 1_000_000 };
+        // What is not named goes at once: nobody reads while it does.
+        world.cdc.grace_s = 0;
+        world.cdc.manifests_max = if chance.percent(50) { 3 } else { 4096 };
+        world.cdc.rollup_files = 2;
+        world.cdc.rollup_rows = 16;
+        // Some drop what is older than two days.
+        world.cdc.history_window_s = if chance.percent(40) { 2 * 24 * 3600 } else { 0 };
+        // Some keep few states, so that questions start from snapshots.
+        world.cdc.bases_max = if chance.percent(50) { 2 } else { 64 };
         let lake = Some(world.start());
         Self {
             chance,
@@ -125,6 +145,11 @@ impl Run {
         self.lake.take().unwrap().drain();
         self.lake = Some(self.world.start());
         self.ask(QUESTIONS_LAST);
+        for duty in Duty::ALL {
+            assert_eq!(self.lake().run(Job::Upkeep(duty), &self.namespace), Ended::Whole);
+        }
+        self.ask(QUESTIONS_LAST);
+        assert_eq!(self.lake().complaints(), Vec::<String>::new());
         self
     }
 
@@ -134,19 +159,29 @@ impl Run {
 
     fn step(&mut self) {
         match self.chance.below(100) {
-            0..=49 => self.append(),
-            50..=57 => self.job(Job::Flush),
-            58..=62 => self.job(Job::Delta),
-            63..=69 => self.job(Job::Fold),
-            70..=73 => {
+            0..=45 => self.append(),
+            46..=53 => self.job(Job::Flush),
+            54..=58 => self.job(Job::Delta),
+            59..=65 => self.job(Job::Fold),
+            66..=68 => {
                 self.lake.take().unwrap().drain();
                 self.lake = Some(self.world.start());
             }
-            74..=77 => self.crash(),
-            78..=80 => {
+            69..=71 => self.crash(),
+            72..=73 => {
                 self.world.clock.step(-i64::try_from(self.chance.below(60_000_000)).unwrap());
                 self.stepped_back = true;
             }
+            74..=75 => {
+                let jump = WINDOW_US + self.chance.below(DAYS_MAX * DAY_US);
+                self.world.clock.step(i64::try_from(jump).unwrap());
+                self.history.jumped();
+            }
+            76..=85 => {
+                let duty = *self.chance.pick(&Duty::ALL).unwrap();
+                self.job(Job::Upkeep(duty));
+            }
+            86..=87 => self.snapshot(),
             _ => self.ask(QUESTIONS),
         }
     }
@@ -170,21 +205,119 @@ impl Run {
         }
     }
 
-    /// Does a job, in one of three cases with a death in its middle.
-    fn job(&mut self, job: Job) {
-        if self.chance.percent(35) {
+    /// In one of three cases the next job dies in its middle; whether that is at a named point.
+    fn perhaps_halt(&self) -> bool {
+        if self.chance.percent(20) {
+            self.lake().halt_at(self.chance.pick(&POINTS).unwrap());
+            return true;
+        } else if self.chance.percent(35) {
             let last = if self.chance.percent(50) { Last::Applied } else { Last::NotApplied };
             self.lake().halt_after(i64::try_from(self.chance.below(5)).unwrap(), last);
         }
+        false
+    }
+
+    /// Does a job, perhaps with a death in its middle: what was answered before it is answered after it.
+    fn job(&mut self, job: Job) {
+        let before = self.probes();
+        let (late, objects) = (self.late_snapshots(), self.lake().objects());
+        let manifest = self.lake().manifest(self.table());
+        let is_point = self.perhaps_halt();
         if self.lake().run(job, &self.namespace) == Ended::Killed {
             self.history.seen.count(match job {
                 Job::Flush => Kind::CrashInFlush,
                 Job::Delta => Kind::CrashInDelta,
                 Job::Fold => Kind::CrashInFold,
+                Job::Upkeep(Duty::Snapshots) => Kind::CrashInSnapshot,
+                Job::Upkeep(Duty::Checkpoints) => Kind::CrashInCheckpoint,
+                Job::Upkeep(Duty::CleanUp | Duty::RollUp | Duty::Retention) => Kind::CrashInCleanUp,
             });
+            if is_point {
+                self.history.seen.count(Kind::CrashAtPoint);
+            }
             self.crash();
             self.ask(QUESTIONS);
         }
+        let now = self.lake().manifest(self.table());
+        if job == Job::Upkeep(Duty::RollUp) && now.deltas.len() < manifest.deltas.len() {
+            self.history.seen.count(Kind::RolledUp);
+        }
+        if now.window != manifest.window {
+            self.history.seen.count(Kind::Dropped);
+        }
+        if self.lake().objects() < objects {
+            self.history.seen.count(Kind::Deleted);
+        }
+        (late..self.late_snapshots()).for_each(|_| self.history.seen.count(Kind::LateSnapshot));
+        self.check(&before, &format!("{job:?}"));
+    }
+
+    /// Keeps a past instant under a name; a snapshot that a death prevented is taken afterwards.
+    fn snapshot(&mut self) {
+        let changes = self.history.oracle.changes();
+        let Some(change) = self.chance.pick(changes) else { return };
+        let (at, name) = (change.system_time, format!("s{}", self.chance.below(1000)));
+        let manifest = self.lake().manifest(self.table());
+        let is_kept = manifest.start(at, None).is_ok();
+        if !is_kept || manifest.snapshots.iter().any(|taken| taken.name == name) {
+            return;
+        }
+        let before = self.probes();
+        let _is_point = self.perhaps_halt();
+        if self.lake().snapshot(self.table(), &name, at) == Ended::Killed {
+            self.history.seen.count(Kind::CrashInSnapshot);
+            self.crash();
+            assert_eq!(self.lake().snapshot(self.table(), &name, at), Ended::Whole);
+        }
+        let manifest = self.lake().manifest(self.table());
+        let taken = manifest.snapshots.iter().find(|taken| taken.name == name).unwrap();
+        let want = self.history.rows(&Asked { system_time: Some(at), valid_time: None });
+        assert_eq!(taken.base.rows, want.len() as u64, "rows of a snapshot at {at}");
+        self.check(&before, "a snapshot");
+    }
+
+    fn late_snapshots(&self) -> usize {
+        let manifest = self.lake().manifest(self.table());
+        let is_late =
+            |taken: &&Snapshot| taken.taken_at.micros() - taken.instant.micros() > i64::try_from(DAY_US).unwrap();
+        manifest.snapshots.iter().filter(|taken| taken.kind == SnapshotKind::Daily).filter(is_late).count()
+    }
+
+    /// Questions and their answers.
+    fn probes(&self) -> Vec<(Asked, String, Rows)> {
+        let asked = (0..PROBES).filter(|_| !self.history.oracle.changes().is_empty()).map(|_| self.question());
+        let asked = asked.map(|asked| (asked, clauses(&asked, Order::SystemFirst)));
+        asked.map(|(asked, clauses)| (asked, clauses.clone(), self.rows_at(&clauses))).collect()
+    }
+
+    /// C4, literally: the same answers.
+    fn check(&mut self, before: &[(Asked, String, Rows)], step: &str) {
+        for (asked, clauses, rows) in before {
+            let now = self.rows_at(clauses);
+            if self.is_outside(asked) && now.as_ref().is_err_and(|error| error.contains(DROPPED)) {
+                continue;
+            }
+            assert_eq!(&now, rows, "{clauses} after {step}");
+            self.asked += 2;
+        }
+    }
+
+    /// Whether the question lies outside the window; what lies inside must have a base.
+    fn is_outside(&self, asked: &Asked) -> bool {
+        let manifest = self.lake().manifest(self.table());
+        let is_outside = manifest.start(asked.system_time.unwrap_or(Instant::MAX), asked.valid_time).is_err();
+        let Some(window) = manifest.window else {
+            assert!(!is_outside, "{asked:?} without a window");
+            return false;
+        };
+        let is_inside = asked.system_time.is_none_or(|t| t >= window.system_time)
+            && asked.valid_time.is_none_or(|v| v >= window.valid_time);
+        assert!(!(is_inside && is_outside), "{asked:?} lies inside {window:?}");
+        is_outside
+    }
+
+    fn rows_at(&self, clauses: &str) -> Rows {
+        documents(self.lake(), self.table(), clauses)
     }
 
     fn crash(&mut self) {
@@ -200,7 +333,10 @@ impl Run {
             let asked = self.question();
             self.compare(&asked);
         }
-        self.compare_past();
+        // Beyond a window there is no whole past to compare.
+        if self.lake().manifest(self.table()).window.is_none() {
+            self.compare_past();
+        }
         self.compare(&Asked { system_time: None, valid_time: None });
     }
 
@@ -223,17 +359,26 @@ impl Run {
         if below {
             self.history.seen.count(Kind::AskedBelowBase);
         }
-        let clause = |axis: &str, at: Option<Instant>| at.map(|at| format!("FOR {axis}_TIME AS OF TIMESTAMP '{at}'"));
-        let mut clauses = [clause("SYSTEM", asked.system_time), clause("VALID", asked.valid_time)];
-        if self.chance.percent(50) {
-            clauses.reverse();
+        if self.is_outside(asked) {
+            let refused = self.rows_at(&clauses(asked, Order::SystemFirst)).expect_err("was dropped");
+            assert!(refused.contains(DROPPED), "{refused}");
+            self.history.seen.count(Kind::AskedOutside);
+            return;
         }
-        let clauses: Vec<String> = clauses.into_iter().flatten().collect();
-        let clauses = clauses.join(" ");
+        let manifest = self.lake().manifest(self.table());
+        let start = manifest.start(asked.system_time.unwrap_or(Instant::MAX), asked.valid_time).unwrap();
+        if start.is_some_and(|start| manifest.snapshots.iter().any(|taken| std::ptr::eq(&raw const taken.base, start)))
+        {
+            self.history.seen.count(Kind::AskedFromSnapshot);
+        }
+        if start.is_some_and(|start| start.bound.is_some()) {
+            self.history.seen.count(Kind::AskedFromCheckpoint);
+        }
+        let order = if self.chance.percent(50) { Order::SystemFirst } else { Order::ValidFirst };
+        let clauses = clauses(asked, order);
         let from = format!("{}.{} {clauses}", self.namespace, self.collection);
-        let got = self.lake().ask(&format!("SELECT _id, n, CAST(v AS VARCHAR), _doc FROM {from} ORDER BY _id"));
         let want = self.history.rows(asked);
-        let got = got.map(|batches| batches.iter().flat_map(rows).collect::<Vec<_>>());
+        let got = self.rows_at(&clauses);
         assert_eq!(got.as_deref(), Ok(want.as_slice()), "{clauses}");
         // Counts and extremes come from statistics where they may: they must know of shadows.
         let got = self.lake().ask(&format!("SELECT count(*), min(_id), max(_id), max(n) FROM {from}"));
@@ -245,13 +390,4 @@ impl Run {
         assert_eq!(got.as_deref(), Ok(&[want][..]), "count and extremes {clauses}");
         self.asked += 2;
     }
-}
-
-fn rows<const N: usize>(batch: &RecordBatch) -> Vec<[String; N]> {
-    let options = FormatOptions::new();
-    let columns: Vec<_> = batch.columns().iter().map(|it| ArrayFormatter::try_new(it, &options).unwrap()).collect();
-    let cell = |column: usize, row: usize| {
-        if batch.column(column).is_null(row) { "NULL".to_owned() } else { columns[column].value(row).to_string() }
-    };
-    (0..batch.num_rows()).map(|row| std::array::from_fn(|column| cell(column, row))).collect()
 }

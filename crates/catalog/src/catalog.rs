@@ -9,12 +9,12 @@
 
 mod declare;
 mod error;
-mod journal;
-mod lake;
+pub(crate) mod journal;
+pub(crate) mod lake;
 mod open;
 mod owner;
-mod state;
-mod tables;
+pub(crate) mod state;
+pub(crate) mod tables;
 mod versions;
 
 use std::{
@@ -312,6 +312,30 @@ impl Catalog {
             self.0.copies.offer(&self.0.store, &copy, manifest.as_ref()).await;
         }
         Ok(commit)
+    }
+
+    /// Deletes the manifests of a collection that lie more than so many commits back, once twice as many are there; how
+    /// many were deleted. The floor of the register is raised first.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub async fn trim_manifests(
+        &self,
+        namespace: &Namespace,
+        name: &CollectionName,
+        kept: u64,
+    ) -> Result<u64, CatalogError> {
+        let found =
+            self.with_collection((namespace, name), |slot, _| (slot.register.clone(), slot.manifest.head.version));
+        let Some((register, newest)) = found.filter(|(_, newest)| *newest > kept.saturating_mul(2)) else {
+            return Ok(0);
+        };
+        // In large steps, because the floor's own entries stay for ever.
+        if newest - register.floor().await? <= kept.saturating_mul(2) {
+            return Ok(0);
+        }
+        self.0.owner.check().await?;
+        Ok(register.trim(newest - kept).await?)
     }
 
     async fn commit<M: Manifest>(&self, register: &Register, on: &Head, next: M) -> Result<Commit<M>, CatalogError> {

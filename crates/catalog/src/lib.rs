@@ -4,11 +4,13 @@
 //! 2. [`catalog`]: the handle: who exists, the newest manifests, commits that are `Committed` or `Lost`.
 //! 3. [`view`]: a table as of one manifest, tail included, read upstream first.
 //! 4. [`live`]: the live tail and the bell, traits of what rooms share at run time.
+//! 5. [`mod@verify`]: looks a lake over without owning it.
 
 pub mod catalog;
 pub mod live;
 pub mod manifest;
 mod metrics;
+pub mod verify;
 pub mod view;
 
 pub use catalog::{Catalog, CatalogError, Collection, Commit, Version};

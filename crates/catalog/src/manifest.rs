@@ -3,10 +3,13 @@
 //! JSON, unknown fields refused, zstd above 64 KiB. Within this format version every entry is complete: difference
 //! entries come with the issue that needs them, under the next format version.
 
+mod past;
 pub(crate) mod stored;
 
 use serde::{Deserialize, Serialize};
 use tidemark_model::{CollectionName, DocSchema, Instant, Mark, Positions, Seq, position::BEFORE_ALL};
+
+pub use self::past::{Named, Outside, Snapshot, SnapshotKind, Taken, Window};
 
 /// The format version written here.
 pub const FORMAT: u32 = 1;
@@ -201,13 +204,21 @@ pub struct Base {
     pub tombstones: Vec<BaseFile>,
     /// The schema it was written under.
     pub schema: DocSchema,
+    /// Only changes with a source time up to here are folded; without one all are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Instant>,
 }
 
 impl Base {
+    /// The files, parts first.
+    pub fn files(&self) -> impl Iterator<Item = &BaseFile> {
+        self.parts.iter().chain(&self.tombstones)
+    }
+
     /// Bytes of all its files.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.parts.iter().chain(&self.tombstones).map(|file| file.bytes).sum()
+        self.files().map(|file| file.bytes).sum()
     }
 }
 
@@ -227,6 +238,18 @@ pub struct CollectionManifest {
     pub deltas: Vec<DeltaFile>,
     /// Bases, oldest first; the last is the current state.
     pub bases: Vec<Base>,
+    /// Bases bounded in source time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checkpoints: Vec<Base>,
+    /// Snapshots in the order they were taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<Snapshot>,
+    /// Up to where the calendar's snapshots have been taken.
+    #[serde(default, skip_serializing_if = "Taken::is_nothing")]
+    pub taken: Taken,
+    /// From where on history is whole; without one everything is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
 }
 
 impl CollectionManifest {
@@ -240,6 +263,10 @@ impl CollectionManifest {
             schema: DocSchema::default(),
             deltas: Vec::new(),
             bases: Vec::new(),
+            checkpoints: Vec::new(),
+            snapshots: Vec::new(),
+            taken: Taken::default(),
+            window: None,
         }
     }
 }

@@ -24,12 +24,31 @@ pub struct Config {
     pub part_rows: usize,
     /// Bytes of a state part, about. Default 256 MiB.
     pub part_bytes: u64,
-    /// Bytes of the states that a collection's manifest names; older ones are kept for questions about the past. Files
-    /// of states that fell out stay on the store until there is a clean-up.
-    /// Default 4 GiB. The newest two always stay.
+    /// Bytes of the states of a collection; older ones are kept for questions about the past. Files of states that fell
+    /// out are deleted after the grace. Default 4 GiB. The newest two always stay.
     pub bases_bytes_max: u64,
     /// Most states of one collection that are kept. Default 64.
     pub bases_max: usize,
+    /// Most checkpoints (states bounded in source time) of one collection that are kept; together they take at most as
+    /// many bytes as states may. 0 keeps none. Default 64.
+    pub checkpoints_max: usize,
+    /// Daily snapshots of a collection that are kept; 0 takes none. Default 30.
+    pub snapshots_daily: usize,
+    /// Monthly snapshots of a collection that are kept; 0 takes none. Default 12.
+    pub snapshots_monthly: usize,
+    /// Named snapshots one collection may have. Default 100.
+    pub snapshots_named_max: usize,
+    /// Small deltas between the same two states from which on they are rolled up; below 2 none are. Default 8.
+    pub rollup_files: usize,
+    /// Changes of a delta that is rolled up, about; one with at most half as many is small. Default 250,000.
+    pub rollup_rows: u64,
+    /// How long every change is kept, seconds; 0 is for ever. The past beyond thins out to the snapshots. Default 0.
+    pub history_window_s: u64,
+    /// How long a file that nothing names any more stays for queries that may still read it, seconds. Default 3600: keep
+    /// it above twice the longest query.
+    pub grace_s: u64,
+    /// Commits of a collection whose manifests are kept; of up to twice as many they are. Default 4096.
+    pub manifests_max: u64,
     /// How long the room rests when nothing rings, milliseconds. Default 1000.
     pub interval_ms: u64,
     /// How long shutdown may take to write what is pending into deltas, seconds. Default 20.
@@ -51,6 +70,15 @@ impl Default for Config {
             part_bytes: 256 << 20,
             bases_bytes_max: 4 << 30,
             bases_max: 64,
+            checkpoints_max: 64,
+            snapshots_daily: 30,
+            snapshots_monthly: 12,
+            snapshots_named_max: 100,
+            rollup_files: 8,
+            rollup_rows: 250_000,
+            history_window_s: 0,
+            grace_s: 3600,
+            manifests_max: 4096,
             interval_ms: 1000,
             drain_s: 20,
         }

@@ -8,7 +8,7 @@ mod parts;
 pub(crate) mod pick;
 mod publish;
 mod tombstones;
-mod write;
+pub(crate) mod write;
 
 use pick::Pace;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidemark_catalog::{Catalog, Collection, CollectionManifest, Commit, EventsManifest};
+use tidemark_catalog::{Catalog, Collection, CollectionManifest, Commit, EventsManifest, LiveTail};
 use tidemark_model::{Clock, Ids, Instant, Namespace};
 use tidemark_storage::{
     ObjectPath as Path, Store,
@@ -12,8 +12,9 @@ use tidemark_storage::{
 use ulid::Ulid;
 
 use crate::{
-    Config, Error,
+    Config, Error, cleanup,
     metrics::{Metrics, Step},
+    point::Points,
     room::More,
 };
 
@@ -22,14 +23,19 @@ use crate::{
 pub(crate) struct Tools {
     pub(crate) config: Config,
     pub(crate) catalog: Catalog,
+    pub(crate) live: Arc<dyn LiveTail>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<Ids>,
     pub(crate) metrics: Metrics,
+    /// What clean-up remembers between runs.
+    pub(crate) memory: cleanup::Memory,
+    /// Where tests let it die.
+    pub(crate) points: Points,
 }
 
 /// One collection at work. The manifests were read upstream first, the collection's schema after the events, so that
 /// it is at least as new as every row of their files.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Job<'a> {
     pub(crate) tools: &'a Tools,
     pub(crate) namespace: &'a Namespace,
@@ -62,6 +68,11 @@ impl Job<'_> {
         self.manifest.head.version + 1
     }
 
+    /// `{namespace}.{collection}`, for people.
+    pub(crate) fn told(&self) -> String {
+        format!("{}.{}", self.namespace, self.collection.name)
+    }
+
     pub(crate) async fn read(&self, path: &str, wanted: &Wanted) -> Result<Vec<arrow::array::RecordBatch>, Error> {
         Ok(files::read(self.store(), &Path::from(path), wanted).await?)
     }
@@ -72,8 +83,19 @@ impl Job<'_> {
         Ok(written)
     }
 
+    /// Passes a fail point.
+    pub(crate) async fn point(&self, step: Step, moment: &str) {
+        self.tools.points.pass(step.as_str(), moment).await;
+    }
+
     /// Commits what a step made. A lost race leaves its files to clean-up; the step is planned again.
     pub(crate) async fn publish(&self, step: Step, next: CollectionManifest) -> Result<More, Error> {
+        self.commit(step, next).await.map(|_is_ours| More::Yes)
+    }
+
+    /// Commits what a step made; whether it is the newest manifest now.
+    pub(crate) async fn commit(&self, step: Step, next: CollectionManifest) -> Result<bool, Error> {
+        self.point(step, "written").await;
         let table = (self.namespace, &self.collection.name);
         match self.tools.catalog.commit_collection(table, &self.manifest, next).await? {
             Commit::Committed(manifest) => {
@@ -81,10 +103,14 @@ impl Job<'_> {
                 let (namespace, collection) = (self.namespace.as_str(), self.collection.name.as_str());
                 let version = manifest.head.version;
                 tracing::debug!(namespace, collection, version, step = step.as_str(), "committed");
+                self.point(step, "committed").await;
+                Ok(true)
             }
-            Commit::Lost { .. } => self.tools.metrics.lost(step),
+            Commit::Lost { .. } => {
+                self.tools.metrics.lost(step);
+                Ok(false)
+            }
         }
-        Ok(More::Yes)
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) struct Metrics {
     bytes: IntCounterVec,
     kept: IntCounter,
     steps: IntCounterVec,
+    deleted: IntCounter,
 }
 
 /// Which step ended.
@@ -18,6 +19,11 @@ pub(crate) struct Metrics {
 pub(crate) enum Step {
     Delta,
     Fold,
+    Snapshot,
+    Checkpoint,
+    CleanUp,
+    RollUp,
+    Retention,
 }
 
 impl Step {
@@ -25,6 +31,11 @@ impl Step {
         match self {
             Self::Delta => "delta",
             Self::Fold => "fold",
+            Self::Snapshot => "snapshot",
+            Self::Checkpoint => "checkpoint",
+            Self::CleanUp => "cleanup",
+            Self::RollUp => "rollup",
+            Self::Retention => "retention",
         }
     }
 }
@@ -40,7 +51,10 @@ impl Metrics {
         registry.register(Box::new(pending.clone()))?;
         let kept = IntCounter::new("tidemark_cdc_parts_kept_total", "State parts that a fold took over as they were.")?;
         registry.register(Box::new(kept.clone()))?;
+        let deleted = IntCounter::new("tidemark_cdc_deleted_total", "Files and manifests that clean-up deleted.")?;
+        registry.register(Box::new(deleted.clone()))?;
         Ok(Self {
+            deleted,
             pending,
             kept,
             files: vector("tidemark_cdc_files_total", "Files written by kind.", &["kind"])?,
@@ -65,6 +79,11 @@ impl Metrics {
     /// State parts were taken over by reference.
     pub(crate) fn kept_parts(&self, parts: u64) {
         self.kept.inc_by(parts);
+    }
+
+    /// Clean-up deleted files.
+    pub(crate) fn deleted(&self, files: u64) {
+        self.deleted.inc_by(files);
     }
 
     /// A step was committed.

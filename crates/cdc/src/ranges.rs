@@ -67,6 +67,12 @@ pub(crate) fn ids(sorted: &[RecordBatch]) -> Result<Option<Range<String>>, FoldE
     Ok(Some(Range { min: id(first, 0)?, max: id(last, last.num_rows() - 1)? }))
 }
 
+/// The least instant of a column; `None` without rows.
+pub(crate) fn least_time(batch: &RecordBatch, name: &'static str) -> Result<Option<Instant>, FoldError> {
+    let ends = ends::<TimestampMicrosecondType>(std::slice::from_ref(batch), name)?;
+    Ok(ends.map(|range| Instant::from_micros(range.min)))
+}
+
 fn ends<T: ArrowPrimitiveType<Native = i64>>(
     batches: &[RecordBatch],
     name: &'static str,

@@ -2,22 +2,25 @@
 //!
 //! Older states are what questions about the past start from. When they take more bytes than a collection may have,
 //! the one goes whose neighbours lie closest together by the changes between them, so that no instant is far from a
-//! base; bases share files, and a file counts once.
+//! base; bases share files, and a file counts once. The horizon of a history window stays whatever it costs: without it the
+//! first instants of the window could not be answered.
 
 use std::collections::HashMap;
 
 use tidemark_catalog::Base;
+use tidemark_model::Seq;
 
 /// The newest bases that always stay: the current state, and the one that running queries may still read.
 pub const NEWEST_KEPT: usize = 2;
 
-/// Thins bases, oldest first, to a budget of bytes and a number; the newest two always stay.
+/// Thins bases, oldest first, to a budget of bytes and a number; the newest two and the horizon always stay.
 #[must_use]
-pub fn retain(mut bases: Vec<Base>, bytes_max: u64, count_max: usize) -> Vec<Base> {
+pub fn retain(mut bases: Vec<Base>, (bytes_max, count_max): (u64, usize), horizon: Option<Seq>) -> Vec<Base> {
     let mut uses = uses(&bases);
+    let kept = usize::from(horizon.is_some() && bases.first().map(|base| base.mark) == horizon);
     let mut bytes: u64 = uses.values().map(|(bytes, _)| bytes).sum();
-    while bases.len() > NEWEST_KEPT && (bytes > bytes_max || bases.len() > count_max) {
-        let gone = bases.remove(closest(&bases));
+    while bases.len() > NEWEST_KEPT + kept && (bytes > bytes_max || bases.len() > count_max) {
+        let gone = bases.remove(closest(&bases, kept));
         for path in paths(&gone) {
             if let Some((size, count)) = uses.get_mut(path) {
                 *count -= 1;
@@ -31,13 +34,13 @@ pub fn retain(mut bases: Vec<Base>, bytes_max: u64, count_max: usize) -> Vec<Bas
 }
 
 /// The base that is missed least: the fewest changes lie between its neighbours. Before the first stands the empty one.
-fn closest(bases: &[Base]) -> usize {
-    let candidates = 0..bases.len() - NEWEST_KEPT;
+fn closest(bases: &[Base], kept: usize) -> usize {
+    let candidates = kept..bases.len() - NEWEST_KEPT;
     let gap = |at: &usize| {
         let before = at.checked_sub(1).map_or(0, |before| bases[before].changes);
         bases[at + 1].changes.saturating_sub(before)
     };
-    candidates.min_by_key(gap).unwrap_or(0)
+    candidates.min_by_key(gap).unwrap_or(kept)
 }
 
 fn paths(base: &Base) -> impl Iterator<Item = &str> {
@@ -79,11 +82,12 @@ mod tests {
             parts: parts.iter().map(part).collect(),
             tombstones: Vec::new(),
             schema: DocSchema::default(),
+            bound: None,
         }
     }
 
     fn kept(bases: Vec<Base>, bytes_max: u64, count_max: usize) -> Vec<u64> {
-        retain(bases, bytes_max, count_max).iter().map(|base| base.changes).collect()
+        retain(bases, (bytes_max, count_max), None).iter().map(|base| base.changes).collect()
     }
 
     #[test]
@@ -105,6 +109,13 @@ mod tests {
     }
 
     #[test]
+    fn the_horizon_stays() {
+        let bases = [100, 110, 200, 300].map(|n| base(n, &[n.to_string().as_str()])).to_vec();
+        let left = retain(bases, (0, 0), Some(100));
+        assert_eq!(left.iter().map(|base| base.changes).collect::<Vec<_>>(), [100, 200, 300]);
+    }
+
+    #[test]
     fn shared_files_count_once() {
         let bases = vec![base(1, &["a", "b"]), base(2, &["a", "c"]), base(3, &["a", "d"])];
         assert_eq!(kept(bases.clone(), 40, 9), [1, 2, 3]);
@@ -117,7 +128,7 @@ mod tests {
         let mut bases = Vec::new();
         for n in 1..=1000u64 {
             bases.push(base(n * 100, &[n.to_string().as_str()]));
-            bases = retain(bases, 200, usize::MAX);
+            bases = retain(bases, (200, usize::MAX), None);
         }
         let marks: Vec<u64> = std::iter::once(0).chain(bases.iter().map(|base| base.changes)).collect();
         let widest = marks.windows(2).map(|pair| pair[1] - pair[0]).max();

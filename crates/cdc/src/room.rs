@@ -1,19 +1,22 @@
-//! The front of the room: a handle whose verbs are tick and settle.
+//! The front of the room: a handle whose verbs are tick, settle, and upkeep of the past (`past`).
 //!
 //! One step at a time runs per process: whoever ticks takes the turn. A pass goes over all collections and lets each
 //! make one delta and one fold, so that a busy collection does not starve a quiet one; a collection that fails does not
 //! hold up the others.
 
+mod past;
+
 use std::{collections::BTreeMap, sync::Arc};
 
-use tidemark_catalog::Catalog;
+use tidemark_catalog::{Catalog, LiveTail};
 use tidemark_model::{Clock, CollectionName, Ids, Namespace};
 use tokio::sync::Mutex;
 
 use crate::{
-    Config, Error, delta, fold,
+    Config, Error, cleanup, delta, fold,
     job::{Job, Tools},
     metrics::{Metrics, Step},
+    point::Points,
 };
 
 /// Passes after which settling gives up: each either makes a bounded step for some collection or is the last.
@@ -24,12 +27,16 @@ const SETTLE_PASSES_MAX: usize = 10_000;
 pub struct Deps {
     /// Who exists, manifests, commits, the lake's bytes.
     pub catalog: Catalog,
+    /// What is durable but in no file, and which instants are closed.
+    pub live: Arc<dyn LiveTail>,
     /// The wall clock: the age of what is pending, names of files.
     pub clock: Arc<dyn Clock>,
     /// Unique ends of file names.
     pub ids: Arc<Ids>,
     /// Where metrics are registered.
     pub metrics: prometheus::Registry,
+    /// Where tests let the process die; none by default.
+    pub points: Points,
 }
 
 /// Whether there may be more to do at once.
@@ -46,6 +53,33 @@ impl More {
     fn or(self, other: Self) -> Self {
         if self == Self::Yes { Self::Yes } else { other }
     }
+}
+
+/// What is done to keep the past exact and cheap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Duty {
+    /// Daily and monthly snapshots whose instant has passed.
+    Snapshots,
+    /// States bounded in source time, where many changes lie between two bases.
+    Checkpoints,
+    /// Small deltas into larger ones.
+    RollUp,
+    /// Changes beyond the history window.
+    Retention,
+    /// Files that nothing names any more, and manifests that are long past.
+    CleanUp,
+}
+
+impl Duty {
+    /// Every duty.
+    pub const ALL: [Self; 5] = [Self::Snapshots, Self::Checkpoints, Self::RollUp, Self::Retention, Self::CleanUp];
+}
+
+/// What a pass does with every collection.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Changes(Urgency),
+    Upkeep(Duty),
 }
 
 /// How much is done.
@@ -74,7 +108,10 @@ impl Cdc {
     pub fn new(config: Config, deps: &Deps) -> Result<Self, Error> {
         let metrics = Metrics::register(&deps.metrics)?;
         let (catalog, clock, ids) = (deps.catalog.clone(), Arc::clone(&deps.clock), Arc::clone(&deps.ids));
-        Ok(Self { tools: Arc::new(Tools { config, catalog, clock, ids, metrics }), turn: Arc::default() })
+        let live = Arc::clone(&deps.live);
+        let (memory, points) = (cleanup::Memory::default(), deps.points.clone());
+        let tools = Tools { config, catalog, live, clock, ids, metrics, memory, points };
+        Ok(Self { tools: Arc::new(tools), turn: Arc::default() })
     }
 
     /// The settings.
@@ -88,7 +125,7 @@ impl Cdc {
     /// # Errors
     /// The first error; the other collections had their turn all the same.
     pub async fn tick(&self) -> Result<More, Error> {
-        self.pass(&self.tools.catalog.namespaces(), Urgency::Due).await
+        self.pass(&self.tools.catalog.namespaces(), Work::Changes(Urgency::Due)).await
     }
 
     /// Puts everything that lies in events files of all namespaces into deltas, due or not.
@@ -109,7 +146,7 @@ impl Cdc {
 
     async fn finish(&self, namespaces: &[Namespace], urgency: Urgency) -> Result<(), Error> {
         for _pass in 0..SETTLE_PASSES_MAX {
-            if self.pass(namespaces, urgency).await? == More::No {
+            if self.pass(namespaces, Work::Changes(urgency)).await? == More::No {
                 return Ok(());
             }
         }
@@ -117,7 +154,7 @@ impl Cdc {
         Err(Error::Unsettled { namespace, passes: SETTLE_PASSES_MAX })
     }
 
-    async fn pass(&self, namespaces: &[Namespace], urgency: Urgency) -> Result<More, Error> {
+    async fn pass(&self, namespaces: &[Namespace], work: Work) -> Result<More, Error> {
         let _turn = self.turn.lock().await;
         let (mut more, mut failed, mut pending) = (More::No, None, 0);
         for namespace in namespaces {
@@ -133,7 +170,11 @@ impl Cdc {
                 let Some(manifest) = manifests.get(&collection.name).map(Arc::clone) else { continue };
                 let (tools, events) = (self.tools.as_ref(), Arc::clone(&events));
                 let job = Job { tools, namespace, events, collection, manifest };
-                match self.collection(job, &backlogs, urgency).await {
+                let done = match work {
+                    Work::Changes(urgency) => self.collection(job, &backlogs, urgency).await,
+                    Work::Upkeep(duty) => self.upkeep_of(job, duty).await,
+                };
+                match done {
                     Ok(found) => more = more.or(found),
                     Err(error) => failed = failed.or(Some(error)),
                 }

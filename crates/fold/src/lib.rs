@@ -7,7 +7,8 @@
 //! 3. [`conform`]: a batch written under an older schema → the same rows under a newer one.
 //! 4. [`winner`]: changes → the winner of every key, sorted by key; first keys and order alone, rows later.
 //! 5. [`shadow`]: winners against a base: which of them stand, which base rows they hide.
-//! 6. [`mod@versions`]: changes → version rows: which change held when, on both clocks.
+//! 6. [`mod@versions`]: changes → version rows: which change held when, on both clocks; [`mod@rest`]: of changes those that a
+//!    base does not hold.
 //! 7. [`sort`] and [`merge`]: the order of delta files, and a base file with its overlay worked in.
 //!
 //! `order` is what they share: key and order columns as slices, and the comparison of two changes.
@@ -17,6 +18,7 @@ pub mod conform;
 pub mod derive;
 pub mod merge;
 mod order;
+pub mod rest;
 #[cfg(test)]
 mod rows;
 pub mod shadow;

@@ -4,7 +4,7 @@
 //! their doors and trust them from then on. Read in this order:
 //!
 //! 1. [`name`]: namespaces, collections, event types — parsed once, never wrong afterwards.
-//! 2. [`instant`]: microseconds of UTC, the only resolution of time.
+//! 2. [`instant`]: microseconds of UTC, the only resolution of time; [`calendar`]: hours, days, months.
 //! 3. [`position`]: shards, sequences, marks — where something stands in the log.
 //! 4. [`change`]: operations and the order key that decides which change wins.
 //! 5. [`json`]: number texts, value kinds and depth — how a document is looked at without losing a digit.
@@ -13,6 +13,7 @@
 //! 8. [`clock`] and [`ids`]: time and chance, always passed in.
 //! 9. [`error`]: the twelve kinds every error is told as, and their one table to HTTP, gRPC and SQLSTATE.
 
+pub mod calendar;
 pub mod change;
 pub mod clock;
 pub mod declared;

@@ -46,6 +46,9 @@ pub enum Error {
         /// Which ones there are.
         reason: String,
     },
+    /// The history of the instant was dropped.
+    #[error(transparent)]
+    OutsideWindow(#[from] tidemark_catalog::manifest::Outside),
     /// The instant could not be closed, or the view not be read, before the deadline.
     #[error("{0}")]
     Unavailable(String),
@@ -75,7 +78,8 @@ impl Error {
             | Self::ReadOnly(_)
             | Self::Future { .. }
             | Self::BeforeCreation { .. }
-            | Self::UnknownVersion { .. } => Kind::Invalid,
+            | Self::UnknownVersion { .. }
+            | Self::OutsideWindow(_) => Kind::Invalid,
             Self::UnknownTable(_) => Kind::NotFound,
             Self::TooLarge(_) => Kind::TooLarge,
             Self::Unavailable(_) | Self::TimedOut(_) => Kind::Unavailable,
@@ -96,6 +100,7 @@ impl Error {
             Self::Future { .. } => "instant_in_future",
             Self::BeforeCreation { .. } => "before_creation",
             Self::UnknownVersion { .. } => "unknown_version",
+            Self::OutsideWindow(_) => "outside_window",
             Self::Unavailable(_) => "unavailable",
             Self::Memory(_) => "memory_exceeded",
             Self::TimedOut(_) => "timed_out",
@@ -150,6 +155,7 @@ fn external(inner: &(dyn std::error::Error + Send + Sync + 'static), text: &str)
     match inner.downcast_ref::<Error>() {
         Some(Error::TimedOut(seconds)) => Error::TimedOut(*seconds),
         Some(Error::TooMany) => Error::TooMany,
+        Some(Error::OutsideWindow(outside)) => Error::OutsideWindow(*outside),
         Some(Error::Unavailable(reason)) => Error::Unavailable(reason.clone()),
         Some(Error::Memory(reason)) => Error::Memory(reason.clone()),
         Some(Error::Invalid(reason)) => Error::Invalid(reason.clone()),

@@ -313,6 +313,7 @@ impl Lab {
             parts,
             tombstones,
             schema: self.schema.clone(),
+            bound: None,
         });
         let commit = self.catalog.commit_collection((&namespace, &collection), &on, next).await.unwrap();
         assert!(matches!(commit, Commit::Committed(_)));

@@ -78,6 +78,9 @@ pub(crate) enum ScanError {
     /// An Arrow kernel.
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),
+    /// What was dropped is needed.
+    #[error(transparent)]
+    Outside(#[from] tidemark_catalog::manifest::Outside),
     /// Another question that built the same thing failed.
     #[error("{0}")]
     Shared(Arc<ScanError>),
@@ -85,6 +88,10 @@ pub(crate) enum ScanError {
 
 impl From<ScanError> for datafusion::error::DataFusionError {
     fn from(error: ScanError) -> Self {
-        Self::External(Box::new(error))
+        match error {
+            // Told to the person who asked.
+            ScanError::Outside(outside) => Self::External(Box::new(crate::Error::OutsideWindow(outside))),
+            error => Self::External(Box::new(error)),
+        }
     }
 }

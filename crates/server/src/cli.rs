@@ -45,6 +45,17 @@ pub enum Command {
                             tidemark ingest orders.ndjson.zst --namespace shop --collection orders\n  producer | tidemark ingest - --namespace shop\n\n\
                             A run that was interrupted is simply started again: batches that the server has are not stored twice.")]
     Ingest(IngestArgs),
+    /// Keep the state of a collection exactly as of an instant, under a name, or drop such a snapshot.
+    #[command(after_help = "Examples:\n  tidemark snapshot shop.orders --name before-the-move\n  \
+                            tidemark snapshot shop.orders --as-of 2026-02-01T00:00:00Z\n  tidemark snapshot shop.orders --name before-the-move --drop")]
+    Snapshot(SnapshotArgs),
+    /// List the snapshots of a collection.
+    Snapshots(SnapshotsArgs),
+    /// Look the lake over: every file there, with its size and checksum, no gap in any chain, nothing left behind. Needs
+    /// the store, not a server; one may run meanwhile.
+    #[command(after_help = "Exit code 0: nothing is wrong; 1: something is, each on a line of its own.\n\n\
+                            Examples:\n  tidemark verify --data /var/lib/tidemark\n  tidemark verify --store s3://bucket/lake --quick")]
+    Verify(VerifyArgs),
     /// Look at the settings.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -204,6 +215,70 @@ pub struct IngestArgs {
     pub server: ServerArgs,
 }
 
+/// A collection as people write it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectionPath {
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// Its name.
+    pub collection: CollectionName,
+}
+
+impl std::str::FromStr for CollectionPath {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (namespace, collection) =
+            text.split_once('.').ok_or("use NAMESPACE.COLLECTION, such as shop.orders".to_owned())?;
+        Ok(Self {
+            namespace: Namespace::parse(namespace).map_err(|e| e.to_string())?,
+            collection: CollectionName::parse(collection).map_err(|e| e.to_string())?,
+        })
+    }
+}
+
+/// Flags of `verify`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct VerifyArgs {
+    /// Where the lake is, as for `serve`.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+    /// Only presence and sizes, not every byte
+    #[arg(long)]
+    pub quick: bool,
+}
+
+/// Flags of `snapshot`.
+#[derive(Debug, Clone, Args)]
+pub struct SnapshotArgs {
+    /// The collection, NAMESPACE.COLLECTION
+    #[arg(value_name = "COLLECTION")]
+    pub of: CollectionPath,
+    /// Its name; without one it is named after its instant
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The instant, RFC 3339 [default: now]
+    #[arg(long, value_name = "INSTANT", conflicts_with = "drop")]
+    pub as_of: Option<String>,
+    /// Drop the snapshot of this name
+    #[arg(long, requires = "name")]
+    pub drop: bool,
+    /// Where to ask.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Flags of `snapshots`.
+#[derive(Debug, Clone, Args)]
+pub struct SnapshotsArgs {
+    /// The collection, NAMESPACE.COLLECTION
+    #[arg(value_name = "COLLECTION")]
+    pub of: CollectionPath,
+    /// Where to ask.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
 /// What one bad record does to its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnError {
@@ -232,6 +307,8 @@ mod tests {
             ("tidemark sql --format tabel x", "table"),
             ("tidemark ingest x --namespace ../x", "beginning with a letter"),
             ("tidemark ingest x --namespace a --batch 0", "1..=10000"),
+            ("tidemark snapshot orders", "shop.orders"),
+            ("tidemark snapshot shop.orders --drop", "--name"),
         ] {
             let said = Cli::try_parse_from(line.split(' ')).expect_err(line).to_string();
             assert!(said.contains(words), "{line}: {said}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::{Response, StatusCode, header};
+use reqwest::{Method, Response, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tidemark_model::Namespace;
@@ -204,13 +204,29 @@ impl Client {
         self.read(response).await
     }
 
+    /// Asks for something about the lake itself and reads the answer; no body is sent for `None`, an empty answer is null.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn manage(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ClientError> {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        if let Some(body) = body {
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        let response = self.send(request).await?;
+        if response.content_length() == Some(0) || response.status() == reqwest::StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
+        self.read(response).await
+    }
+
     async fn send(&self, mut request: reqwest::RequestBuilder) -> Result<Response, ClientError> {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose());
         }
         let response =
             request.send().await.map_err(|source| ClientError::Unreachable { url: self.url.clone(), source })?;
-        if response.status() == StatusCode::OK {
+        if response.status().is_success() {
             return Ok(response);
         }
         Err(ClientError::Refused(refusal(response).await))

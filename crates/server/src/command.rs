@@ -3,7 +3,9 @@
 mod demo;
 mod ingest;
 mod serve;
+mod snapshot;
 mod sql;
+mod verify;
 
 use std::{fmt::Display, io::Write as _, process::ExitCode, time::Duration};
 
@@ -79,6 +81,9 @@ async fn dispatch(command: Command, environment: Environment) -> Result<(), Fail
         Command::Version => out(format_args!("tidemark {VERSION}\n")),
         Command::Sql(args) => sql::run(&args, &environment).await,
         Command::Ingest(args) => ingest::run(&args, &environment).await,
+        Command::Snapshot(args) => snapshot::take_or_drop(&args, &environment).await,
+        Command::Snapshots(args) => snapshot::list(&args, &environment).await,
+        Command::Verify(args) => verify::run(&args, &environment).await,
         Command::Demo(args) => demo::run(&args, &environment).await,
     }
 }

@@ -6,8 +6,9 @@
 //! 3. [`server`]: a whole server in one value; [`wiring`] says which room gets what, [`schedule`] which job ticks when.
 //! 4. [`ports`] accept connections; [`doors`] puts the layers of every request around the rooms; [`guard`] says who
 //!    may ask; [`health`] and [`metrics`] say how it is going; [`telemetry`] writes logs.
-//! 5. [`client`] talks to a running server; [`statements`] and [`table`] are the prompt's reading and writing.
-//! 6. [`shutdown`]: how it ends. [`clock`]: where time and chance come in.
+//! 5. [`snapshots`]: the routes that take, list and drop snapshots.
+//! 6. [`client`] talks to a running server; [`statements`] and [`table`] are the prompt's reading and writing.
+//! 7. [`shutdown`]: how it ends. [`clock`]: where time and chance come in.
 
 pub mod claim;
 pub mod cli;
@@ -24,6 +25,7 @@ pub mod ports;
 pub mod schedule;
 pub mod server;
 pub mod shutdown;
+pub mod snapshots;
 pub mod statements;
 pub mod table;
 pub mod telemetry;

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use tidemark_catalog::Bell;
-use tidemark_cdc::{Cdc, More};
+use tidemark_cdc::{Cdc, Duty, More};
 use tidemark_model::Ids;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
@@ -43,18 +43,40 @@ pub type Tick = Arc<dyn Fn() -> BoxFuture<'static, Result<Left, Failed>> + Send 
 #[must_use]
 pub fn jobs(cdc: &Cdc, events_committed: Bell) -> Vec<Job> {
     let rest = Duration::from_millis(cdc.config().interval_ms);
+    let every = |name, seconds, duty| {
+        let interval = Duration::from_secs(seconds);
+        Job { name, interval, jitter: interval / 4, bell: None, tick: cdc_tick(cdc, What::Upkeep(duty)) }
+    };
+    let changes = cdc_tick(cdc, What::Changes);
     vec![
-        // name, rest, jitter, bell, tick
-        Job { name: "cdc", interval: rest, jitter: rest / 4, bell: Some(events_committed), tick: cdc_tick(cdc) },
+        // Changes become deltas, deltas become states: at every ring, and now and then.
+        Job { name: "cdc", interval: rest, jitter: rest / 4, bell: Some(events_committed), tick: changes },
+        // name, seconds of rest, what is done
+        every("snapshots", 60, Duty::Snapshots),
+        every("checkpoints", 15, Duty::Checkpoints),
+        every("roll-up", 30, Duty::RollUp),
+        every("retention", 600, Duty::Retention),
+        every("clean-up", 600, Duty::CleanUp),
     ]
 }
 
-fn cdc_tick(cdc: &Cdc) -> Tick {
+/// What a tick of the change room is for.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Changes,
+    Upkeep(Duty),
+}
+
+fn cdc_tick(cdc: &Cdc, what: What) -> Tick {
     let cdc = cdc.clone();
     Arc::new(move || {
         let cdc = cdc.clone();
         Box::pin(async move {
-            match cdc.tick().await {
+            let ticked = match what {
+                What::Changes => cdc.tick().await,
+                What::Upkeep(duty) => cdc.upkeep(duty).await,
+            };
+            match ticked {
                 Ok(More::Yes) => Ok(Left::More),
                 Ok(More::No) => Ok(Left::Nothing),
                 Err(error) if error.is_fatal() => Err(Failed::ForGood(error.to_string())),

@@ -100,7 +100,7 @@ impl Rooms {
         let catalog = open_catalog(settings, environment, parts).await?;
         let (ingest, tasks) = open_ingest(settings, parts, &catalog).await?;
         let keeper = Keeper::of(tasks, failed.clone());
-        let cdc = open_cdc(settings, parts, &catalog)?;
+        let cdc = open_cdc(settings, parts, &catalog, &ingest)?;
         let query = open_query(settings, parts, &catalog, &ingest)?;
         let runner = Runner::new(parts.metrics.clone(), Arc::clone(&parts.ids), failed.clone());
         for job in schedule::jobs(&cdc, ingest.bell()) {
@@ -118,7 +118,9 @@ impl Rooms {
 
     /// Routes of the HTTP port.
     pub fn http(&self) -> Router {
-        tidemark_ingest::http::router(self.ingest.clone()).merge(tidemark_query::http::router(self.query.clone()))
+        tidemark_ingest::http::router(self.ingest.clone())
+            .merge(tidemark_query::http::router(self.query.clone()))
+            .merge(crate::snapshots::router(self.catalog.clone(), self.ingest.clone(), self.cdc.clone()))
     }
 
     /// Routes of the gRPC port.
@@ -150,7 +152,7 @@ impl Rooms {
 }
 
 /// Opens the store that the settings name.
-fn open_store(settings: &Settings, environment: &Environment) -> Result<Store, StoreError> {
+pub(crate) fn open_store(settings: &Settings, environment: &Environment) -> Result<Store, StoreError> {
     let Some(url) = &settings.store else { return Store::local(settings.data.join("lake")) };
     let mut options = environment.object_store_options();
     let exposed = |(key, secret): (&String, &Secret)| (key.clone(), secret.expose().to_owned());
@@ -184,9 +186,11 @@ async fn open_ingest(
 }
 
 /// Without a loop of its own: the jobs of the process tick it.
-fn open_cdc(settings: &Settings, parts: &Parts, catalog: &Catalog) -> Result<Cdc, WiringError> {
+fn open_cdc(settings: &Settings, parts: &Parts, catalog: &Catalog, ingest: &Ingest) -> Result<Cdc, WiringError> {
     let deps = tidemark_cdc::Deps {
         catalog: catalog.clone(),
+        live: Arc::new(ingest.clone()) as Arc<dyn LiveTail>,
+        points: tidemark_cdc::point::Points::default(),
         clock: Arc::clone(&parts.clock),
         ids: Arc::clone(&parts.ids),
         metrics: parts.registry.clone(),

@@ -14,6 +14,7 @@ use object_store::path::Path;
 use parquet::errors::ParquetError;
 use tidemark_model::Kind;
 
+pub(crate) use self::encode::hex;
 use crate::{Store, StoreError};
 
 /// The version of the footer entries written here (`tidemark.format`).

@@ -95,6 +95,24 @@ pub fn tombstones_file(table: &Path, version: u64, id: Ulid) -> Path {
     table.clone().join("bases").join(format!("{version:06}-tombstones-{id}.parquet"))
 }
 
+/// `{namespace}/{directory}/bases/{version}-{part}-{ulid}.parquet`: a part of a checkpoint.
+#[must_use]
+pub fn base_file(table: &Path, version: u64, part: usize, id: Ulid) -> Path {
+    table.clone().join("bases").join(format!("{version:06}-{part:04}-{id}.parquet"))
+}
+
+/// `{namespace}/{directory}/snapshots/{name}-{ulid}.parquet`: a part of a snapshot.
+#[must_use]
+pub fn snapshot_file(table: &Path, name: &str, id: Ulid) -> Path {
+    table.clone().join("snapshots").join(format!("{name}-{id}.parquet"))
+}
+
+/// Where the data files of a collection lie: everything in them is named by a manifest or an orphan.
+#[must_use]
+pub fn data_directories(table: &Path) -> [Path; 4] {
+    ["deltas", "state", "bases", "snapshots"].map(|directory| table.clone().join(directory))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +142,14 @@ mod tests {
             (
                 tombstones_file(&flights, 3, Ulid::nil()),
                 "nyc/flights/bases/000003-tombstones-00000000000000000000000000.parquet",
+            ),
+            (
+                base_file(&flights, 3, 1, Ulid::nil()),
+                "nyc/flights/bases/000003-0001-00000000000000000000000000.parquet",
+            ),
+            (
+                snapshot_file(&flights, "2026-02", Ulid::nil()),
+                "nyc/flights/snapshots/2026-02-00000000000000000000000000.parquet",
             ),
         ] {
             assert_eq!(path.as_ref(), expected);

@@ -106,6 +106,31 @@ impl Register {
         Err(StoreError::NotFound { path: self.path(from).to_string() })
     }
 
+    /// Deletes the entries below `number`, after raising the floor to it; how many. One that a run before left behind
+    /// after its crash is not found again: it lies below the floor and nobody reads it.
+    ///
+    /// # Errors
+    /// Whatever the store says; what was not deleted then lies below the floor.
+    pub async fn trim(&self, number: u64) -> Result<u64, StoreError> {
+        let floor = self.floor.number().await?;
+        if floor >= number {
+            return Ok(0);
+        }
+        self.raise_floor(number).await?;
+        for gone in floor.max(1)..number {
+            self.store.delete(&self.path(gone)).await?;
+        }
+        Ok(number - floor.max(1))
+    }
+
+    /// The floor: entries below it may be gone.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub async fn floor(&self) -> Result<u64, StoreError> {
+        self.floor.number().await
+    }
+
     /// Raises the floor to `number` durably; only then entries below it may be deleted.
     ///
     /// # Errors

@@ -20,6 +20,8 @@ use object_store::{
     GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart, path::Path,
 };
 
+use sha2::{Digest as _, Sha256};
+
 pub use error::StoreError;
 pub use local::{Disk, LocalStore, OnSyncError, OsDisk};
 
@@ -112,6 +114,22 @@ impl Store {
     /// [`StoreError::NotFound`], or whatever the store says.
     pub async fn get(&self, path: &Path) -> Result<Bytes, StoreError> {
         let read = async { self.objects.get_opts(path, GetOptions::default()).await?.bytes().await };
+        read.await.map_err(|source| StoreError::of("get", path, source))
+    }
+
+    /// SHA-256 of an object's bytes, hex; read in a stream.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or whatever the store says.
+    pub async fn checksum(&self, path: &Path) -> Result<String, StoreError> {
+        let read = async {
+            let mut bytes = self.objects.get_opts(path, GetOptions::default()).await?.into_stream();
+            let mut digest = Sha256::new();
+            while let Some(chunk) = bytes.try_next().await? {
+                digest.update(&chunk);
+            }
+            Ok(crate::files::hex(&digest.finalize()))
+        };
         read.await.map_err(|source| StoreError::of("get", path, source))
     }
 

@@ -20,19 +20,19 @@ const READS_MAX: usize = 16;
 /// One entry, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     format: u32,
-    pub(super) version: u64,
-    pub(super) epoch: u64,
+    pub(crate) version: u64,
+    pub(crate) epoch: u64,
     put_id: String,
     committed_at: Instant,
-    pub(super) content: Content,
+    pub(crate) content: Content,
 }
 
 /// What an entry tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// What is new, by namespace.
     Changes(Vec<NamespaceChanges>),
     /// Everything there is.
@@ -42,52 +42,52 @@ pub(super) enum Content {
 /// What is new in a namespace; a namespace appears with its first entry, also one without changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NamespaceChanges {
-    pub(super) namespace: Namespace,
-    pub(super) changes: Vec<SchemaChange>,
+pub(crate) struct NamespaceChanges {
+    pub(crate) namespace: Namespace,
+    pub(crate) changes: Vec<SchemaChange>,
     /// Schemas that were declared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) declared: Vec<Declared>,
+    pub(crate) declared: Vec<Declared>,
 }
 
 /// A whole namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NamespaceRecord {
-    pub(super) namespace: Namespace,
-    pub(super) collections: Vec<CollectionRecord>,
+pub(crate) struct NamespaceRecord {
+    pub(crate) namespace: Namespace,
+    pub(crate) collections: Vec<CollectionRecord>,
     /// Every version of every declared schema, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) declared: Vec<Declared>,
+    pub(crate) declared: Vec<Declared>,
 }
 
 /// A whole collection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct CollectionRecord {
-    pub(super) name: CollectionName,
-    pub(super) directory: String,
-    pub(super) shard: Shard,
-    pub(super) created_at: Instant,
-    pub(super) schema: DocSchema,
+pub(crate) struct CollectionRecord {
+    pub(crate) name: CollectionName,
+    pub(crate) directory: String,
+    pub(crate) shard: Shard,
+    pub(crate) created_at: Instant,
+    pub(crate) schema: DocSchema,
 }
 
 impl Entry {
-    pub(super) fn new(version: u64, epoch: u64, put_id: String, committed_at: Instant, content: Content) -> Self {
+    pub(crate) fn new(version: u64, epoch: u64, put_id: String, committed_at: Instant, content: Content) -> Self {
         Self { format: FORMAT, version, epoch, put_id, committed_at, content }
     }
 
     /// Whether the entry of this version holds everything.
-    pub(super) const fn is_checkpoint(version: u64) -> bool {
+    pub(crate) const fn is_checkpoint(version: u64) -> bool {
         version.is_multiple_of(CHECKPOINT_EVERY)
     }
 
-    pub(super) fn encode(&self) -> Result<Bytes, CatalogError> {
+    pub(crate) fn encode(&self) -> Result<Bytes, CatalogError> {
         let json = serde_json::to_vec(self).map(Bytes::from);
         json.map_err(|error| CatalogError::unreadable(&place(self.version), error))
     }
 
-    pub(super) fn decode(version: u64, bytes: &[u8]) -> Result<Self, CatalogError> {
+    pub(crate) fn decode(version: u64, bytes: &[u8]) -> Result<Self, CatalogError> {
         let place = place(version);
         super::check_format(&place, bytes, FORMAT)?;
         serde_json::from_slice(bytes).map_err(|error| CatalogError::unreadable(&place, error))
@@ -99,7 +99,7 @@ fn place(version: u64) -> impl std::fmt::Display {
 }
 
 /// The entries a cold start needs, oldest first: the newest checkpoint and what follows it.
-pub(super) async fn load(register: &Register) -> Result<Vec<Entry>, CatalogError> {
+pub(crate) async fn load(register: &Register) -> Result<Vec<Entry>, CatalogError> {
     let Some((newest, _bytes)) = register.latest(None).await? else { return Ok(Vec::new()) };
     let first = (newest - newest % CHECKPOINT_EVERY).max(1);
     let entries: Vec<Entry> =
@@ -113,7 +113,7 @@ pub(super) async fn load(register: &Register) -> Result<Vec<Entry>, CatalogError
 }
 
 /// One entry that must exist.
-pub(super) async fn read(register: &Register, version: u64) -> Result<Entry, CatalogError> {
+pub(crate) async fn read(register: &Register, version: u64) -> Result<Entry, CatalogError> {
     match register.read(version).await? {
         Some(bytes) => Entry::decode(version, &bytes),
         None => Err(CatalogError::unreadable(&place(version), "it is missing")),

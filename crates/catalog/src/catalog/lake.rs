@@ -15,24 +15,24 @@ const FORMAT: u32 = 1;
 /// The content of `format.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Lake {
+pub(crate) struct Lake {
     format: u32,
     /// ULID of the lake.
-    pub(super) cluster: String,
+    pub(crate) cluster: String,
     /// Shards; fixed for ever.
-    pub(super) shards: u16,
+    pub(crate) shards: u16,
     created: Instant,
 }
 
 impl Lake {
     /// A lake that would be created now.
-    pub(super) fn new(cluster: String, shards: u16, created: Instant) -> Self {
+    pub(crate) fn new(cluster: String, shards: u16, created: Instant) -> Self {
         Self { format: FORMAT, cluster, shards: shards.max(1), created }
     }
 }
 
 /// The lake as it is; `new` becomes it if there is none. Of two who create at once, both get the one that stands.
-pub(super) async fn open(store: &Store, new: Lake) -> Result<Lake, CatalogError> {
+pub(crate) async fn open(store: &Store, new: Lake) -> Result<Lake, CatalogError> {
     let path = paths::format();
     match store.get(&path).await {
         Ok(bytes) => return decode(&bytes),
@@ -43,6 +43,11 @@ pub(super) async fn open(store: &Store, new: Lake) -> Result<Lake, CatalogError>
         Put::Created => Ok(new),
         Put::Exists => decode(&store.get(&path).await?),
     }
+}
+
+/// The lake as it is.
+pub(crate) async fn read(store: &Store) -> Result<Lake, CatalogError> {
+    decode(&store.get(&paths::format()).await?)
 }
 
 fn encode(lake: &Lake) -> Result<Bytes, CatalogError> {

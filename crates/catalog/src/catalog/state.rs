@@ -16,14 +16,14 @@ use crate::manifest::{CollectionManifest, EventsManifest, stored::Manifest};
 
 /// A table's register and the newest manifest known of it.
 #[derive(Debug, Clone)]
-pub(super) struct Slot<M> {
-    pub(super) register: Register,
-    pub(super) manifest: Arc<M>,
+pub(crate) struct Slot<M> {
+    pub(crate) register: Register,
+    pub(crate) manifest: Arc<M>,
 }
 
 impl<M: Manifest> Slot<M> {
     /// Takes a manifest in unless a newer one is known.
-    pub(super) fn advance(&mut self, manifest: &Arc<M>) {
+    pub(crate) fn advance(&mut self, manifest: &Arc<M>) {
         if manifest.head().version > self.manifest.head().version {
             self.manifest = Arc::clone(manifest);
         }
@@ -31,17 +31,17 @@ impl<M: Manifest> Slot<M> {
 }
 
 #[derive(Debug)]
-pub(super) struct CollectionState {
-    pub(super) known: Arc<Collection>,
-    pub(super) slot: Slot<CollectionManifest>,
+pub(crate) struct CollectionState {
+    pub(crate) known: Arc<Collection>,
+    pub(crate) slot: Slot<CollectionManifest>,
 }
 
 #[derive(Debug)]
-pub(super) struct NamespaceState {
-    pub(super) events: Slot<EventsManifest>,
-    pub(super) collections: BTreeMap<CollectionName, CollectionState>,
+pub(crate) struct NamespaceState {
+    pub(crate) events: Slot<EventsManifest>,
+    pub(crate) collections: BTreeMap<CollectionName, CollectionState>,
     /// Versions of declared schemas, oldest first; also of collections that do not exist yet.
-    pub(super) declared: BTreeMap<CollectionName, Vec<Arc<Declared>>>,
+    pub(crate) declared: BTreeMap<CollectionName, Vec<Arc<Declared>>>,
     /// Whether the register knows the namespace.
     is_persisted: bool,
     /// Changes that the register does not hold yet, in order.
@@ -50,25 +50,25 @@ pub(super) struct NamespaceState {
 
 /// Everything.
 #[derive(Debug)]
-pub(super) struct State {
+pub(crate) struct State {
     store: Store,
-    pub(super) namespaces: BTreeMap<Namespace, NamespaceState>,
+    pub(crate) namespaces: BTreeMap<Namespace, NamespaceState>,
 }
 
 /// What of a namespace is to be persisted: the changes, and how many observed ones they stand for.
 #[derive(Debug)]
-pub(super) struct Unpersisted {
-    pub(super) changes: Vec<SchemaChange>,
+pub(crate) struct Unpersisted {
+    pub(crate) changes: Vec<SchemaChange>,
     observed: usize,
 }
 
 impl State {
-    pub(super) fn new(store: Store) -> Self {
+    pub(crate) fn new(store: Store) -> Self {
         Self { store, namespaces: BTreeMap::new() }
     }
 
     /// Takes in what a durable append brought.
-    pub(super) fn observe(&mut self, namespace: &Namespace, changes: &[SchemaChange]) {
+    pub(crate) fn observe(&mut self, namespace: &Namespace, changes: &[SchemaChange]) {
         for change in changes {
             if self.apply(namespace, change) {
                 self.namespace(namespace).unpersisted.push(change.clone());
@@ -78,7 +78,7 @@ impl State {
     }
 
     /// Takes in an entry of the register.
-    pub(super) fn absorb(&mut self, content: &Content) {
+    pub(crate) fn absorb(&mut self, content: &Content) {
         match content {
             Content::Changes(namespaces) => {
                 for NamespaceChanges { namespace, changes, declared } in namespaces {
@@ -100,7 +100,7 @@ impl State {
     }
 
     /// Takes a declared schema in, unless its version is known.
-    pub(super) fn declare(&mut self, namespace: &Namespace, declared: &Declared) {
+    pub(crate) fn declare(&mut self, namespace: &Namespace, declared: &Declared) {
         let known = self.namespace(namespace);
         known.is_persisted = true;
         let versions = known.declared.entry(declared.collection.clone()).or_default();
@@ -161,7 +161,7 @@ impl State {
     }
 
     /// Everything, as a checkpoint holds it. What is not persisted yet may be in it: it is durable in the log.
-    pub(super) fn checkpoint(&self) -> Vec<NamespaceRecord> {
+    pub(crate) fn checkpoint(&self) -> Vec<NamespaceRecord> {
         let record = |known: &Collection| CollectionRecord {
             name: known.name.clone(),
             directory: known.directory.clone(),
@@ -178,7 +178,7 @@ impl State {
     }
 
     /// What the register does not hold of a namespace yet; of many schemas of one collection only the newest.
-    pub(super) fn unpersisted(&self, namespace: &Namespace) -> Option<Unpersisted> {
+    pub(crate) fn unpersisted(&self, namespace: &Namespace) -> Option<Unpersisted> {
         let state = self.namespaces.get(namespace)?;
         if state.is_persisted && state.unpersisted.is_empty() {
             return None;
@@ -196,7 +196,7 @@ impl State {
     }
 
     /// The register holds it now.
-    pub(super) fn persisted(&mut self, namespace: &Namespace, what: &Unpersisted) {
+    pub(crate) fn persisted(&mut self, namespace: &Namespace, what: &Unpersisted) {
         let state = self.namespace(namespace);
         state.is_persisted = true;
         state.unpersisted.drain(..what.observed.min(state.unpersisted.len()));

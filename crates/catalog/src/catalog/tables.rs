@@ -27,8 +27,8 @@ const COPY_INTERVAL_MICROS: i64 = 1_000_000;
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {
     pub(super) owner: &'a Owner,
-    pub(super) put_id: String,
-    pub(super) at: Instant,
+    pub(crate) put_id: String,
+    pub(crate) at: Instant,
 }
 
 impl Attempt<'_> {
@@ -64,7 +64,7 @@ impl Attempt<'_> {
 }
 
 /// The newest manifest of a table.
-pub(super) async fn newest<M: Manifest>(register: &Register, hint: Option<u64>) -> Result<Option<M>, CatalogError> {
+pub(crate) async fn newest<M: Manifest>(register: &Register, hint: Option<u64>) -> Result<Option<M>, CatalogError> {
     match register.latest(hint).await? {
         Some((version, bytes)) => stored::decode(register.path(version).as_ref(), &bytes).map(Some),
         None => Ok(None),
@@ -73,11 +73,11 @@ pub(super) async fn newest<M: Manifest>(register: &Register, hint: Option<u64>) 
 
 /// The best-effort copies of manifests (`manifest.json`): for people, and as hints for cold starts.
 #[derive(Debug, Default)]
-pub(super) struct Copies(Mutex<HashMap<ObjectPath, Instant>>);
+pub(crate) struct Copies(Mutex<HashMap<ObjectPath, Instant>>);
 
 impl Copies {
     /// Writes a copy, unless one was written just now. A failure costs a hint and is no one's error.
-    pub(super) async fn offer<M: Manifest>(&self, store: &Store, path: &ObjectPath, manifest: &M) {
+    pub(crate) async fn offer<M: Manifest>(&self, store: &Store, path: &ObjectPath, manifest: &M) {
         if !self.is_due(path, manifest.head().committed_at) {
             return;
         }
@@ -103,7 +103,7 @@ impl Copies {
 }
 
 /// The version a copy tells, if it can be read.
-pub(super) async fn hint<M: Manifest>(store: &Store, path: &ObjectPath) -> Option<u64> {
+pub(crate) async fn hint<M: Manifest>(store: &Store, path: &ObjectPath) -> Option<u64> {
     let bytes = store.get(path).await.ok()?;
     stored::decode::<M>(path.as_ref(), &bytes).ok().map(|manifest| manifest.head().version)
 }

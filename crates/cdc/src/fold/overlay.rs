@@ -11,6 +11,7 @@ use tidemark_fold::{
     FoldError,
     columns::{doc, state_schema},
     conform::to_schema,
+    rest::{Held, rest},
     shadow::Greatest,
     winner::{Counts, winners},
 };
@@ -31,6 +32,8 @@ pub(crate) struct Overlay {
     pub(crate) winners: RecordBatch,
     /// The greatest (`_ts`, `_bookmark`) of all changes.
     pub(crate) greatest: Option<Greatest>,
+    /// The greatest position and system time of all changes.
+    pub(crate) last: Option<(Seq, Instant)>,
     /// The number of changes.
     pub(crate) changes: u64,
 }
@@ -47,28 +50,49 @@ pub(crate) async fn read(job: &Job<'_>, plan: &Plan<'_>) -> Result<Overlay, Erro
     let schema = schema(&job.manifest.schema);
     let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
     let wanted = Wanted { columns: Some(columns), ..Wanted::default() };
+    let held = plan.base.map_or(Held::NOTHING, |base| Held { mark: base.mark, bound: base.bound });
+    let counts = Counts { system_time: plan.system_time, valid_time: plan.bound, ..Counts::ALL };
     let mut changes = Vec::new();
     for delta in &plan.deltas {
-        changes.extend(job.read(&delta.path, &wanted).await?);
+        let rows = job.read(&delta.path, &wanted).await?;
+        let schema = Arc::clone(&schema);
+        changes.extend(
+            compute("leaves out what does not count", move || Ok(left(&rows, &schema, (held, counts))?)).await?,
+        );
     }
-    let after = plan.base.map_or(Counts::ALL.after, |base| base.mark);
-    compute("decides which changes win", move || Ok(decide(changes, &schema, after)?)).await
+    compute("decides which changes win", move || Ok(decide(changes, &schema)?)).await
 }
 
-fn decide(changes: Vec<RecordBatch>, schema: &SchemaRef, after: Seq) -> Result<Overlay, FoldError> {
-    let mut conformed = Vec::with_capacity(changes.len() + 1);
-    for batch in changes {
-        conformed.push(to_schema(&batch, schema)?);
-    }
+/// Of a delta what the base does not hold and what counts: of a wide file few rows stay in memory.
+fn left(
+    changes: &[RecordBatch],
+    schema: &SchemaRef,
+    (held, counts): (Held, Counts),
+) -> Result<Vec<RecordBatch>, FoldError> {
+    let left = changes.iter().map(|batch| rest(&to_schema(batch, schema)?, held, &counts));
+    left.filter(|left| !left.as_ref().is_ok_and(|left| left.num_rows() == 0)).collect()
+}
+
+fn decide(changes: Vec<RecordBatch>, schema: &SchemaRef) -> Result<Overlay, FoldError> {
+    let mut conformed = changes;
     // Without deltas of rows the winners still have their columns.
     conformed.push(RecordBatch::new_empty(Arc::clone(schema)));
-    let winners = winners(&conformed, &Counts { after, ..Counts::ALL })?;
-    let mut greatest = None;
+    let winners = winners(&conformed, &Counts::ALL)?;
+    let (mut greatest, mut last) = (None, None);
     for batch in &conformed {
         greatest = greatest.max(greatest_of(batch)?);
+        last = last.max(last_of(batch)?);
     }
     let changes = conformed.iter().map(|batch| batch.num_rows() as u64).sum();
-    Ok(Overlay { winners, greatest, changes })
+    Ok(Overlay { winners, greatest, last, changes })
+}
+
+/// The greatest position and system time of a batch.
+fn last_of(batch: &RecordBatch) -> Result<Option<(Seq, Instant)>, FoldError> {
+    let seqs = column::<arrow::array::Int64Array>(batch, doc::SEQ)?.values();
+    let times = column::<arrow::array::TimestampMicrosecondArray>(batch, doc::SYSTEM_TIME)?.values();
+    // Both ascend together, so the greatest of each stand in one row.
+    Ok(seqs.iter().copied().max().zip(times.iter().copied().max().map(Instant::from_micros)))
 }
 
 /// The greatest (`_ts`, `_bookmark`) of a batch.

@@ -7,10 +7,12 @@ use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use tidemark_catalog::manifest::BaseFile;
 use tidemark_fold::columns::state_schema;
 use tidemark_storage::{
+    ObjectPath,
     files::{Content, FileKind, Written},
     paths,
 };
 
+use super::pick::Place;
 use crate::{
     Error,
     job::Job,
@@ -21,6 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Parts<'j> {
     job: &'j Job<'j>,
+    place: &'j Place,
     schema: SchemaRef,
     part_rows: usize,
     gathered: Vec<RecordBatch>,
@@ -32,9 +35,10 @@ pub(crate) struct Parts<'j> {
 
 impl<'j> Parts<'j> {
     /// Gathers parts of about so many rows.
-    pub(crate) fn new(job: &'j Job<'j>, part_rows: usize) -> Self {
+    pub(crate) fn new(job: &'j Job<'j>, place: &'j Place, part_rows: usize) -> Self {
         let schema = state_schema(&job.manifest.schema);
-        Self { job, schema, part_rows: part_rows.max(1), gathered: Vec::new(), rows: 0, files: Vec::new(), kept: 0 }
+        let (gathered, files) = (Vec::new(), Vec::new());
+        Self { job, place, schema, part_rows: part_rows.max(1), gathered, rows: 0, files, kept: 0 }
     }
 
     /// Whether what is gathered is too little for a part of its own, so that the next part should join it.
@@ -74,14 +78,22 @@ impl<'j> Parts<'j> {
         self.cut(self.rows).await
     }
 
+    fn path(&self) -> ObjectPath {
+        let (table, version, id) = (self.job.table(), self.job.next_version(), self.job.unique());
+        match self.place {
+            Place::State => paths::state_file(&table, version, self.files.len(), id),
+            Place::Checkpoint => paths::base_file(&table, version, self.files.len(), id),
+            Place::Snapshot(name) => paths::snapshot_file(&table, name, id),
+        }
+    }
+
     /// Writes the first rows gathered.
     async fn cut(&mut self, rows: usize) -> Result<(), Error> {
         let batches = take_front(&mut self.gathered, rows);
         self.rows -= rows;
         let Some(id) = ids(&batches)? else { return Ok(()) };
         let metadata = Ranges::of(&batches)?.map(|ranges| ranges.metadata(self.job.manifest.schema.id));
-        let (table, version) = (self.job.table(), self.job.next_version());
-        let path = paths::state_file(&table, version, self.files.len(), self.job.unique());
+        let path = self.path();
         let content = Content { schema: self.schema.clone(), batches, metadata: metadata.unwrap_or_default() };
         let Written { path, rows, bytes, sha256 } = self.job.write(FileKind::State, path, content).await?;
         self.files.push(BaseFile { path: path.to_string(), rows, bytes, sha256, id });

@@ -1,7 +1,10 @@
 //! Whether a fold is due and which deltas it takes in: pure functions of the manifest.
 
-use tidemark_catalog::{Base, CollectionManifest, manifest::DeltaFile};
-use tidemark_model::position::BEFORE_ALL;
+use tidemark_catalog::{
+    Base, CollectionManifest,
+    manifest::{DeltaFile, Outside},
+};
+use tidemark_model::{Instant, Seq, position::BEFORE_ALL};
 
 use crate::Config;
 
@@ -26,13 +29,44 @@ impl Pace {
     }
 }
 
+/// What the base becomes, which says where its files lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The next current state.
+    State,
+    /// A base bounded in source time.
+    Checkpoint,
+    /// A snapshot of this name.
+    Snapshot(String),
+}
+
 /// What one fold takes in.
 #[derive(Debug)]
 pub(crate) struct Plan<'m> {
     /// The base it starts from; none is the empty one.
     pub(crate) base: Option<&'m Base>,
-    /// Deltas after its mark, in order; at least one.
+    /// Deltas that hold what the base leaves; rows beyond what follows are left out.
     pub(crate) deltas: Vec<&'m DeltaFile>,
+    /// Only changes acknowledged up to here.
+    pub(crate) system_time: Instant,
+    /// Only changes that happened up to here.
+    pub(crate) bound: Option<Instant>,
+    /// The mark of what comes out, where it is not the last change folded.
+    pub(crate) mark: Option<Seq>,
+    /// What comes out.
+    pub(crate) place: Place,
+}
+
+impl<'m> Plan<'m> {
+    /// Everything acknowledged up to an instant, from the farthest base without a bound: the mark of a bounded one may lie
+    /// beyond the instant. An error where that was dropped.
+    pub(crate) fn as_of(manifest: &'m CollectionManifest, at: Instant, place: Place) -> Result<Self, Outside> {
+        manifest.start(at, None)?;
+        let whole = manifest.every_base().filter(|base| base.bound.is_none() && base.system_time <= at);
+        let base = whole.max_by_key(|base| base.mark);
+        let deltas = manifest.reaching(at, None).filter(|delta| base.is_none_or(|base| base.leaves(delta)));
+        Ok(Self { base, deltas: deltas.collect(), system_time: at, bound: None, mark: None, place })
+    }
 }
 
 /// Takes deltas in order up to a number of bytes, at least one; `None` when nothing lies after the newest base.
@@ -46,7 +80,9 @@ pub(crate) fn plan(manifest: &CollectionManifest, bytes_max: u64) -> Option<Plan
         }
         deltas.push(delta);
     }
-    (!deltas.is_empty()).then(|| Plan { base: manifest.bases.last(), deltas })
+    let (base, place) = (manifest.bases.last(), Place::State);
+    let plan = Plan { base, deltas, system_time: Instant::MAX, bound: None, mark: None, place };
+    (!plan.deltas.is_empty()).then_some(plan)
 }
 
 /// Deltas are cut at marks and bases end at them, so a delta lies after a base as a whole or not at all.

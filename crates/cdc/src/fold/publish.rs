@@ -8,6 +8,8 @@ use crate::{Error, job::Job, metrics::Step, retain::retain, room::More};
 pub(crate) async fn publish(job: &Job<'_>, base: Base) -> Result<More, Error> {
     let mut next = CollectionManifest::clone(&job.manifest);
     next.bases.push(base);
-    next.bases = retain(next.bases, job.tools.config.bases_bytes_max, job.tools.config.bases_max);
+    let config = &job.tools.config;
+    let horizon = next.window.map(|window| window.mark);
+    next.bases = retain(next.bases, (config.bases_bytes_max, config.bases_max), horizon);
     job.publish(Step::Fold, next).await
 }

@@ -32,14 +32,14 @@ const PART_DECODED: u64 = 512 << 20;
 
 /// Folds a plan into the next base; nothing refers to its files yet.
 pub(crate) async fn write(job: &Job<'_>, plan: &Plan<'_>) -> Result<Base, Error> {
-    let Overlay { winners, greatest: folded, changes } = overlay::read(job, plan).await?;
+    let Overlay { winners, greatest: folded, last, changes } = overlay::read(job, plan).await?;
     let greatest = plan.base.map(greatest_of);
     let before = plan.base.map_or(&[][..], |base| &base.tombstones);
     let (tombstones, standing) = Tombstones::resolve(job, before, (winners, greatest.clone())).await?;
     let (parts, deletes) = parts(job, plan, (standing, greatest.as_ref())).await?;
     let tombstones = tombstones.write(job, deletes).await?;
-    let mark = plan.deltas.iter().map(|delta| delta.seq.max).max();
-    let system_time = plan.deltas.iter().map(|delta| delta.system_time.max).max();
+    let (mark, system_time) = last.unzip();
+    let mark = plan.mark.or(mark).max(plan.base.map(|base| base.mark));
     let Greatest { ts, bookmark } = greatest.max(folded).unwrap_or(Greatest { ts: Instant::MIN, bookmark: None });
     Ok(Base {
         planned_on: job.manifest.head.version,
@@ -52,6 +52,7 @@ pub(crate) async fn write(job: &Job<'_>, plan: &Plan<'_>) -> Result<Base, Error>
         parts,
         tombstones,
         schema: job.manifest.schema.clone(),
+        bound: plan.bound,
     })
 }
 
@@ -67,7 +68,7 @@ async fn parts(
 ) -> Result<(Vec<BaseFile>, Vec<RecordBatch>), Error> {
     let part_rows = part_rows(job, plan, &winners);
     let batch_rows = BATCH_ROWS.min(part_rows);
-    let mut next = Parts::new(job, part_rows);
+    let mut next = Parts::new(job, &plan.place, part_rows);
     let before = plan.base.map_or(&[][..], |base| &base.parts);
     if before.is_empty() {
         let (documents, deletes) = overlay::split(&winners)?;

@@ -25,7 +25,7 @@ use datafusion::{
 use tidemark_catalog::{Collection, CollectionManifest, manifest::BaseFile};
 use tidemark_fold::columns::doc;
 
-use super::{At, adapt::Widen, overlay::Overlay, provider::Wanted, reach, shadowed::Shadowed};
+use super::{At, ScanError, adapt::Widen, overlay::Overlay, provider::Wanted, reach, shadowed::Shadowed};
 use crate::plan::session::store_url;
 
 /// Scans of the base's parts; none for the empty base.
@@ -36,7 +36,7 @@ pub(crate) fn scan(
     wanted: &Wanted,
     state: &dyn Session,
 ) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
-    let Some(base) = reach::base(manifest, at) else { return Ok(Vec::new()) };
+    let Some(base) = reach::base(manifest, at).map_err(ScanError::from)? else { return Ok(Vec::new()) };
     let none = Vec::new();
     let parts = base.parts.iter().enumerate().map(|(nth, part)| (part, overlay.hidden.get(nth).unwrap_or(&none)));
     let (mut files, mut live, mut hidden_rows) = (Vec::new(), 0u64, 0u64);

@@ -40,8 +40,8 @@ pub(crate) struct OverlayKey {
 pub(crate) struct OverKey {
     /// The collection.
     pub(crate) directory: Directory,
-    /// The mark of the base and the version it was planned on; the empty base is `(-1, 0)`.
-    pub(crate) base: (Seq, u64),
+    /// The mark of the base, the version it was planned on, its bound; the empty base is `(-1, 0, None)`.
+    pub(crate) base: (Seq, u64, Option<Instant>),
     /// The bound on source time.
     pub(crate) valid_time: Option<Instant>,
     /// The schema of its columns.

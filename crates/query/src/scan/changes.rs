@@ -20,6 +20,7 @@ use tidemark_catalog::{
 use tidemark_fold::{
     columns::{self, doc, event},
     conform, derive,
+    rest::Held,
 };
 use tidemark_model::{DocSchema, Seq};
 use tidemark_storage::files::{self, Wanted};
@@ -59,20 +60,18 @@ pub(crate) fn schema(of: &DocSchema) -> SchemaRef {
     Arc::new(Schema::new(kept.collect::<Vec<_>>()))
 }
 
-/// Every change above a position that may count at the instants; more than those may come, positions may come twice.
+/// Every change that a base does not hold and that may count at the instants; more than those may come, positions may
+/// come twice.
 pub(crate) async fn after(
     reader: &Reader,
     source: Source<'_>,
-    after: Seq,
+    held: Held,
     at: At,
 ) -> Result<Vec<RecordBatch>, ScanError> {
-    let deltas = source.manifest.deltas.iter().filter(|delta| {
-        delta.seq.max > after && delta.system_time.min <= at.system_time && at.reaches_ts(delta.ts.min)
-    });
+    let deltas = source.manifest.reaching(at.system_time, at.valid_time);
+    let deltas = deltas.filter(|delta| held.leaves(delta.seq.max, delta.ts.max));
     let pending = source.view.pending_files().filter(|file| {
-        holds_after(file, source.collection, after)
-            && file.system_time.min <= at.system_time
-            && at.reaches_ts(file.ts.min)
+        leaves(file, source.collection, held) && file.system_time.min <= at.system_time && at.reaches_ts(file.ts.min)
     });
     let mut reads: Vec<BoxFuture<'_, Result<Arc<Vec<RecordBatch>>, ScanError>>> = Vec::new();
     for file in deltas {
@@ -90,8 +89,8 @@ pub(crate) async fn after(
     Ok(batches)
 }
 
-fn holds_after(file: &EventsFile, collection: &Collection, after: Seq) -> bool {
-    file.collections.iter().any(|held| held.collection == collection.name && held.seq.max > after)
+fn leaves(file: &EventsFile, collection: &Collection, held: Held) -> bool {
+    file.collections.iter().any(|rows| rows.collection == collection.name && held.leaves(rows.seq.max, file.ts.max))
 }
 
 fn key(source: Source<'_>, path: &str) -> FileKey {

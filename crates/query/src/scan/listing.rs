@@ -203,7 +203,7 @@ fn files(view: &View) -> Vec<ArrayRef> {
                 ts: Some(delta.ts),
                 id: Some(&delta.id),
             });
-            let bases = manifest.bases.iter().flat_map(|base| {
+            let bases = manifest.every_base().flat_map(|base| {
                 let parts = base.parts.iter().map(|file| File::of_base("state", file));
                 parts.chain(base.tombstones.iter().map(|file| File::of_base("tombstones", file)))
             });

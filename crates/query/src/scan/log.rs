@@ -11,6 +11,7 @@ use arrow::{
 };
 use datafusion::{common::Result as EngineResult, execution::memory_pool::MemoryReservation};
 use object_store::path::Path;
+use tidemark_catalog::manifest::Outside;
 use tidemark_fold::{
     FoldError,
     columns::{doc, event},
@@ -102,6 +103,12 @@ pub(crate) async fn changes(
     columns: &SchemaRef,
     memory: &MemoryReservation,
 ) -> EngineResult<Vec<RecordBatch>> {
+    // What was dropped cannot be told, and must not be passed over in silence.
+    if let Some(window) =
+        source.manifest.window.filter(|window| slice.from.is_none_or(|from| from < window.system_time))
+    {
+        return Err(ScanError::Outside(Outside { before: None, after: window.system_time }).into());
+    }
     let mut gathered = Gathered { slice, columns, memory, batches: Vec::new() };
     let names = columns.fields().iter().map(|field| field.name().clone()).collect();
     let equal = slice.id.clone().map(|id| (doc::ID.to_owned(), id));

@@ -14,7 +14,9 @@ use tidemark_catalog::{Base, Collection, CollectionManifest, View, manifest::Bas
 use tidemark_fold::{
     FoldError,
     columns::{self, doc},
-    conform, shadow,
+    conform,
+    rest::{self, Held},
+    shadow,
     shadow::{BaseKeys, Greatest, Shadows},
     winner::{self, Counts},
 };
@@ -62,7 +64,7 @@ pub(crate) async fn of(
     at: At,
 ) -> Result<Arc<Overlay>, ScanError> {
     let source = Source { view, collection, manifest };
-    let building = Building { reader, source, base: reach::base(manifest, at), at };
+    let building = Building { reader, source, base: reach::base(manifest, at)?, at };
     let reach = reach::reach(view, manifest, at.system_time);
     let key = OverlayKey { over: building.over(), reach };
     if let Some(known) = reader.caches.overlays.get(&key).await {
@@ -84,7 +86,7 @@ impl Building<'_> {
     fn over(&self) -> OverKey {
         OverKey {
             directory: self.source.directory(),
-            base: (self.mark(), self.base.map_or(0, |base| base.planned_on)),
+            base: (self.mark(), self.base.map_or(0, |base| base.planned_on), self.base.and_then(|base| base.bound)),
             valid_time: self.at.valid_time,
             schema: self.source.collection.schema.id,
         }
@@ -109,16 +111,22 @@ impl Building<'_> {
     }
 
     async fn anew(&self) -> Result<Arc<Overlay>, ScanError> {
-        let Shadows { overlay, hidden } = self.resolved(self.winners_after(self.mark()).await?).await?;
+        let held = Held { mark: self.mark(), bound: self.base.and_then(|base| base.bound) };
+        let Shadows { overlay, hidden } = self.resolved(self.winners_beyond(held).await?).await?;
         self.finish(overlay, hidden)
     }
 
-    /// The winners among the changes above a position.
-    async fn winners_after(&self, after: Seq) -> Result<RecordBatch, ScanError> {
-        let changes = changes::after(self.reader, self.source, after, self.at).await?;
-        let counts = Counts { after, system_time: self.at.system_time, valid_time: self.at.valid_time };
+    /// The winners among the changes beyond what is held.
+    async fn winners_beyond(&self, held: Held) -> Result<RecordBatch, ScanError> {
+        let mut changes = changes::after(self.reader, self.source, held, self.at).await?;
+        let At { system_time, valid_time } = self.at;
+        let mut counts = Counts { after: held.mark, system_time, valid_time };
         if changes.is_empty() {
             return Ok(RecordBatch::new_empty(changes::schema(&self.source.collection.schema)));
+        }
+        if held.bound.is_some() {
+            counts.after = BEFORE_ALL;
+            changes = changes.iter().map(|batch| rest::rest(batch, held, &counts)).collect::<Result<_, _>>()?;
         }
         Ok(winner::winners(&changes, &counts)?)
     }
@@ -153,7 +161,7 @@ impl Building<'_> {
 
     /// The overlay that reaches farther than one that is known.
     async fn extended(&self, known: Seq, newest: &Arc<Overlay>) -> Result<Arc<Overlay>, ScanError> {
-        let fresh = self.winners_after(known.max(self.mark())).await?;
+        let fresh = self.winners_beyond(Held { mark: known.max(self.mark()), bound: None }).await?;
         if fresh.num_rows() == 0 {
             return Ok(Arc::clone(newest));
         }

@@ -4,16 +4,18 @@ use arrow::{
     array::{AsArray, RecordBatch},
     datatypes::{Int64Type, TimestampMicrosecondType},
 };
-use tidemark_catalog::{Base, CollectionManifest, View};
+use tidemark_catalog::{Base, CollectionManifest, View, manifest::Outside};
 use tidemark_fold::columns::event;
 use tidemark_model::{CollectionName, Instant, Seq, Table, position::BEFORE_ALL};
 
 use super::At;
 
-/// The greatest base that holds nothing beyond the question's instants; `None` is the empty base.
-pub(crate) fn base(manifest: &CollectionManifest, at: At) -> Option<&Base> {
-    let eligible = |base: &&Base| base.system_time <= at.system_time && at.reaches_ts(base.max_ts);
-    manifest.bases.iter().filter(eligible).max_by_key(|base| base.mark)
+/// The base that holds nothing beyond the question's instants and leaves the least to read; `None` is the empty base.
+///
+/// # Errors
+/// [`Outside`] when what was dropped is needed.
+pub(crate) fn base(manifest: &CollectionManifest, at: At) -> Result<Option<&Base>, Outside> {
+    manifest.start(at.system_time, at.valid_time)
 }
 
 /// How far the changes acknowledged up to an instant reach: what visible is always a prefix of positions, so the last

@@ -26,7 +26,7 @@ pub(super) fn encode(kind: FileKind, content: &Content) -> Result<Encoded> {
     Ok(Encoded { rows, sha256: hex(&Sha256::digest(&bytes)), bytes })
 }
 
-fn hex(digest: &[u8]) -> String {
+pub(crate) fn hex(digest: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
     digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()

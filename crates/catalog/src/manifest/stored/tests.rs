@@ -3,7 +3,9 @@
 use tidemark_model::{CollectionName, DocSchema, Instant, Mark, Positions, Shard};
 
 use super::*;
-use crate::manifest::{Base, BaseFile, CollectionRows, DeltaFile, EventsFile, Range, Sidecar};
+use crate::manifest::{
+    Base, BaseFile, CollectionRows, DeltaFile, EventsFile, Range, Sidecar, Snapshot, SnapshotKind, Taken, Window,
+};
 
 fn at(micros: i64) -> Instant {
     Instant::from_micros(micros)
@@ -94,7 +96,12 @@ fn collection() -> CollectionManifest {
             parts: vec![file("nyc/flights/state/000006-0000-A.parquet")],
             tombstones: vec![file("nyc/flights/bases/000006-tombstones-A.parquet")],
             schema: schema(),
+            bound: None,
         }],
+        checkpoints: Vec::new(),
+        snapshots: Vec::new(),
+        taken: Taken::default(),
+        window: None,
     }
 }
 
@@ -104,8 +111,31 @@ fn pinned<M: Manifest + PartialEq + std::fmt::Debug>(manifest: &M, stored: &[u8]
     assert_eq!(&decode::<M>("x", stored).unwrap(), manifest);
 }
 
+/// With everything that is kept for the past.
+fn with_past() -> CollectionManifest {
+    let mut manifest = collection();
+    let base = manifest.bases[0].clone();
+    let snapshot = |name: &str, kind| Snapshot {
+        name: name.into(),
+        kind,
+        instant: at(7),
+        taken_at: at(9),
+        base: Base { parts: vec![file(&format!("nyc/flights/snapshots/{name}-A.parquet"))], ..base.clone() },
+    };
+    manifest.snapshots = vec![
+        snapshot("1970-01-01", SnapshotKind::Daily),
+        snapshot("1970-01", SnapshotKind::Monthly),
+        snapshot("before-the-move", SnapshotKind::Named),
+    ];
+    manifest.taken = Taken { daily: at(7), monthly: at(6) };
+    manifest.window = Some(Window { system_time: at(2), valid_time: at(3), mark: 5, bound: at(3) });
+    manifest.checkpoints = vec![Base { bound: Some(at(4)), max_ts: at(3), ..base }];
+    manifest
+}
+
 #[test]
 fn bytes_are_pinned() {
+    pinned(&with_past(), include_bytes!("../../../fixtures/collection_manifest_v1_past.json"));
     pinned(&events(), include_bytes!("../../../fixtures/events_manifest_v1.json"));
     pinned(&collection(), include_bytes!("../../../fixtures/collection_manifest_v1.json"));
 }

@@ -36,15 +36,15 @@ fn manifest(base: Option<(i64, u64)>, deltas: Vec<DeltaFile>) -> CollectionManif
         parts: Vec::new(),
         tombstones: Vec::new(),
         schema: DocSchema::default(),
+        bound: None,
     });
     let put_id = String::new();
     CollectionManifest {
         head: Head { format: FORMAT, version: 1, epoch: 1, put_id, committed_at: NEVER, orphans_below: 0 },
         mark: 100,
-        system_time: NEVER,
-        schema: DocSchema::default(),
         deltas,
         bases: base.into_iter().collect(),
+        ..CollectionManifest::before_first()
     }
 }
 

@@ -7,7 +7,7 @@ use arrow::{
     compute::concat_batches,
 };
 use tidemark_catalog::{
-    Catalog, CollectionManifest, Commit, EventsManifest, catalog,
+    Behind, Catalog, CollectionManifest, Commit, EventsManifest, LiveTail, NotClosed, Tail, catalog,
     manifest::{Base, BaseFile, CollectionRows, EventsFile, Range},
 };
 use tidemark_fold::{
@@ -16,7 +16,7 @@ use tidemark_fold::{
     derive,
 };
 use tidemark_model::{
-    CollectionName, DocSchema, Ids, Instant, Namespace, OrderKey, Positions, Shard,
+    Clock as _, CollectionName, DocSchema, Ids, Instant, Mark, Namespace, OrderKey, Positions, Shard, Table,
     clock::ManualClock,
     json::{Value, for_each_field},
     schema::{Kinds, Observed, SchemaChange},
@@ -27,7 +27,7 @@ use tidemark_storage::{
     paths,
 };
 
-use crate::{Cdc, Config, Deps};
+use crate::{Cdc, Config, Deps, point::Points};
 
 /// The collections: two share a shard.
 const COLLECTIONS: [(&str, u16); 3] = [("a", 3), ("b", 3), ("c", 5)];
@@ -62,6 +62,32 @@ impl Change {
             system_time: Instant::from_micros(self.system_time),
             seq: self.seq,
         }
+    }
+}
+
+/// A tail without rows: what was not flushed is not acknowledged here.
+#[derive(Debug)]
+struct Idle {
+    catalog: Catalog,
+    clock: Arc<ManualClock>,
+}
+
+#[async_trait::async_trait]
+impl LiveTail for Idle {
+    async fn tail(&self, _: &Namespace, _: &Table, _: &Mark) -> Result<Tail, Behind> {
+        Ok(Tail::default())
+    }
+
+    fn closed(&self) -> Instant {
+        self.now()
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.now().max(self.catalog.frontier().1)
+    }
+
+    async fn close_instant(&self, _: Instant, _: std::time::Duration) -> Result<(), NotClosed> {
+        Ok(())
     }
 }
 
@@ -117,7 +143,12 @@ impl World {
 
     pub(super) fn cdc(&self, config: Config) -> Cdc {
         let (catalog, clock, ids) = (self.catalog.clone(), self.clock.clone(), Arc::clone(&self.ids));
-        Cdc::new(config, &Deps { catalog, clock, ids, metrics: prometheus::Registry::new() }).expect("opens")
+        let live = Arc::new(Idle { catalog: catalog.clone(), clock: clock.clone() });
+        Cdc::new(
+            config,
+            &Deps { catalog, live, clock, ids, metrics: prometheus::Registry::new(), points: Points::default() },
+        )
+        .expect("opens")
     }
 
     /// One append: changes of one collection with one system time.

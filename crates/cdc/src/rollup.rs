@@ -1,0 +1,94 @@
+//! Roll-up: many small deltas become few, each with a narrow range of source times; every change is kept.
+//!
+//! Only deltas that lie between the same two states are rolled into each other: a question that starts from the first of
+//! these reads them together anyway, and one that starts from the second none of them.
+
+mod pick;
+
+use arrow::{
+    array::{RecordBatch, UInt32Array},
+    compute::{concat_batches, sort_to_indices, take_record_batch},
+};
+use tidemark_catalog::{CollectionManifest, manifest::DeltaFile};
+use tidemark_fold::{
+    FoldError,
+    columns::{changes_schema, doc},
+    conform::to_schema,
+    sort,
+};
+use tidemark_storage::{
+    files::{Content, FileKind, Wanted},
+    paths,
+};
+
+use crate::{
+    Error,
+    job::{Job, compute},
+    metrics::Step,
+    ranges::{BATCH_ROWS, Ranges},
+    room::More,
+};
+
+/// Rolls the next run of deltas that is due.
+pub(crate) async fn step(job: &Job<'_>) -> Result<More, Error> {
+    let pace = pick::Pace::of(&job.tools.config);
+    let Some(run) = pick::due(&job.manifest, &pace) else { return Ok(More::No) };
+    let rolled = write(job, &run, pace.rows).await?;
+    let gone: Vec<u64> = run.iter().map(|delta| delta.number).collect();
+    let mut next = CollectionManifest::clone(&job.manifest);
+    next.deltas.retain(|delta| !gone.contains(&delta.number));
+    next.deltas.extend(rolled);
+    job.publish(Step::RollUp, next).await
+}
+
+async fn write(job: &Job<'_>, run: &[&DeltaFile], rows: u64) -> Result<Vec<DeltaFile>, Error> {
+    let schema = changes_schema(&job.manifest.schema);
+    let mut changes = Vec::new();
+    for delta in run {
+        for batch in job.read(&delta.path, &Wanted::default()).await? {
+            changes.push(to_schema(&batch, &schema)?);
+        }
+    }
+    let per_file = usize::try_from(rows).unwrap_or(usize::MAX);
+    let files = compute("rolls deltas up", move || Ok(cut(&changes, per_file)?)).await?;
+    let mut number = job.manifest.deltas.iter().map(|delta| delta.number).max().unwrap_or(0);
+    let mut rolled = Vec::new();
+    for batches in files {
+        let Some(ranges) = Ranges::of(&batches)? else { continue };
+        number += 1;
+        let path = paths::delta_file(&job.table(), number, ranges.system_time.min, job.unique());
+        let metadata = ranges.metadata(job.manifest.schema.id);
+        let content = Content { schema: changes_schema(&job.manifest.schema), batches, metadata };
+        let file = job.write(FileKind::Delta, path, content).await?;
+        rolled.push(DeltaFile {
+            number,
+            path: file.path.to_string(),
+            planned_on: job.manifest.head.version,
+            rows: file.rows,
+            bytes: file.bytes,
+            sha256: file.sha256,
+            seq: ranges.seq,
+            system_time: ranges.system_time,
+            ts: ranges.ts,
+            id: ranges.id,
+            schema_id: job.manifest.schema.id,
+        });
+    }
+    Ok(rolled)
+}
+
+/// Changes in order of source time, cut into files of about so many rows, each in the order of a delta.
+fn cut(changes: &[RecordBatch], rows: usize) -> Result<Vec<Vec<RecordBatch>>, FoldError> {
+    let Some(first) = changes.first() else { return Ok(Vec::new()) };
+    let all = concat_batches(first.schema_ref(), changes)?;
+    let times = all.column_by_name(doc::TS).ok_or(FoldError::Column(doc::TS))?;
+    let order = sort_to_indices(times, None, None)?;
+    let files = all.num_rows().div_ceil(rows.max(1)).max(1);
+    let per_file = all.num_rows().div_ceil(files).max(1);
+    let starts = (0..all.num_rows()).step_by(per_file);
+    let file = |start: usize| {
+        let indices: UInt32Array = order.slice(start, per_file.min(all.num_rows() - start));
+        sort::changes(&[take_record_batch(&all, &indices)?], BATCH_ROWS)
+    };
+    starts.map(file).collect()
+}

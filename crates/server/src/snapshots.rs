@@ -1,0 +1,160 @@
+//! Snapshots over HTTP: `POST`, `GET` and `DELETE /v1/{namespace}/{collection}/snapshots`.
+//!
+//! Taking one composes two rooms: ingest puts what is acknowledged into files, then the change room folds exactly up to
+//! the instant. Without an instant it is the last closed one, not below any acknowledgement given before the request.
+
+use axum::{
+    Router,
+    extract::{Path, State, rejection::PathRejection},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{delete, get},
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tidemark_catalog::{Catalog, LiveTail as _, manifest::Snapshot};
+use tidemark_cdc::Cdc;
+use tidemark_ingest::Ingest;
+use tidemark_model::{CollectionName, Instant, Kind, Namespace};
+use tidemark_proto::Problem;
+
+#[derive(Debug, Clone)]
+struct Rooms {
+    catalog: Catalog,
+    ingest: Ingest,
+    cdc: Cdc,
+}
+
+/// The routes.
+pub fn router(catalog: Catalog, ingest: Ingest, cdc: Cdc) -> Router {
+    Router::new()
+        .route("/v1/{namespace}/{collection}/snapshots", get(list).post(take))
+        .route("/v1/{namespace}/{collection}/snapshots/{name}", delete(forget))
+        .with_state(Rooms { catalog, ingest, cdc })
+}
+
+/// The body of a `POST`; empty is `{}`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Wanted {
+    /// Its name; without one it is named after the instant.
+    name: Option<String>,
+    /// The instant, RFC 3339 with a zone; without one the present.
+    as_of: Option<String>,
+}
+
+/// A snapshot as people and programs see it.
+#[derive(Debug, Serialize)]
+struct Shown {
+    name: String,
+    kind: &'static str,
+    /// Exactly as of this system time.
+    instant: String,
+    taken_at: String,
+    rows: u64,
+    bytes: u64,
+    schema_id: u32,
+    files: Vec<File>,
+}
+
+/// One file of a snapshot.
+#[derive(Debug, Serialize)]
+struct File {
+    path: String,
+    rows: u64,
+    bytes: u64,
+    sha256: String,
+}
+
+impl From<&Snapshot> for Shown {
+    fn from(snapshot: &Snapshot) -> Self {
+        let files = snapshot.base.files().map(|file| File {
+            path: file.path.clone(),
+            rows: file.rows,
+            bytes: file.bytes,
+            sha256: file.sha256.clone(),
+        });
+        Self {
+            name: snapshot.name.clone(),
+            kind: snapshot.kind.as_str(),
+            instant: snapshot.instant.to_string(),
+            taken_at: snapshot.taken_at.to_string(),
+            rows: snapshot.base.rows,
+            bytes: snapshot.base.bytes(),
+            schema_id: snapshot.base.schema.id,
+            files: files.collect(),
+        }
+    }
+}
+
+type Names = Result<Path<(String, String)>, PathRejection>;
+
+async fn list(State(rooms): State<Rooms>, path: Names) -> Response {
+    let named = named(path).and_then(|(namespace, collection)| {
+        let known = rooms.catalog.collection(&namespace, &collection);
+        known.ok_or_else(|| unknown(&namespace, &collection))?;
+        Ok(rooms.catalog.manifest(&namespace, &collection))
+    });
+    answer(named.map(|manifest| {
+        let snapshots: Vec<Shown> = manifest.snapshots.iter().map(Shown::from).collect();
+        json(&serde_json::json!({ "snapshots": snapshots }))
+    }))
+}
+
+async fn take(State(rooms): State<Rooms>, path: Names, body: Bytes) -> Response {
+    let taken = async {
+        let (namespace, collection) = named(path)?;
+        let wanted: Wanted = if body.is_empty() { Ok(Wanted::default()) } else { serde_json::from_slice(&body) }
+            .map_err(|error| {
+                Problem::new(Kind::Invalid, "invalid_body", format!("the body cannot be read: {error}"))
+            })?;
+        let at = match &wanted.as_of {
+            Some(text) => {
+                Instant::parse(text).map_err(|e| Problem::new(Kind::Invalid, "invalid_instant", e.to_string()))?
+            }
+            None => rooms.ingest.closed(),
+        };
+        rooms.catalog.collection(&namespace, &collection).ok_or_else(|| unknown(&namespace, &collection))?;
+        rooms.ingest.flush(&namespace).await.map_err(Problem::from)?;
+        rooms.cdc.snapshot((&namespace, &collection), wanted.name.as_deref(), at).await.map_err(problem)
+    };
+    answer(taken.await.map(|snapshot| json(&Shown::from(&snapshot))))
+}
+
+async fn forget(State(rooms): State<Rooms>, path: Result<Path<(String, String, String)>, PathRejection>) -> Response {
+    let dropped = async {
+        let Path((namespace, collection, name)) =
+            path.map_err(|e| Problem::new(Kind::Invalid, "invalid_path", e.body_text()))?;
+        let (namespace, collection) = named(Ok(Path((namespace, collection))))?;
+        rooms.cdc.drop_snapshot((&namespace, &collection), &name).await.map_err(problem)
+    };
+    answer(dropped.await.map(|()| StatusCode::NO_CONTENT.into_response()))
+}
+
+fn named(path: Names) -> Result<(Namespace, CollectionName), Problem> {
+    let invalid = |error: String| Problem::new(Kind::Invalid, "invalid_path", error);
+    let Path((namespace, collection)) = path.map_err(|e| invalid(e.body_text()))?;
+    let namespace = Namespace::parse(&namespace).map_err(|e| invalid(e.to_string()))?;
+    Ok((namespace, CollectionName::parse(&collection).map_err(|e| invalid(e.to_string()))?))
+}
+
+fn unknown(namespace: &Namespace, collection: &CollectionName) -> Problem {
+    problem(tidemark_cdc::Error::UnknownCollection(format!("{namespace}.{collection}")))
+}
+
+fn problem(error: tidemark_cdc::Error) -> Problem {
+    let kind = error.kind();
+    if kind == Kind::Internal {
+        tracing::error!(error = &error as &dyn std::error::Error, "a request about snapshots failed");
+    }
+    Problem::new(kind, error.code(), error.to_string())
+}
+
+fn json(body: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(body).unwrap_or_default();
+    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn answer(done: Result<Response, Problem>) -> Response {
+    done.unwrap_or_else(IntoResponse::into_response)
+}
