@@ -32,7 +32,9 @@ pub enum Order {
 }
 
 /// The documents of a collection at the instants.
-#[must_use]
+///
+/// # Errors
+/// What the room says.
 pub fn documents(lake: &Lake, (namespace, collection): (&Namespace, &CollectionName), clauses: &str) -> Rows {
     let sql = format!("SELECT _id, n, CAST(v AS VARCHAR), _doc FROM {namespace}.{collection} {clauses} ORDER BY _id");
     lake.ask(&sql).map(|batches| batches.iter().flat_map(rows).collect())
