@@ -402,3 +402,47 @@ async fn messages_that_cannot_be_taken_truly_are_refused() {
         assert!(error["message"].as_str().is_some_and(|message| message.contains(says)), "{body}: {error}");
     }
 }
+
+/// Bytes of real messages, some of them changed: whatever they say then, they get an answer.
+#[tokio::test]
+async fn broken_messages_get_an_answer() {
+    let bed = Bed::new().await;
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed >> 33).expect("31 bits")
+    };
+    let wrapped = format!(r#"{{"key":{},"value":{}}}"#, fixture!("mongodb_key.json"), fixture!("mongodb_update.json"));
+    let cloud_event = include_str!("../fixtures/debezium/cloudevent_read.json").to_owned();
+    let cdc =
+        r#"{"type":"cdc","event":"a.updated","data":{"id":"1"},"meta":{"prev":{},"bookmark":"1"},"ts":1}"#.to_owned();
+    let mut messages: Vec<String> = MESSAGES.iter().map(|(body, ..)| compact(body)).collect();
+    messages.extend([wrapped, cloud_event, cdc, fixture!("postgresql_flattened.ndjson").to_owned()]);
+    let (mut taken, mut refused) = (0, 0);
+    for round in 0..4000 {
+        let mut bytes = messages[round % messages.len()].clone().into_bytes();
+        for _ in 0..=next() % 3 {
+            let at = next() % bytes.len();
+            match next() % 4 {
+                0 => bytes[at] = b"{}[]\",:0-n\\"[next() % 11],
+                1 => bytes[at] ^= 1 << (next() % 7),
+                2 => drop(bytes.drain(at..(at + next() % 20).min(bytes.len()))),
+                _ => {
+                    let again: Vec<u8> = bytes[at..(at + next() % 40).min(bytes.len())].to_vec();
+                    bytes.splice(at..at, again);
+                }
+            }
+            if bytes.is_empty() {
+                bytes.push(b' ');
+            }
+        }
+        let path = ["/v1/shop/events", "/v1/shop/orders/changes?key=id"][next() % 2];
+        let kind = ["application/json", "application/x-ndjson", "application/cloudevents+json"][next() % 3];
+        let reply = bed.post(path, bytes, &[("content-type", kind)]).await;
+        assert!(reply.status.as_u16() < 500, "round {round}: {}", reply.json);
+        *if reply.status.is_success() { &mut taken } else { &mut refused } += 1;
+    }
+    assert!(taken > 100 && refused > 1000, "{taken} taken, {refused} refused");
+}
