@@ -101,6 +101,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn settings_are_told_by_their_first_word() {
+        for (statement, expected) in [
+            ("SET tidemark.as_of = now()", true),
+            ("set\ttidemark.as_of = now()", true),
+            ("RESET ALL", true),
+            ("SELECT 'SET'", false),
+            ("SETTLE", false),
+            ("", false),
+        ] {
+            assert_eq!(sets(statement), expected, "{statement}");
+        }
+    }
+
+    #[test]
     fn statements_end_at_semicolons_outside_quotes_and_comments() {
         for (text, whole, rest) in [
             ("", vec![], ""),

@@ -66,6 +66,28 @@ async fn parameters_take_their_places() {
     }
 }
 
+/// What is nearer to the statement wins: settings in its text, then the body, then headers.
+#[tokio::test]
+async fn instants_without_a_clause_come_from_text_body_and_headers() {
+    let query = room(Config::default()).await;
+    let header = ("x-as-of", "2013-01-01T01:00:00Z");
+    for (headers, body, expected) in [
+        (&[header][..], r#"{"sql":"SHOW tidemark.as_of"}"#, "2013-01-01T01:00:00.000000Z"),
+        (&[header], r#"{"sql":"SHOW tidemark.as_of","as_of":"2013-01-01T02:00:00Z"}"#, "2013-01-01T02:00:00.000000Z"),
+        (
+            &[header],
+            r#"{"sql":"SET tidemark.as_of = ?; SHOW tidemark.as_of","as_of":"2013-01-01T02:00:00Z","params":["2013-01-01T03:00:00Z"]}"#,
+            "2013-01-01T03:00:00.000000Z",
+        ),
+        (&[header], r#"{"sql":"RESET tidemark.as_of; SHOW tidemark.as_of"}"#, ""),
+        (&[("x-valid-as-of", "0")], r#"{"sql":"SHOW tidemark.valid_as_of;"}"#, "1970-01-01T00:00:00.000000Z"),
+    ] {
+        let headers: Vec<_> = headers.iter().copied().chain([("accept", "text/csv")]).collect();
+        let (status, _, text) = post(&query, &headers, body).await;
+        assert_eq!((status, text.trim_end().split_once("\r\n").map_or("", |(_, row)| row)), (200, expected), "{body}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_wrong_is_a_problem_document() {
     let query = room(Config::default()).await;
@@ -85,6 +107,14 @@ async fn what_is_wrong_is_a_problem_document() {
         (&[("content-type", "text/plain")], " ".repeat(BODY_BYTES_MAX + 1), 413, "body_too_large"),
         (&[("content-type", "text/plain")], format!("SELECT '{}'", "x".repeat(100 << 10)), 413, "sql_too_large"),
         (&[("x-as-of", "noon")], r#"{"sql":"SELECT 1"}"#.to_owned(), 400, "invalid_request"),
+        (&[], r#"{"sql":"SET tidemark.as_of = now()"}"#.to_owned(), 400, "invalid_sql"),
+        (
+            &[],
+            r#"{"sql":"SET tidemark.as_of = now() + INTERVAL '1 s'; SELECT 1"}"#.to_owned(),
+            400,
+            "instant_in_future",
+        ),
+        (&[], r#"{"sql":"SELECT 1; SET tidemark.as_of = now()"}"#.to_owned(), 400, "read_only"),
     ] {
         let (found, kind, text) = post(&query, headers, body).await;
         let problem: serde_json::Value = serde_json::from_str(&text).unwrap();

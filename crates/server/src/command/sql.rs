@@ -7,6 +7,7 @@ use std::{
     time::Instant,
 };
 
+use serde_json::Value;
 use tidemark_model::Namespace;
 
 use super::{Failure, out};
@@ -20,6 +21,9 @@ use crate::{
 /// The longest script that is read from standard input, bytes.
 const SCRIPT_BYTES_MAX: u64 = 16 << 20;
 
+/// What can be set.
+const SETTINGS: [&str; 2] = ["tidemark.as_of", "tidemark.valid_as_of"];
+
 /// How statements are asked and answers written.
 #[derive(Debug, Clone)]
 pub(super) struct Asking {
@@ -28,7 +32,7 @@ pub(super) struct Asking {
     pub(super) format: Format,
     /// Whether the line below a table says how long it took.
     pub(super) timing: Timing,
-    /// `SET` and `RESET` so far: the server keeps no sessions, so they go before every statement.
+    /// What was set, as statements: the server keeps no sessions, so they go before every other.
     pub(super) settings: String,
 }
 
@@ -73,13 +77,20 @@ impl Asking {
     /// Asks one statement and writes its answer to standard output; keeps one that sets.
     pub(super) async fn one(&mut self, sql: &str) -> Result<(), Failure> {
         let text = format!("{}{sql}", self.settings);
-        if statements::sets(sql) {
-            let settings = format!("{text}; ");
-            self.client.answer(&format!("{settings}SELECT 1"), self.namespace.as_ref()).await?;
-            self.settings = settings;
-            return Ok(());
+        if statements::sets(sql) { self.keep(&text).await } else { self.ask(&text).await }
+    }
+
+    /// Keeps the settings that a text leaves, with the instants they have now.
+    async fn keep(&mut self, text: &str) -> Result<(), Failure> {
+        let mut settings = String::new();
+        for name in SETTINGS {
+            let answer = self.client.answer(&format!("{text}; SHOW {name}"), self.namespace.as_ref()).await?;
+            if let Some(Value::String(at)) = answer.rows.first().and_then(|row| row.first()) {
+                settings.push_str(&format!("SET {name} = '{at}'; "));
+            }
         }
-        self.ask(&text).await
+        self.settings = settings;
+        Ok(())
     }
 
     async fn ask(&self, sql: &str) -> Result<(), Failure> {
