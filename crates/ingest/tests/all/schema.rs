@@ -65,3 +65,21 @@ async fn a_collection_keeps_its_shard() {
         assert_eq!((known.len(), Some(u64::from(known[0].shard.0))), (1, first));
     }
 }
+
+#[tokio::test]
+async fn columns_have_a_cap_and_names_have_a_rule() {
+    let bed = Bed::new().await;
+    let fields: Vec<String> = (0..1005).map(|n| format!(r#""c{n}":{n}"#)).collect();
+    let odd = r#""a b":1,"_own":1,"1st":1,"é":1,"C0":1,"":1"#;
+    for _ in 0..2 {
+        bed.changes(&format!(r#"{{"op":"insert","id":"1","doc":{{{odd},{}}}}}"#, fields.join(","))).await.ok();
+    }
+    let schema = schema(&bed);
+    assert_eq!((schema.fields.len(), schema.id), (1000, 1), "the second document brings nothing new");
+    let first = schema.fields.iter().take(2).map(|field| field.name.as_str()).collect::<Vec<_>>();
+    assert_eq!(first, ["C0", "c1"], "names that differ by case only are one column, the first one's");
+    bed.changes(r#"{"op":"insert","id":"2","doc":{"c2":1.5,"late":1}}"#).await.ok();
+    let after = types(&self::schema(&bed)).into_iter().map(|(name, kind)| (name.to_owned(), kind)).collect::<Vec<_>>();
+    assert_eq!(after[2], ("c2".to_owned(), FieldType::Float64), "columns still widen");
+    assert!(after.len() == 1000 && after.iter().all(|(name, _)| name != "late"));
+}
