@@ -165,7 +165,7 @@ impl Looking<'_> {
             .iter()
             .filter(|(path, (_, modified))| {
                 let is_named = named.contains_key(*path) || lately.contains(*path);
-                path.ends_with(".parquet") && !is_named && *modified < self.oldest
+                paths::is_data_file(&ObjectPath::from(path.as_str())) && !is_named && *modified < self.oldest
             })
             .collect();
         orphans.sort_unstable();

@@ -107,6 +107,12 @@ pub fn snapshot_file(table: &Path, name: &str, id: Ulid) -> Path {
     table.clone().join("snapshots").join(format!("{name}-{id}.parquet"))
 }
 
+/// Whether a path is that of a data file; registers, copies and published logs are none.
+#[must_use]
+pub fn is_data_file(path: &Path) -> bool {
+    path.extension() == Some("parquet")
+}
+
 /// Where the data files of a collection lie: everything in them is named by a manifest or an orphan.
 #[must_use]
 pub fn data_directories(table: &Path) -> [Path; 4] {
