@@ -93,7 +93,8 @@ async fn open_loop(
     rate: f64,
     seconds: u64,
 ) -> Result<(Vec<f64>, u64), Box<dyn std::error::Error + Send + Sync>> {
-    static SENT: AtomicU64 = AtomicU64::new(1 << 40);
+    // Beyond what the closed loop sent, and still not ahead of the clock.
+    static SENT: AtomicU64 = AtomicU64::new(10_000_000);
     let (client, url) = lake.handle();
     let (times, shed) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicU64::new(0)));
     let (start, mut senders) = (Instant::now(), tokio::task::JoinSet::new());
