@@ -18,12 +18,13 @@ READY_SECONDS = 60
 class Server:
     """The process and its two addresses."""
 
-    def __init__(self, home):
+    def __init__(self, home, token=""):
         self.home, self.data = home, home / "data"
         log = open(home / "server.log", "ab")
         self.process = subprocess.Popen(
             [binary(), "serve", "--data", self.data, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
-            stdout=subprocess.PIPE, stderr=log, text=True, cwd=home)
+            stdout=subprocess.PIPE, stderr=log, text=True, cwd=home,
+            env={**os.environ, **({"AUTH_TOKEN": token} if token else {})})
         lines = queue.Queue()
         threading.Thread(target=lambda: [lines.put(line) for line in self.process.stdout], daemon=True).start()
         line = lines.get(timeout=READY_SECONDS)

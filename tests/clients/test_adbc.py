@@ -7,6 +7,8 @@ import adbc_driver_manager
 import pyarrow as pa
 import pytest
 
+from conftest import Server
+
 
 @pytest.fixture
 def connection(server, orders):
@@ -18,6 +20,25 @@ def ask(connection, sql, parameters=None):
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return cursor.fetchall()
+
+
+def test_a_login_gives_the_token_and_carries_the_session(tmp_path):
+    server = Server(tmp_path, token="sesame")
+    try:
+        for options in [
+            {"username": "anyone", "password": "sesame"},
+            {"adbc.flight.sql.authorization_header": "Bearer sesame"},
+        ]:
+            with adbc.connect(server.grpc, db_kwargs=options) as connection:
+                ask(connection, "SET tidemark.as_of = '2020-01-01T00:00:00Z'")
+                assert ask(connection, "SELECT 40 + 2") == [(42,)]
+        for options in [{"username": "anyone", "password": "wrong"}, {}]:
+            with pytest.raises(adbc_driver_manager.Error):
+                with adbc.connect(server.grpc, db_kwargs=options) as connection:
+                    ask(connection, "SELECT 1")
+    finally:
+        server.process.kill()
+        server.process.wait()
 
 
 def test_a_statement_answers_with_types(connection):

@@ -70,7 +70,7 @@ impl FlightService for Door {
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Self::HandshakeStream>, Status> {
         let caller = Caller::of(request.metadata())?;
-        let token = caller.credential.token().to_owned();
+        let token = caller.credential.token().into_owned();
         let payload = token.clone().into_bytes().into();
         let mut response = replies(vec![HandshakeResponse { protocol_version: 0, payload }]);
         session::put(response.metadata_mut(), "authorization", &format!("Bearer {token}"))?;

@@ -5,6 +5,13 @@
 //! response). What is more specific wins: headers `x-as-of` and `x-valid-as-of`, then the session, then the header
 //! `database`, which names the namespace as other servers' clients expect.
 
+use std::borrow::Cow;
+
+use base64::{
+    Engine as _,
+    alphabet::STANDARD,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use tidemark_model::Namespace;
 use tidemark_proto::v1::FlightSession;
 use tonic::{
@@ -55,18 +62,27 @@ impl Credential {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Status::unauthenticated("only the schemes Basic and Bearer are spoken"));
         }
-        let (token, session) = rest.split_once(DIVIDER).map_or((rest, None), |(t, s)| (t, Some(s.to_owned())));
+        let (token, session) = rest.rsplit_once(DIVIDER).map_or((rest, None), |(t, s)| (t, Some(s.to_owned())));
         Ok((Self::Bearer(token.to_owned()), session))
     }
 
-    /// The bearer token a handshake answers with. Here is the place of the authoriser: while the server has none,
-    /// everybody is let in.
-    pub(crate) fn token(&self) -> &str {
+    /// The bearer token to come with from now on. Whether it opens anything is for the port to say, which lets nobody
+    /// through whose token is wrong: the password of a basic login is the token.
+    pub(crate) fn token(&self) -> Cow<'_, str> {
         match self {
-            Self::Bearer(token) => token,
-            Self::None | Self::Basic(_) => ANONYMOUS,
+            Self::Bearer(token) => Cow::Borrowed(token),
+            Self::Basic(text) => password(text).map_or(Cow::Borrowed(ANONYMOUS), Cow::Owned),
+            Self::None => Cow::Borrowed(ANONYMOUS),
         }
     }
+}
+
+/// The password in the text of a basic login, padded or not; none if there is none.
+fn password(text: &str) -> Option<String> {
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let decoded = GeneralPurpose::new(&STANDARD, config).decode(text).ok()?;
+    let decoded = String::from_utf8(decoded).ok()?;
+    decoded.split_once(':').map(|(_user, password)| password.to_owned()).filter(|password| !password.is_empty())
 }
 
 /// A caller.

@@ -53,6 +53,9 @@ fn a_token_is_asked_for() {
     for (path, header, expected) in [
         ("/v1/query", Some("Bearer sesame".to_owned()), Ok(())),
         ("/v1/query", Some("bearer  sesame ".to_owned()), Ok(())),
+        ("/v1/query", Some("Bearer sesame~21ab".to_owned()), Ok(())),
+        ("/v1/query", Some("Bearer sesam~e".to_owned()), Err(Refused::WrongToken)),
+        ("/v1/query", Some("Bearer ~sesame".to_owned()), Err(Refused::WrongToken)),
         ("/v1/query", Some(basic("any:sesame")), Ok(())),
         ("/v1/query", Some(basic("any:sesame").trim_end_matches('=').to_owned()), Ok(())),
         ("/v1/query", Some(basic("sesame")), Err(Refused::WrongToken)),

@@ -28,6 +28,22 @@ fn credentials_are_read_whatever_their_case() {
 }
 
 #[test]
+fn a_login_is_answered_with_the_token_to_come_with() {
+    for (header, token) in [
+        ("Basic dTpwdw==", "pw"),
+        ("Basic dTpwdw", "pw"),
+        ("Basic dTpwfjpx", "p~:q"),
+        ("Basic dTo=", "anonymous"),
+        ("Basic !", "anonymous"),
+        ("Bearer tm_1_x", "tm_1_x"),
+    ] {
+        let caller = Caller::of(&metadata(&[("authorization", header)])).unwrap();
+        assert_eq!(caller.credential.token(), token, "{header}");
+    }
+    assert_eq!(Caller::of(&MetadataMap::new()).unwrap().credential.token(), "anonymous");
+}
+
+#[test]
 fn a_session_travels_in_the_cookie_and_in_the_token() {
     let mut caller = Caller::of(&metadata(&[("authorization", "Bearer tm_1_x")])).unwrap();
     caller.stored.namespace = Some(Namespace::parse("nyc").unwrap());
