@@ -2,7 +2,7 @@
 
 pub(crate) mod pick;
 mod publish;
-mod write;
+pub(crate) mod write;
 
 use pick::{Backlog, Pace};
 

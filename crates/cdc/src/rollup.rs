@@ -16,13 +16,10 @@ use tidemark_fold::{
     conform::to_schema,
     sort,
 };
-use tidemark_storage::{
-    files::{Content, FileKind, Wanted},
-    paths,
-};
+use tidemark_storage::files::Wanted;
 
 use crate::{
-    Error,
+    Error, delta,
     job::{Job, compute},
     metrics::Step,
     ranges::{BATCH_ROWS, Ranges},
@@ -56,23 +53,7 @@ async fn write(job: &Job<'_>, run: &[&DeltaFile], rows: u64) -> Result<Vec<Delta
     for batches in files {
         let Some(ranges) = Ranges::of(&batches)? else { continue };
         number += 1;
-        let path = paths::delta_file(&job.table(), number, ranges.system_time.min, job.unique());
-        let metadata = ranges.metadata(job.manifest.schema.id);
-        let content = Content { schema: changes_schema(&job.manifest.schema), batches, metadata };
-        let file = job.write(FileKind::Delta, path, content).await?;
-        rolled.push(DeltaFile {
-            number,
-            path: file.path.to_string(),
-            planned_on: job.manifest.head.version,
-            rows: file.rows,
-            bytes: file.bytes,
-            sha256: file.sha256,
-            seq: ranges.seq,
-            system_time: ranges.system_time,
-            ts: ranges.ts,
-            id: ranges.id,
-            schema_id: job.manifest.schema.id,
-        });
+        rolled.push(delta::write::file(job, number, (batches, ranges), &job.manifest.schema).await?);
     }
     Ok(rolled)
 }

@@ -42,10 +42,21 @@ pub(crate) async fn write(job: &Job<'_>, plan: &Plan<'_>) -> Result<Written, Err
     .await?;
     let Some(ranges) = ranges else { return Ok(Written { delta: None, schema }) };
     let number = job.manifest.deltas.last().map_or(0, |last| last.number) + 1;
+    let delta = file(job, number, (sorted, ranges), &schema).await?;
+    Ok(Written { delta: Some(delta), schema })
+}
+
+/// Writes one delta file of sorted changes under a number of its own.
+pub(crate) async fn file(
+    job: &Job<'_>,
+    number: u64,
+    (batches, ranges): (Vec<RecordBatch>, Ranges),
+    schema: &DocSchema,
+) -> Result<DeltaFile, Error> {
     let path = paths::delta_file(&job.table(), number, ranges.system_time.min, job.unique());
-    let content = Content { schema: changes_schema(&schema), batches: sorted, metadata: ranges.metadata(schema.id) };
+    let content = Content { schema: changes_schema(schema), batches, metadata: ranges.metadata(schema.id) };
     let file = job.write(FileKind::Delta, path, content).await?;
-    let delta = DeltaFile {
+    Ok(DeltaFile {
         number,
         path: file.path.to_string(),
         planned_on: job.manifest.head.version,
@@ -57,8 +68,7 @@ pub(crate) async fn write(job: &Job<'_>, plan: &Plan<'_>) -> Result<Written, Err
         ts: ranges.ts,
         id: ranges.id,
         schema_id: schema.id,
-    };
-    Ok(Written { delta: Some(delta), schema })
+    })
 }
 
 fn wanted(job: &Job<'_>) -> Wanted {
