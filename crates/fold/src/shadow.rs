@@ -6,12 +6,16 @@
 use std::cmp::Ordering;
 
 use arrow::{
-    array::{BooleanArray, RecordBatch},
+    array::{Array, BooleanArray, RecordBatch, StringArray},
     compute::filter_record_batch,
 };
 use tidemark_model::Instant;
 
-use crate::{FoldError, order::Order};
+use crate::{
+    FoldError,
+    columns::doc,
+    order::{self, Order},
+};
 
 /// The greatest (`_ts`, `_bookmark`) that was ever folded into a base, deletes and losers included.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,8 +29,24 @@ pub struct Greatest {
 /// The key and order columns of one sorted file of a base: a state part or a tombstone file.
 #[derive(Debug, Clone)]
 pub struct BaseKeys {
-    /// `_id, _ts, _system_time, _seq, _bookmark` in file order, ascending by `_id`; may be several batches.
+    /// `_id, _ts, _system_time, _seq, _bookmark` in file order, ascending by `_id`; may be several batches. `_id` alone
+    /// where [`are_above`] says that it is enough.
     pub batches: Vec<RecordBatch>,
+}
+
+/// Whether all winners lie above everything that was ever folded into a base, so that its keys without their order
+/// decide.
+///
+/// # Errors
+/// When a column is not as [`crate::columns`] says.
+pub fn are_above(winners: &RecordBatch, greatest: &Greatest) -> Result<bool, FoldError> {
+    let order = Order::of(winners)?;
+    Ok((0..order.len()).all(|row| is_above(&order, row, greatest)))
+}
+
+fn is_above(order: &Order<'_>, row: usize, greatest: &Greatest) -> bool {
+    let ts = Instant::from_micros(order.ts[row]);
+    (ts, order.bookmark(row)) > (greatest.ts, greatest.bookmark.as_deref())
 }
 
 /// What remains of an overlay over a base.
@@ -69,16 +89,21 @@ impl Resolving<'_> {
     fn file(&mut self, file: &BaseKeys) -> Result<Vec<u64>, FoldError> {
         let (mut hidden, mut first_row, mut winner) = (Vec::new(), 0, 0);
         for batch in &file.batches {
-            let entries = Order::of(batch)?;
-            winner = self.batch(winner, &entries, |entry| hidden.push(first_row + entry as u64));
+            let entries = Entries::of(batch)?;
+            winner = self.batch(winner, &entries, |entry| hidden.push(first_row + entry as u64))?;
             first_row += batch.num_rows() as u64;
         }
         Ok(hidden)
     }
 
     /// Walks winners, from the given one, and the entries of a batch together; returns where the next batch begins.
-    fn batch(&mut self, mut winner: usize, entries: &Order<'_>, mut hide: impl FnMut(usize)) -> usize {
-        let (count, rows) = (self.winners.len(), entries.len());
+    fn batch(
+        &mut self,
+        mut winner: usize,
+        entries: &Entries<'_>,
+        mut hide: impl FnMut(usize),
+    ) -> Result<usize, FoldError> {
+        let (count, rows) = (self.winners.len(), entries.ids.len());
         let mut entry = 0;
         while winner < count && entry < rows {
             let (wanted, found) = (self.winners.id(winner), entries.id(entry));
@@ -86,7 +111,7 @@ impl Resolving<'_> {
                 Ordering::Less => winner = gallop(winner, count, |at| self.winners.id(at) < found),
                 Ordering::Greater => entry = gallop(entry, rows, |at| entries.id(at) < wanted),
                 Ordering::Equal => {
-                    if self.wins(winner, entries, entry) {
+                    if self.wins(winner, entries, entry)? {
                         hide(entry);
                     } else {
                         self.stands[winner] = false;
@@ -95,16 +120,34 @@ impl Resolving<'_> {
                 }
             }
         }
-        winner
+        Ok(winner)
     }
 
     /// Whether a winner stands against the entry of its key. Above the greatest ever folded it needs no comparison.
-    fn wins(&self, winner: usize, entries: &Order<'_>, entry: usize) -> bool {
-        let above = self.greatest.is_some_and(|greatest| {
-            let ts = Instant::from_micros(self.winners.ts[winner]);
-            (ts, self.winners.bookmark(winner)) > (greatest.ts, greatest.bookmark.as_deref())
-        });
-        above || self.winners.compare(winner, entries, entry) != Ordering::Less
+    fn wins(&self, winner: usize, entries: &Entries<'_>, entry: usize) -> Result<bool, FoldError> {
+        if self.greatest.is_some_and(|greatest| is_above(&self.winners, winner, greatest)) {
+            return Ok(true);
+        }
+        let order = entries.order.as_ref().ok_or(FoldError::Column(doc::TS))?;
+        Ok(self.winners.compare(winner, order, entry) != Ordering::Less)
+    }
+}
+
+/// Entries of a base: their keys, and their order where it was read.
+struct Entries<'a> {
+    ids: &'a StringArray,
+    order: Option<Order<'a>>,
+}
+
+impl<'a> Entries<'a> {
+    fn of(batch: &'a RecordBatch) -> Result<Self, FoldError> {
+        let has_order = batch.column_by_name(doc::TS).is_some();
+        let order = if has_order { Some(Order::of(batch)?) } else { None };
+        Ok(Self { ids: order::utf8(batch, doc::ID)?, order })
+    }
+
+    fn id(&self, entry: usize) -> &'a [u8] {
+        self.ids.value(entry).as_bytes()
     }
 }
 

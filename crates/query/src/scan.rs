@@ -4,6 +4,7 @@
 //! 2. [`reach`]: which base a question starts from, and how far the changes that count reach.
 //! 3. [`changes`]: the changes after a base: deltas, events files, live tail; derived once, cached.
 //! 4. [`overlay`]: their winners against the base: rows to add, rows of the base to hide; cached and extended.
+//!    [`width`]: which columns of them are read.
 //! 5. [`base`]: the scan of the base's files, filters and projection pushed down, hidden rows left out.
 //! 6. [`shadowed`]: the leaf that carries its shadows. [`adapt`]: columns written under an older schema.
 //! 7. [`events`]: the events table: files and tail up to the instants.
@@ -24,6 +25,7 @@ pub(crate) mod provider;
 pub(crate) mod question;
 pub(crate) mod reach;
 pub(crate) mod shadowed;
+pub(crate) mod width;
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! One commit: the delta and the mark it reaches.
+//! One commit: the deltas and the mark it reaches.
 
 use tidemark_catalog::CollectionManifest;
 use tidemark_model::DocSchema;
@@ -9,10 +9,10 @@ use crate::{Error, job::Job, metrics::Step, room::More};
 /// Commits a delta step.
 pub(crate) async fn publish(job: &Job<'_>, plan: &Plan<'_>, written: Written) -> Result<More, Error> {
     let mut next = CollectionManifest::clone(&job.manifest);
-    let taken = written.delta.as_ref().map_or(next.mark, |delta| delta.seq.max);
+    let taken = written.deltas.iter().map(|delta| delta.seq.max).max().unwrap_or(next.mark);
     next.mark = next.mark.max(plan.mark).max(taken);
     next.system_time = next.system_time.max(plan.system_time);
     next.schema = DocSchema::clone(&written.schema);
-    next.deltas.extend(written.delta);
+    next.deltas.extend(written.deltas);
     job.publish(Step::Delta, next).await
 }

@@ -1,4 +1,7 @@
-//! Reads the planned changes, gives them typed columns, sorts them and writes one delta file.
+//! Reads the planned changes, gives them typed columns, sorts them and writes delta files.
+//!
+//! Many changes at once, against the documents there are, go into several files one after the other by position: a
+//! question about an instant among them reads the files up to it, not all.
 
 use std::sync::Arc;
 
@@ -21,29 +24,42 @@ use crate::{
     ranges::{BATCH_ROWS, Ranges},
 };
 
-/// What a delta step made: the file, unless there was no row, and the schema it was written under.
+/// Changes below which a delta is not cut into pieces.
+const PIECE_ROWS_MIN: u64 = 50_000;
+
+/// What a delta step made: the files, none where there was no row, and the schema they were written under.
 #[derive(Debug)]
 pub(crate) struct Written {
-    pub(crate) delta: Option<DeltaFile>,
+    pub(crate) deltas: Vec<DeltaFile>,
     pub(crate) schema: Arc<DocSchema>,
 }
 
-/// Writes the delta of a plan.
+/// Writes the deltas of a plan.
 pub(crate) async fn write(job: &Job<'_>, plan: &Plan<'_>) -> Result<Written, Error> {
     let schema = Arc::clone(&job.collection.schema);
     let mut events = Vec::new();
     for file in &plan.files {
         events.extend(job.read(&file.path, &wanted(job)).await?);
     }
-    let (sorted, ranges) = compute("sorts a delta", {
+    let piece = piece_rows(job.manifest.bases.last().map_or(0, |base| base.rows));
+    let pieces = compute("sorts a delta", {
         let schema = Arc::clone(&schema);
-        move || sort(events, &schema)
+        move || sort(events, &schema, piece)
     })
     .await?;
-    let Some(ranges) = ranges else { return Ok(Written { delta: None, schema }) };
-    let number = job.manifest.deltas.last().map_or(0, |last| last.number) + 1;
-    let delta = file(job, number, (sorted, ranges), &schema).await?;
-    Ok(Written { delta: Some(delta), schema })
+    let mut deltas = Vec::with_capacity(pieces.len());
+    let mut number = job.manifest.deltas.last().map_or(0, |last| last.number);
+    for sorted in pieces {
+        let Some(ranges) = Ranges::of(&sorted)? else { continue };
+        number += 1;
+        deltas.push(file(job, number, (sorted, ranges), &schema).await?);
+    }
+    Ok(Written { deltas, schema })
+}
+
+/// Changes of one file: about half as many as there are documents, since no base stands between these.
+fn piece_rows(live: u64) -> usize {
+    usize::try_from((live / 2).max(PIECE_ROWS_MIN)).unwrap_or(usize::MAX)
 }
 
 /// Writes one delta file of sorted changes under a number of its own.
@@ -79,12 +95,10 @@ fn wanted(job: &Job<'_>) -> Wanted {
     }
 }
 
-fn sort(events: Vec<RecordBatch>, schema: &DocSchema) -> Result<(Vec<RecordBatch>, Option<Ranges>), Error> {
+fn sort(events: Vec<RecordBatch>, schema: &DocSchema, piece: usize) -> Result<Vec<Vec<RecordBatch>>, Error> {
     let mut changes = Vec::with_capacity(events.len());
     for batch in events {
         changes.push(derive::changes(&batch, schema)?);
     }
-    let sorted = sort::changes(&changes, BATCH_ROWS)?;
-    let ranges = Ranges::of(&sorted)?;
-    Ok((sorted, ranges))
+    Ok(sort::pieces(&changes, piece, BATCH_ROWS)?)
 }

@@ -8,6 +8,9 @@ use tidemark_model::{Instant, Seq, position::BEFORE_ALL};
 
 use crate::Config;
 
+/// Changes below which one fold takes them all, however few documents there are.
+const APART_ROWS_MIN: u64 = 100_000;
+
 /// When a fold is due.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
@@ -69,13 +72,16 @@ impl<'m> Plan<'m> {
     }
 }
 
-/// Takes deltas in order up to a number of bytes, at least one; `None` when nothing lies after the newest base.
+/// Takes deltas in order up to a number of bytes, and of about as many changes as there are documents, at least one:
+/// so no instant is farther from a base than that. `None` when nothing lies after the newest base.
 pub(crate) fn plan(manifest: &CollectionManifest, bytes_max: u64) -> Option<Plan<'_>> {
-    let mut bytes = 0;
+    let rows_max = manifest.bases.last().map_or(0, |base| base.rows).max(APART_ROWS_MIN);
+    let (mut bytes, mut rows) = (0, 0);
     let mut deltas: Vec<&DeltaFile> = Vec::new();
     for delta in pending(manifest) {
         bytes += delta.bytes;
-        if bytes > bytes_max && !deltas.is_empty() {
+        rows += delta.rows;
+        if (bytes > bytes_max || rows > rows_max) && !deltas.is_empty() {
             break;
         }
         deltas.push(delta);

@@ -84,3 +84,24 @@ fn look_up_by_hand() {
         assert_eq!((found.overlay.num_rows() == 1, found.hidden), (stands, hidden.to_vec()), "{winner:?}");
     }
 }
+
+/// Where every winner lies above what was folded, ids alone resolve like ids with their order.
+#[test]
+fn ids_alone_decide_above_the_greatest() {
+    let base = keys(&[change("b", 10, false), change("d", 10, false)]);
+    let alone = base.project(&[base.schema().index_of("_id").expect("a column")]).expect("projects");
+    let greatest = Greatest { ts: Instant::from_micros(10), bookmark: None };
+    for (ts, is_above) in [(11, true), (10, false), (9, false)] {
+        let winners = changes(&[change("b", ts, false), change("c", 12, true), change("d", 12, true)]);
+        assert_eq!(are_above(&winners, &greatest).expect("fits"), is_above, "{ts}");
+        let resolved = |batch: &RecordBatch| {
+            let file = BaseKeys { batches: vec![batch.clone()] };
+            resolve(&winners, Some(&greatest), &[file]).map(|found| (found.overlay, found.hidden))
+        };
+        if is_above {
+            assert_eq!(resolved(&alone).expect("resolves"), resolved(&base).expect("resolves"));
+        } else {
+            assert!(resolved(&alone).is_err());
+        }
+    }
+}

@@ -7,10 +7,10 @@ use std::{hash::Hash, sync::Arc};
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use moka::future::Cache;
-use tidemark_fold::shadow::BaseKeys;
+use tidemark_fold::{columns::doc, shadow::BaseKeys};
 use tidemark_model::{Instant, Seq};
 
-use super::{ScanError, overlay::Overlay, reach::Reach};
+use super::{ScanError, overlay::Overlay, reach::Reach, width::Width};
 
 /// A collection for ever: the namespace and the directory, which a re-created collection does not share.
 pub(crate) type Directory = Arc<str>;
@@ -24,6 +24,8 @@ pub(crate) struct FileKey {
     pub(crate) directory: Directory,
     /// The schema its documents were derived under.
     pub(crate) schema: u32,
+    /// The columns that were read.
+    pub(crate) width: Width,
 }
 
 /// An overlay.
@@ -46,6 +48,27 @@ pub(crate) struct OverKey {
     pub(crate) valid_time: Option<Instant>,
     /// The schema of its columns.
     pub(crate) schema: u32,
+    /// The columns of its documents.
+    pub(crate) width: Width,
+}
+
+/// What is read of the entries of a base's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Keys {
+    /// Their ids.
+    Alone,
+    /// Their ids and their order.
+    WithOrder,
+}
+
+impl Keys {
+    /// The columns to read.
+    pub(crate) const fn columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Alone => &[doc::ID],
+            Self::WithOrder => &[doc::ID, doc::TS, doc::SYSTEM_TIME, doc::SEQ, doc::BOOKMARK],
+        }
+    }
 }
 
 /// Changes derived from the tail: every one of the collection in (`after`, `last`].
@@ -67,7 +90,7 @@ pub(crate) struct Caches {
     /// Changes of the live tail, per collection and schema.
     pub(crate) tails: Cache<(Directory, u32), Arc<Derived>>,
     /// Key columns of base files.
-    pub(crate) keys: Cache<String, Arc<BaseKeys>>,
+    pub(crate) keys: Cache<(String, Keys), Arc<BaseKeys>>,
     /// Overlays.
     pub(crate) overlays: Cache<OverlayKey, Arc<Overlay>>,
     /// The overlay that reaches farthest by position, to be extended.

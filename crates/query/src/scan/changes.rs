@@ -1,7 +1,7 @@
 //! The changes after a base: deltas, events files, live tail.
 //!
 //! Files are picked from the manifests by ranges, never by LIST. A document becomes columns once per file, or once
-//! per position of the tail, and schema; questions share the result. Every batch has the columns of [`schema`].
+//! per position of the tail, and schema; questions share the result. Every batch has the columns of [`Width::changes`].
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use arrow::array::AsArray;
 use arrow::{
     array::{Int64Array, RecordBatch},
     compute::{filter_record_batch, kernels::cmp},
-    datatypes::{Int64Type, Schema, SchemaRef},
+    datatypes::{Int64Type, SchemaRef},
 };
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use object_store::path::Path;
@@ -17,23 +17,18 @@ use tidemark_catalog::{
     Collection, CollectionManifest, View,
     manifest::{DeltaFile, EventsFile},
 };
-use tidemark_fold::{
-    columns::{self, doc, event},
-    conform, derive,
-    rest::Held,
-};
+use tidemark_fold::{columns::event, conform, derive, rest::Held};
 use tidemark_model::{DocSchema, Seq};
 use tidemark_storage::files::{self, Wanted};
 
 use super::{
     At, Reader, ScanError,
     cache::{self, Derived, Directory, FileKey},
+    width::Width,
 };
 
 /// Files read at once for one question.
 const READS_AT_ONCE: usize = 4;
-/// Columns that no question of this room needs.
-const LEFT_OUT: [&str; 3] = [doc::EVENT_ID, doc::ACTOR, doc::PREV];
 
 /// One collection of a view.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +39,8 @@ pub(crate) struct Source<'a> {
     pub(crate) collection: &'a Collection,
     /// Its manifest.
     pub(crate) manifest: &'a CollectionManifest,
+    /// Which columns are read.
+    pub(crate) width: &'a Width,
 }
 
 impl Source<'_> {
@@ -51,13 +48,11 @@ impl Source<'_> {
     pub(crate) fn directory(&self) -> Directory {
         format!("{}/{}", self.view.namespace, self.collection.directory).into()
     }
-}
 
-/// Columns of changes here: those of deltas without event id, actor and image before.
-pub(crate) fn schema(of: &DocSchema) -> SchemaRef {
-    let full = columns::changes_schema(of);
-    let kept = full.fields().iter().filter(|field| !LEFT_OUT.contains(&field.name().as_str())).cloned();
-    Arc::new(Schema::new(kept.collect::<Vec<_>>()))
+    /// The columns of its changes.
+    pub(crate) fn changes(&self) -> SchemaRef {
+        self.width.changes(&self.collection.schema)
+    }
 }
 
 /// Every change that a base does not hold and that may count at the instants; more than those may come, positions may
@@ -86,19 +81,24 @@ pub(crate) async fn after(
         batches.extend(read.iter().cloned());
     }
     batches.extend(tail(reader, source).await?.iter().cloned());
-    Ok(batches)
+    conformed(&batches, &source.changes())
 }
 
 fn leaves(file: &EventsFile, collection: &Collection, held: Held) -> bool {
     file.collections.iter().any(|rows| rows.collection == collection.name && held.leaves(rows.seq.max, file.ts.max))
 }
 
-fn key(source: Source<'_>, path: &str) -> FileKey {
-    FileKey { path: path.to_owned(), directory: source.directory(), schema: source.collection.schema.id }
+fn key(source: Source<'_>, path: &str, width: &Width) -> FileKey {
+    let (path, directory, schema) = (path.to_owned(), source.directory(), source.collection.schema.id);
+    FileKey { path, directory, schema, width: width.clone() }
 }
 
+/// The changes of a delta, of the wanted columns only, unless all of them are known.
 async fn delta(reader: &Reader, source: Source<'_>, file: &DeltaFile) -> Result<Arc<Vec<RecordBatch>>, ScanError> {
-    let schema = schema(&source.collection.schema);
+    if let Some(known) = reader.caches.files.get(&key(source, &file.path, &Width::All)).await {
+        return Ok(known);
+    }
+    let schema = source.changes();
     let build = async {
         reader.metrics.cache_missed("delta");
         let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
@@ -106,9 +106,10 @@ async fn delta(reader: &Reader, source: Source<'_>, file: &DeltaFile) -> Result<
         let read = files::read(reader.catalog.store(), &Path::from(file.path.as_str()), &wanted).await?;
         Ok(Arc::new(conformed(&read, &schema)?))
     };
-    cache::get(&reader.caches.files, key(source, &file.path), build).await
+    cache::get(&reader.caches.files, key(source, &file.path, source.width), build).await
 }
 
+/// The changes of an events file. A document becomes columns as a whole.
 async fn events(reader: &Reader, source: Source<'_>, file: &EventsFile) -> Result<Arc<Vec<RecordBatch>>, ScanError> {
     let build = async {
         reader.metrics.cache_missed("events");
@@ -117,7 +118,7 @@ async fn events(reader: &Reader, source: Source<'_>, file: &EventsFile) -> Resul
         let read = files::read(reader.catalog.store(), &Path::from(file.path.as_str()), &wanted).await?;
         Ok(Arc::new(derived(&read, &source.collection.schema)?))
     };
-    cache::get(&reader.caches.files, key(source, &file.path), build).await
+    cache::get(&reader.caches.files, key(source, &file.path, &Width::All), build).await
 }
 
 /// Changes of the live tail. What was derived for an earlier question is taken over, the rest is derived.
@@ -161,7 +162,7 @@ pub(crate) fn above(batch: &RecordBatch, column: &str, position: Seq) -> Result<
 fn derived(events: &[RecordBatch], schema: &DocSchema) -> Result<Vec<RecordBatch>, ScanError> {
     let changes: Result<Vec<_>, _> =
         events.iter().filter(|batch| batch.num_rows() > 0).map(|batch| derive::changes(batch, schema)).collect();
-    conformed(&changes?, &self::schema(schema))
+    conformed(&changes?, &Width::All.changes(schema))
 }
 
 fn conformed(batches: &[RecordBatch], schema: &SchemaRef) -> Result<Vec<RecordBatch>, ScanError> {

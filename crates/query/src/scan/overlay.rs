@@ -8,40 +8,46 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, AsArray, BooleanArray, RecordBatch, StringArray},
     compute::{filter_record_batch, kernels::cmp},
+    datatypes::SchemaRef,
+};
+use datafusion::{
+    common::internal_err, datasource::memory::MemorySourceConfig, error::DataFusionError, physical_plan::ExecutionPlan,
 };
 use object_store::path::Path;
 use tidemark_catalog::{Base, Collection, CollectionManifest, View, manifest::BaseFile};
 use tidemark_fold::{
     FoldError,
-    columns::{self, doc},
+    columns::doc,
     conform,
     rest::{self, Held},
     shadow,
     shadow::{BaseKeys, Greatest, Shadows},
     winner::{self, Counts},
 };
-use tidemark_model::{DocSchema, Seq, position::BEFORE_ALL};
+use tidemark_model::{Instant, Seq, position::BEFORE_ALL};
 use tidemark_storage::files::{self, Wanted};
 
 use super::{
     At, Reader, ScanError,
-    cache::{self, OverKey, OverlayKey, bytes_of},
+    cache::{self, Keys, OverKey, OverlayKey, bytes_of},
     changes::{self, Source},
+    provider,
     reach::{self, Reach},
+    width::Width,
 };
 
 /// Rows of one batch in memory scans.
 const ROWS_MAX: usize = 8192;
-/// Key and order columns of a base's files.
-const KEYS: [&str; 5] = [doc::ID, doc::TS, doc::SYSTEM_TIME, doc::SEQ, doc::BOOKMARK];
 
 /// What counts besides the base.
 #[derive(Debug)]
 pub(crate) struct Overlay {
     /// The winners that stand, sorted by id, deletes included.
     pub(crate) winners: RecordBatch,
-    /// Their documents, in the columns of the table.
-    pub(crate) rows: Vec<RecordBatch>,
+    /// The columns of their documents.
+    width: Width,
+    /// Their documents, in these columns of the table.
+    rows: Vec<RecordBatch>,
     /// Per part of the base: ascending row numbers that are hidden.
     pub(crate) hidden: Vec<Vec<u64>>,
 }
@@ -54,19 +60,41 @@ impl Overlay {
             .saturating_add(bytes_of(&self.rows))
             .saturating_add(u32::try_from(hidden).unwrap_or(u32::MAX))
     }
+
+    /// A scan of its documents; none for no rows.
+    pub(crate) fn scan(&self, wanted: &provider::Wanted) -> Result<Option<Arc<dyn ExecutionPlan>>, DataFusionError> {
+        let Some(first) = self.rows.first() else { return Ok(None) };
+        let Some(projection) = self.width.places(wanted.projection.as_ref()) else {
+            return internal_err!("an overlay of {:?} was asked for {:?}", self.width, wanted.projection);
+        };
+        let rows = std::slice::from_ref(&self.rows);
+        Ok(Some(MemorySourceConfig::try_new_exec(rows, first.schema(), projection)?))
+    }
 }
 
-/// The overlay of a question over its base.
+/// The overlay of a question over its base, with at least the columns that are wanted.
 pub(crate) async fn of(
     reader: &Reader,
     view: &View,
     (collection, manifest): &(Arc<Collection>, Arc<CollectionManifest>),
-    at: At,
+    (at, wanted): (At, Width),
 ) -> Result<Arc<Overlay>, ScanError> {
-    let source = Source { view, collection, manifest };
-    let building = Building { reader, source, base: reach::base(manifest, at)?, at };
     let reach = reach::reach(view, manifest, at.system_time);
-    let key = OverlayKey { over: building.over(), reach };
+    let base = reach::base(manifest, at)?;
+    let of_width = |width| Building { reader, source: Source { view, collection, manifest, width }, base, at };
+    let all = of_width(&Width::All);
+    let full = OverlayKey { over: all.over(), reach };
+    if let Some(known) = reader.caches.overlays.get(&full).await {
+        reader.metrics.cache_hit("overlay");
+        return Ok(known);
+    }
+    let is_present = at.valid_time.is_none() && reach == reach::reach(view, manifest, Instant::MAX);
+    let (building, key) = if is_present {
+        (all, full)
+    } else {
+        let narrow = of_width(&wanted);
+        (narrow, OverlayKey { over: narrow.over(), reach })
+    };
     if let Some(known) = reader.caches.overlays.get(&key).await {
         reader.metrics.cache_hit("overlay");
         return Ok(known);
@@ -89,6 +117,7 @@ impl Building<'_> {
             base: (self.mark(), self.base.map_or(0, |base| base.planned_on), self.base.and_then(|base| base.bound)),
             valid_time: self.at.valid_time,
             schema: self.source.collection.schema.id,
+            width: self.source.width.clone(),
         }
     }
 
@@ -122,7 +151,7 @@ impl Building<'_> {
         let At { system_time, valid_time } = self.at;
         let mut counts = Counts { after: held.mark, system_time, valid_time };
         if changes.is_empty() {
-            return Ok(RecordBatch::new_empty(changes::schema(&self.source.collection.schema)));
+            return Ok(RecordBatch::new_empty(self.source.changes()));
         }
         if held.bound.is_some() {
             counts.after = BEFORE_ALL;
@@ -135,10 +164,11 @@ impl Building<'_> {
     async fn resolved(&self, winners: RecordBatch) -> Result<Shadows, ScanError> {
         let Some(base) = self.base else { return Ok(Shadows { overlay: winners, hidden: Vec::new() }) };
         let greatest = Greatest { ts: base.max_ts, bookmark: base.max_bookmark.clone() };
+        let decides = if shadow::are_above(&winners, &greatest)? { Keys::Alone } else { Keys::WithOrder };
         let mut keys = Vec::with_capacity(base.parts.len() + base.tombstones.len());
         for file in base.parts.iter().chain(&base.tombstones) {
             keys.push(if may_hold(file, &winners)? {
-                self.keys(file).await?.as_ref().clone()
+                self.keys(file, decides).await?.as_ref().clone()
             } else {
                 BaseKeys { batches: Vec::new() }
             });
@@ -148,15 +178,20 @@ impl Building<'_> {
         Ok(shadows)
     }
 
-    async fn keys(&self, file: &BaseFile) -> Result<Arc<BaseKeys>, ScanError> {
+    async fn keys(&self, file: &BaseFile, decides: Keys) -> Result<Arc<BaseKeys>, ScanError> {
+        let known = &self.reader.caches.keys;
+        if let Some(with_order) = known.get(&(file.path.clone(), Keys::WithOrder)).await {
+            return Ok(with_order);
+        }
         let build = async {
             self.reader.metrics.cache_missed("keys");
-            let wanted = Wanted { columns: Some(KEYS.map(str::to_owned).into()), ..Wanted::default() };
+            let columns = decides.columns().iter().map(|name| (*name).to_owned()).collect();
+            let wanted = Wanted { columns: Some(columns), ..Wanted::default() };
             let path = Path::from(file.path.as_str());
             let batches = files::read(self.reader.catalog.store(), &path, &wanted).await?;
             Ok(Arc::new(BaseKeys { batches }))
         };
-        cache::get(&self.reader.caches.keys, file.path.clone(), build).await
+        cache::get(known, (file.path.clone(), decides), build).await
     }
 
     /// The overlay that reaches farther than one that is known.
@@ -176,8 +211,9 @@ impl Building<'_> {
     }
 
     fn finish(&self, winners: RecordBatch, hidden: Vec<Vec<u64>>) -> Result<Arc<Overlay>, ScanError> {
-        let rows = documents(&winners, &self.source.collection.schema)?;
-        Ok(Arc::new(Overlay { winners, rows, hidden }))
+        let width = self.source.width.clone();
+        let rows = documents(&winners, &width.table(&self.source.collection.schema))?;
+        Ok(Arc::new(Overlay { winners, width, rows, hidden }))
     }
 }
 
@@ -223,10 +259,10 @@ fn merged(old: &[u64], mut new: Vec<u64>) -> Vec<u64> {
 }
 
 /// The winners that are documents, in the columns of the table.
-fn documents(winners: &RecordBatch, schema: &DocSchema) -> Result<Vec<RecordBatch>, ScanError> {
+fn documents(winners: &RecordBatch, columns: &SchemaRef) -> Result<Vec<RecordBatch>, ScanError> {
     let ops = winners.column_by_name(doc::OP).ok_or(FoldError::Column(doc::OP))?;
     let lives = cmp::neq(ops, &StringArray::new_scalar(tidemark_model::Op::Delete.as_str()))?;
-    let documents = conform::to_schema(&filter_record_batch(winners, &lives)?, &columns::table_schema(schema))?;
+    let documents = conform::to_schema(&filter_record_batch(winners, &lives)?, columns)?;
     let starts = (0..documents.num_rows()).step_by(ROWS_MAX);
     Ok(starts.map(|start| documents.slice(start, ROWS_MAX.min(documents.num_rows() - start))).collect())
 }

@@ -39,9 +39,10 @@ use tidemark_model::{DocSchema, Op, position::BEFORE_ALL};
 
 use super::{
     At, Reader, ScanError,
-    changes::{self, Source},
+    changes::Source,
     log::{self, Slice},
     provider::Wanted,
+    width::Width,
 };
 
 /// Rows of one batch.
@@ -72,7 +73,7 @@ impl Makes {
     fn needs(&self, schema: &DocSchema) -> SchemaRef {
         match self {
             Self::Changes | Self::History => columns::changes_schema(schema),
-            Self::Versions(_) => changes::schema(schema),
+            Self::Versions(_) => Width::All.changes(schema),
         }
     }
 
@@ -115,7 +116,7 @@ impl PastTable {
     async fn rows(&self, context: &TaskContext) -> Result<(Vec<RecordBatch>, MemoryReservation)> {
         let memory = MemoryConsumer::new("changes of a collection").register(context.memory_pool());
         let (collection, manifest) = &self.known;
-        let source = Source { view: &self.view, collection, manifest };
+        let source = Source { view: &self.view, collection, manifest, width: &Width::All };
         let needs = self.makes.needs(&collection.schema);
         let read = log::changes(&self.reader, source, &self.slice, &needs, &memory).await?;
         // The rows stand beside the changes until the last is made; a change makes at most two.

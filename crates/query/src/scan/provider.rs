@@ -13,7 +13,7 @@ use datafusion::{
 use tidemark_catalog::View;
 use tidemark_fold::columns;
 
-use super::{At, Reader, base, events, overlay};
+use super::{At, Reader, base, events, overlay, width::Width};
 
 /// One table of one statement.
 #[derive(Debug)]
@@ -62,9 +62,10 @@ impl TableProvider for LakeTable {
         let mut inputs = match &self.view.collection {
             None => events::scans(&self.reader, &self.view, self.at, &wanted, state)?,
             Some(known) => {
-                let overlay = overlay::of(&self.reader, &self.view, known, self.at).await?;
+                let width = Width::of(wanted.projection.as_deref());
+                let overlay = overlay::of(&self.reader, &self.view, known, (self.at, width)).await?;
                 let mut inputs = base::scan(known, self.at, &overlay, &wanted, state)?;
-                inputs.extend(wanted.memory(&overlay.rows)?);
+                inputs.extend(overlay.scan(&wanted)?);
                 inputs
             }
         };

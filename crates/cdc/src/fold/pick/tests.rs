@@ -87,3 +87,20 @@ fn a_plan_takes_deltas_in_order_up_to_its_bytes() {
         assert_eq!(numbers, expected, "{base:?} {bytes_max}");
     }
 }
+
+/// No more changes than there are documents lie between two bases, but for a file that alone holds more.
+#[test]
+fn a_plan_takes_about_as_many_changes_as_there_are_documents() {
+    for (live, rows, expected) in [
+        (10, [40_000, 40_000, 40_000], vec![1, 2]),
+        (10, [140_000, 40_000, 40_000], vec![1]),
+        (120_000, [40_000, 40_000, 40_000], vec![1, 2, 3]),
+        (200_000, [140_000, 140_000, 40_000], vec![1]),
+    ] {
+        let deltas = rows.iter().zip([9, 19, 29]).zip(1..).map(|((rows, last), number)| delta(number, *rows, last));
+        let manifest = manifest(Some((-1, live)), deltas.collect());
+        let plan = plan(&manifest, u64::MAX).expect("a plan");
+        let numbers: Vec<u64> = plan.deltas.iter().map(|delta| delta.number).collect();
+        assert_eq!(numbers, expected, "{live} {rows:?}");
+    }
+}
