@@ -26,7 +26,7 @@ use tidemark_tests::{
 mod past;
 
 /// Histories of one run, unless `TIDEMARK_ORACLE_HISTORIES` says another number.
-const HISTORIES: u64 = 200;
+const HISTORIES: u64 = 256;
 /// Steps of a history.
 const STEPS: usize = 60;
 /// Histories at once.

@@ -123,7 +123,7 @@ impl Cdc {
     /// One pass over all collections: of each at most one delta and one fold that is due.
     ///
     /// # Errors
-    /// The first error; the other collections had their turn all the same.
+    /// The first error, once no other collection has more to do; one that ends the process at once.
     pub async fn tick(&self) -> Result<More, Error> {
         self.pass(&self.tools.catalog.namespaces(), Work::Changes(Urgency::Due)).await
     }
@@ -181,7 +181,11 @@ impl Cdc {
             }
         }
         self.tools.metrics.pending(pending);
-        failed.map_or(Ok(more), Err)
+        match failed {
+            // While the others have more to do, one that fails does not make them wait: it is tried again beside them.
+            Some(error) if more == More::No || error.is_fatal() => Err(error),
+            _ => Ok(more),
+        }
     }
 
     async fn collection(

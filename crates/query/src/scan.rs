@@ -29,6 +29,7 @@ pub(crate) mod width;
 
 use std::sync::Arc;
 
+use datafusion::error::DataFusionError;
 use tidemark_catalog::{Catalog, CatalogError};
 use tidemark_fold::FoldError;
 use tidemark_model::Instant;
@@ -83,14 +84,31 @@ pub(crate) enum ScanError {
     /// What was dropped is needed.
     #[error(transparent)]
     Outside(#[from] tidemark_catalog::manifest::Outside),
+    /// The statement's memory.
+    #[error("{0}")]
+    Memory(String),
     /// Another question that built the same thing failed.
     #[error("{0}")]
     Shared(Arc<ScanError>),
 }
 
-impl From<ScanError> for datafusion::error::DataFusionError {
+/// What a reservation says.
+impl From<DataFusionError> for ScanError {
+    fn from(error: DataFusionError) -> Self {
+        match error {
+            DataFusionError::ResourcesExhausted(text) => Self::Memory(text),
+            error => Self::Memory(error.to_string()),
+        }
+    }
+}
+
+impl From<ScanError> for DataFusionError {
     fn from(error: ScanError) -> Self {
         match error {
+            ScanError::Memory(text) => Self::ResourcesExhausted(text),
+            ScanError::Shared(shared) if matches!(shared.as_ref(), ScanError::Memory(_)) => {
+                Self::ResourcesExhausted(shared.to_string())
+            }
             // Told to the person who asked.
             ScanError::Outside(outside) => Self::External(Box::new(crate::Error::OutsideWindow(outside))),
             error => Self::External(Box::new(error)),

@@ -167,3 +167,20 @@ fn errors_say_what_to_do() {
     assert!(!unsettled.is_fatal());
     assert_eq!(Instant::from_micros(0).minute_name(), "1970-01-01T00-00");
 }
+
+/// One collection whose file is gone fails at every turn; its neighbour gets delta and state at once all the same.
+#[tokio::test]
+async fn a_collection_that_fails_holds_up_no_other() {
+    let mut world = World::open(Store::memory(), 1).await;
+    let cdc = world.cdc(Config { delta_rows: 1, fold_rows_min: 1, ..Config::default() });
+    world.change("a", &[("x", "insert", 1, Some("{}"))]);
+    world.flush().await;
+    cdc.drain().await.expect("drains");
+    let path = world.catalog.manifest(&namespace(), &name("a")).deltas[0].path.clone();
+    world.catalog.store().delete(&path.as_str().into()).await.expect("deletes");
+    world.change("b", &[("x", "insert", 1, Some("{}"))]);
+    world.flush().await;
+    assert_eq!(cdc.tick().await.expect("the neighbour has more"), More::Yes);
+    assert_eq!(world.catalog.manifest(&namespace(), &name("b")).bases.len(), 1);
+    cdc.tick().await.expect_err("only the one that fails is left");
+}

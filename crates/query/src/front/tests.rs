@@ -321,6 +321,23 @@ async fn a_query_has_an_end_and_a_budget() {
     assert!(matches!(lab.rows(big).await, Err(Error::Memory(_))), "{:?}", lab.rows(big).await.map(|_| ()));
 }
 
+/// Changes that lie beside the base count as well, in the tail as in files; what is kept for others is not lost to them.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overlay_counts_against_the_budget() {
+    let mut lab = Lab::with(Config { query_memory_bytes: 1 << 20, ..Config::default() }).await;
+    let doc = format!(r#"{{"a":"{}"}}"#, "x".repeat(4000));
+    let changes =
+        |from: i64| (from..from + 200).map(|n| Change::of(&format!("k{n}"), Op::Insert, START + n, Some(&doc)));
+    lab.append(changes(0).collect());
+    let sql = "SELECT count(*), max(a) FROM c";
+    assert!(matches!(lab.rows(sql).await, Err(Error::Memory(_))), "{:?}", lab.rows(sql).await);
+    lab.flush().await;
+    lab.delta().await;
+    assert!(matches!(lab.rows(sql).await, Err(Error::Memory(_))), "{:?}", lab.rows(sql).await);
+    lab.fold().await;
+    assert_eq!(lab.rows(sql).await.unwrap()[0][0], "200");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn long_expressions_are_answered_or_refused_but_end_nothing() {
     let lab = small_lab().await;

@@ -11,6 +11,7 @@ use arrow::{
     compute::{filter_record_batch, kernels::cmp},
     datatypes::{Int64Type, SchemaRef},
 };
+use datafusion::execution::memory_pool::MemoryReservation;
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use object_store::path::Path;
 use tidemark_catalog::{
@@ -41,12 +42,19 @@ pub(crate) struct Source<'a> {
     pub(crate) manifest: &'a CollectionManifest,
     /// Which columns are read.
     pub(crate) width: &'a Width,
+    /// What the statement may hold: whatever is read for it counts, also where a cache keeps it for others.
+    pub(crate) memory: &'a MemoryReservation,
 }
 
 impl Source<'_> {
     /// The collection for ever.
     pub(crate) fn directory(&self) -> Directory {
         format!("{}/{}", self.view.namespace, self.collection.directory).into()
+    }
+
+    /// Counts changes that are held while a statement's answer is made.
+    pub(crate) fn hold(&self, changes: &[RecordBatch]) -> Result<(), ScanError> {
+        Ok(self.memory.try_grow(cache::bytes_of(changes) as usize)?)
     }
 
     /// The columns of its changes.
@@ -78,9 +86,12 @@ pub(crate) async fn after(
     let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
     let mut batches: Vec<RecordBatch> = Vec::new();
     while let Some(read) = reads.try_next().await? {
+        source.hold(&read)?;
         batches.extend(read.iter().cloned());
     }
-    batches.extend(tail(reader, source).await?.iter().cloned());
+    let tail = tail(reader, source).await?;
+    source.hold(&tail)?;
+    batches.extend(tail);
     conformed(&batches, &source.changes())
 }
 

@@ -101,7 +101,6 @@ pub(crate) async fn changes(
     source: Source<'_>,
     slice: &Slice,
     columns: &SchemaRef,
-    memory: &MemoryReservation,
 ) -> EngineResult<Vec<RecordBatch>> {
     // What was dropped cannot be told, and must not be passed over in silence.
     if let Some(window) =
@@ -109,7 +108,7 @@ pub(crate) async fn changes(
     {
         return Err(ScanError::Outside(Outside { before: None, after: window.system_time }).into());
     }
-    let mut gathered = Gathered { slice, columns, memory, batches: Vec::new() };
+    let mut gathered = Gathered { slice, columns, memory: source.memory, batches: Vec::new() };
     let names = columns.fields().iter().map(|field| field.name().clone()).collect();
     let equal = slice.id.clone().map(|id| (doc::ID.to_owned(), id));
     let wanted = Wanted { columns: Some(names), equal, ..Wanted::default() };

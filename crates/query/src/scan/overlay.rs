@@ -11,7 +11,8 @@ use arrow::{
     datatypes::SchemaRef,
 };
 use datafusion::{
-    common::internal_err, datasource::memory::MemorySourceConfig, error::DataFusionError, physical_plan::ExecutionPlan,
+    common::internal_err, datasource::memory::MemorySourceConfig, error::DataFusionError,
+    execution::memory_pool::MemoryReservation, physical_plan::ExecutionPlan,
 };
 use object_store::path::Path;
 use tidemark_catalog::{Base, Collection, CollectionManifest, View, manifest::BaseFile};
@@ -72,16 +73,28 @@ impl Overlay {
     }
 }
 
+/// What a question asks of an overlay.
+#[derive(Debug)]
+pub(crate) struct Asks<'a> {
+    /// As of when.
+    pub(crate) at: At,
+    /// Which columns of documents.
+    pub(crate) width: Width,
+    /// What may be held while it is built.
+    pub(crate) memory: &'a MemoryReservation,
+}
+
 /// The overlay of a question over its base, with at least the columns that are wanted.
 pub(crate) async fn of(
     reader: &Reader,
     view: &View,
     (collection, manifest): &(Arc<Collection>, Arc<CollectionManifest>),
-    (at, wanted): (At, Width),
+    asks: &Asks<'_>,
 ) -> Result<Arc<Overlay>, ScanError> {
+    let Asks { at, memory, .. } = *asks;
     let reach = reach::reach(view, manifest, at.system_time);
     let base = reach::base(manifest, at)?;
-    let of_width = |width| Building { reader, source: Source { view, collection, manifest, width }, base, at };
+    let of_width = |width| Building { reader, source: Source { view, collection, manifest, width, memory }, base, at };
     let all = of_width(&Width::All);
     let full = OverlayKey { over: all.over(), reach };
     if let Some(known) = reader.caches.overlays.get(&full).await {
@@ -92,7 +105,7 @@ pub(crate) async fn of(
     let (building, key) = if is_present {
         (all, full)
     } else {
-        let narrow = of_width(&wanted);
+        let narrow = of_width(&asks.width);
         (narrow, OverlayKey { over: narrow.over(), reach })
     };
     if let Some(known) = reader.caches.overlays.get(&key).await {
@@ -157,7 +170,9 @@ impl Building<'_> {
             counts.after = BEFORE_ALL;
             changes = changes.iter().map(|batch| rest::rest(batch, held, &counts)).collect::<Result<_, _>>()?;
         }
-        Ok(winner::winners(&changes, &counts)?)
+        let winners = winner::winners(&changes, &counts)?;
+        self.source.hold(std::slice::from_ref(&winners))?;
+        Ok(winners)
     }
 
     /// Winners against the base; without one all stand.

@@ -116,9 +116,9 @@ impl PastTable {
     async fn rows(&self, context: &TaskContext) -> Result<(Vec<RecordBatch>, MemoryReservation)> {
         let memory = MemoryConsumer::new("changes of a collection").register(context.memory_pool());
         let (collection, manifest) = &self.known;
-        let source = Source { view: &self.view, collection, manifest, width: &Width::All };
+        let source = Source { view: &self.view, collection, manifest, width: &Width::All, memory: &memory };
         let needs = self.makes.needs(&collection.schema);
-        let read = log::changes(&self.reader, source, &self.slice, &needs, &memory).await?;
+        let read = log::changes(&self.reader, source, &self.slice, &needs).await?;
         // The rows stand beside the changes until the last is made; a change makes at most two.
         memory.try_grow(memory.size())?;
         let rows = self.makes.rows(&read, self.slice.upto)?;

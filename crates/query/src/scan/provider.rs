@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
     common::Result,
+    execution::memory_pool::MemoryConsumer,
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
     physical_plan::{ExecutionPlan, empty::EmptyExec, union::UnionExec},
 };
@@ -63,7 +64,9 @@ impl TableProvider for LakeTable {
             None => events::scans(&self.reader, &self.view, self.at, &wanted, state)?,
             Some(known) => {
                 let width = Width::of(wanted.projection.as_deref());
-                let overlay = overlay::of(&self.reader, &self.view, known, (self.at, width)).await?;
+                let memory = MemoryConsumer::new("an overlay").register(&state.runtime_env().memory_pool);
+                let asks = overlay::Asks { at: self.at, width, memory: &memory };
+                let overlay = overlay::of(&self.reader, &self.view, known, &asks).await?;
                 let mut inputs = base::scan(known, self.at, &overlay, &wanted, state)?;
                 inputs.extend(overlay.scan(&wanted)?);
                 inputs
