@@ -7,12 +7,14 @@
 //! 5. [`bind`]: every table of the statement → a view and its instants, fixed before planning.
 //! 6. [`relation`]: the planner of relations, which knows the bound tables and nothing else.
 //! 7. [`metadata`]: what the catalog shows to `information_schema`, `SHOW` and `DESCRIBE`; no I/O.
-//! 8. [`setting`]: settings of a session, folded and shown. [`changed`]: the function that a diff needs.
+//! 8. [`setting`]: settings of a session, folded and shown. [`changed`]: the function that a diff needs. [`json`]: what
+//!    reads JSON text.
 //! 9. [`shape`]: the columns an answer will have, exactly.
 
 pub(crate) mod bind;
 pub(crate) mod changed;
 pub(crate) mod instant;
+pub(crate) mod json;
 pub(crate) mod metadata;
 pub(crate) mod names;
 pub(crate) mod question;

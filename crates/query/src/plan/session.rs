@@ -25,6 +25,7 @@ use tidemark_model::{Instant, Namespace};
 
 use super::{
     changed::changed_fields,
+    json,
     metadata::Lake,
     names::{CATALOG, NO_NAMESPACE},
     relation::Relations,
@@ -81,6 +82,7 @@ impl Sessions {
             .with_catalog_list(Arc::new(Lake(catalog.clone())))
             .build();
         template.register_udf(Arc::new(changed_fields())).map_err(internal)?;
+        json::register(&mut template).map_err(internal)?;
         Ok(Self { template: Arc::new(template), environment })
     }
 
