@@ -18,13 +18,13 @@ READY_SECONDS = 60
 class Server:
     """The process and its two addresses."""
 
-    def __init__(self, home, token=""):
+    def __init__(self, home, token="", settings=None):
         self.home, self.data = home, home / "data"
         log = open(home / "server.log", "ab")
         self.process = subprocess.Popen(
             [binary(), "serve", "--data", self.data, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
             stdout=subprocess.PIPE, stderr=log, text=True, cwd=home,
-            env={**os.environ, **({"AUTH_TOKEN": token} if token else {})})
+            env={**os.environ, **({"AUTH_TOKEN": token} if token else {}), **variables(settings or {})})
         lines = queue.Queue()
         threading.Thread(target=lambda: [lines.put(line) for line in self.process.stdout], daemon=True).start()
         line = lines.get(timeout=READY_SECONDS)
@@ -50,6 +50,11 @@ class Server:
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
+
+
+def variables(settings):
+    """Settings as variables: `publish.interval_s` is `TIDEMARK_PUBLISH__INTERVAL_S`."""
+    return {"TIDEMARK_" + key.upper().replace(".", "__"): str(value) for key, value in settings.items()}
 
 
 def address(text, scheme):

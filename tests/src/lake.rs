@@ -9,7 +9,8 @@ use arrow::array::RecordBatch;
 use futures::TryStreamExt as _;
 use object_store::{ObjectStore, memory::InMemory};
 use tidemark_catalog::{
-    Catalog, CollectionManifest, LiveTail, catalog,
+    Catalog, CollectionManifest, LiveTail, Publisher, catalog,
+    publish::{self, How},
     verify::{Depth, verify},
 };
 use tidemark_cdc::{Cdc, Duty, More, point::Points};
@@ -61,6 +62,7 @@ struct Rooms {
     ingest: Ingest,
     tasks: tidemark_ingest::Tasks,
     cdc: Cdc,
+    publisher: Publisher,
     query: Query,
 }
 
@@ -84,6 +86,8 @@ pub enum Job {
     Fold,
     /// Upkeep of the past.
     Upkeep(Duty),
+    /// Other engines get to see the tables.
+    Publish(How),
 }
 
 impl World {
@@ -134,7 +138,8 @@ impl World {
         let cdc = Cdc::new(self.cdc.clone(), &deps).expect("the cdc room opens");
         let deps = tidemark_query::Deps { catalog: catalog.clone(), live: Arc::new(ingest.clone()), clock, metrics };
         let query = Query::open(tidemark_query::Config::default(), deps).expect("the query room opens");
-        Rooms { catalog, ingest, tasks, cdc, query }
+        let publisher = Publisher::new(catalog.clone(), publish::Config::default(), points(halt));
+        Rooms { catalog, ingest, tasks, cdc, publisher, query }
     }
 
     /// The lock of a process that was killed goes with its last thread: a moment after the kill.
@@ -187,6 +192,13 @@ async fn upkeep(cdc: &Cdc, duty: Duty) -> Result<(), String> {
         }
     }
     Err(format!("{duty:?} is never done"))
+}
+
+async fn published(publisher: &Publisher, how: How) -> Result<(), String> {
+    for (namespace, table) in publisher.tables(None) {
+        publisher.publish(&namespace, &table, how).await.map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 /// A folder in memory where there is one: syncing is proved elsewhere, here it would only take time.
@@ -278,6 +290,7 @@ impl Lake {
                 Job::Flush => rooms.ingest.flush(namespace).await.map_err(|error| error.to_string()),
                 Job::Delta => rooms.cdc.drain().await.map_err(|error| error.to_string()),
                 Job::Upkeep(duty) => upkeep(&rooms.cdc, duty).await,
+                Job::Publish(how) => published(&rooms.publisher, how).await,
                 Job::Fold => rooms.cdc.settle(namespace).await.map_err(|error| error.to_string()),
             }
         };
@@ -322,12 +335,12 @@ impl Lake {
     /// # Panics
     /// When it does not drain.
     pub fn drain(mut self) {
-        let Rooms { catalog, ingest, tasks, cdc, query } = self.rooms.take().expect("the process runs");
+        let Rooms { catalog, ingest, tasks, cdc, publisher, query } = self.rooms.take().expect("the process runs");
         self.runtime.block_on(async {
             tasks.drain().await.expect("the ingest room drains");
             cdc.drain().await.expect("the cdc room drains");
         });
-        drop((catalog, ingest, cdc, query));
+        drop((catalog, ingest, cdc, publisher, query));
     }
 
     /// Ends the process where it stands.

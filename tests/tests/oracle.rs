@@ -230,7 +230,7 @@ impl Run {
                 Job::Fold => Kind::CrashInFold,
                 Job::Upkeep(Duty::Snapshots) => Kind::CrashInSnapshot,
                 Job::Upkeep(Duty::Checkpoints) => Kind::CrashInCheckpoint,
-                Job::Upkeep(Duty::CleanUp | Duty::RollUp | Duty::Retention) => Kind::CrashInCleanUp,
+                Job::Publish(_) | Job::Upkeep(Duty::CleanUp | Duty::RollUp | Duty::Retention) => Kind::CrashInCleanUp,
             });
             if is_point {
                 self.history.seen.count(Kind::CrashAtPoint);

@@ -1,6 +1,7 @@
 //! The process dies at every named point of the work behind the doors: no answer changes, and after the next run nothing
 //! is left that `verify` complains about.
 
+use tidemark_catalog::publish::{self, How};
 use tidemark_cdc::{Duty, point::POINTS};
 use tidemark_model::{CollectionName, Instant, Namespace};
 use tidemark_tests::{
@@ -22,7 +23,7 @@ const PROBES: usize = 6;
 
 #[test]
 fn a_death_at_any_point_changes_no_answer_and_leaves_nothing_behind() {
-    for (seed, point) in (0..).zip(POINTS) {
+    for (seed, point) in (0..).zip(POINTS.into_iter().chain(publish::POINTS)) {
         let mut past = Past::new(seed, point);
         past.live();
         past.die_at(point);
@@ -44,6 +45,7 @@ impl Past {
         let cdc = &mut world.cdc;
         (cdc.fold_rows_min, cdc.bases_max, cdc.grace_s) = (5, 3, 0);
         (cdc.rollup_files, cdc.rollup_rows, cdc.delta_rows) = (2, 64, 1_000_000);
+        cdc.external_retention_s = 24 * 3600;
         cdc.history_window_s = if point.starts_with("retention") { 2 * 24 * 3600 } else { 0 };
         let table = (Namespace::parse("lab").unwrap(), CollectionName::parse("docs").unwrap());
         let lake = Some(world.start());
@@ -71,7 +73,8 @@ impl Past {
         for round in 1..=ROUNDS {
             self.append();
             let fold = (round % FOLD_EVERY == 0).then_some(Job::Fold);
-            for job in [Job::Flush, Job::Delta].into_iter().chain(fold) {
+            let publish = (round == ROUNDS / 2).then_some(Job::Publish(How::Further));
+            for job in [Job::Flush, Job::Delta].into_iter().chain(fold).chain(publish) {
                 assert_eq!(self.run(job), Ended::Whole);
             }
         }
@@ -93,6 +96,8 @@ impl Past {
             "checkpoint" => Job::Upkeep(Duty::Checkpoints),
             "rollup" => Job::Upkeep(Duty::RollUp),
             "retention" => Job::Upkeep(Duty::Retention),
+            "publish" if point.ends_with("erased") => Job::Publish(How::Anew),
+            "publish" => Job::Publish(How::Further),
             _ => Job::Upkeep(Duty::CleanUp),
         };
         assert_eq!(self.run(job), Ended::Killed, "{point} was not passed");
@@ -100,7 +105,7 @@ impl Past {
         self.lake = Some(self.world.start());
         self.compare(&before, point);
         let duties = Duty::ALL.map(Job::Upkeep);
-        for job in [Job::Delta, Job::Fold].into_iter().chain(duties) {
+        for job in [Job::Delta, Job::Fold, Job::Publish(How::Further)].into_iter().chain(duties) {
             assert_eq!(self.run(job), Ended::Whole, "{job:?} after {point}");
             self.compare(&before, &format!("{job:?} after {point}"));
         }

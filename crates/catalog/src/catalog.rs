@@ -121,6 +121,8 @@ struct Inner {
     journal: tokio::sync::Mutex<Journal>,
     copies: Copies,
     metrics: Metrics,
+    /// Held by whoever publishes, or deletes what may be published.
+    publishing: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug)]
@@ -380,6 +382,23 @@ impl Catalog {
     #[must_use]
     pub fn events_mark(&self, namespace: &Namespace) -> Mark {
         self.events(namespace).mark.clone()
+    }
+
+    pub(crate) async fn publishing_turn(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        Arc::clone(&self.0.publishing).lock_owned().await
+    }
+
+    /// An error when another process owns the lake.
+    pub(crate) async fn check_owner(&self) -> Result<(), CatalogError> {
+        self.0.owner.check().await
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.0.clock.now()
+    }
+
+    pub(crate) fn unique(&self, at: Instant) -> ulid::Ulid {
+        self.0.ids.ulid(at)
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

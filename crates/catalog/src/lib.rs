@@ -4,16 +4,21 @@
 //! 2. [`catalog`]: the handle: who exists, the newest manifests, commits that are `Committed` or `Lost`.
 //! 3. [`view`]: a table as of one manifest, tail included, read upstream first.
 //! 4. [`live`]: the live tail and the bell, traits of what rooms share at run time.
-//! 5. [`mod@verify`]: looks a lake over without owning it.
+//! 5. [`publish`]: copies of the tables for other engines.
+//! 6. [`mod@verify`]: looks a lake over without owning it.
+//! 7. [`point`]: where tests let a process die.
 
 pub mod catalog;
 pub mod live;
 pub mod manifest;
 mod metrics;
+pub mod point;
+pub mod publish;
 pub mod verify;
 pub mod view;
 
 pub use catalog::{Catalog, CatalogError, Collection, Commit, Version};
 pub use live::{Behind, Bell, LiveTail, NotClosed, Tail};
 pub use manifest::{Base, CollectionManifest, EventsManifest};
+pub use publish::Publisher;
 pub use view::View;

@@ -1,5 +1,6 @@
 //! Measurements of the catalog, one function each.
 
+use crate::publish::Publication;
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry, core::Collector};
 
 /// Counters; cheap to clone.
@@ -8,6 +9,8 @@ pub(crate) struct Metrics {
     commits: Option<IntCounterVec>,
     entries: Option<IntCounter>,
     rebuilt: Option<IntCounter>,
+    publications: Option<IntCounterVec>,
+    published_files: Option<IntCounterVec>,
 }
 
 /// How a commit ended, for the label.
@@ -23,7 +26,14 @@ impl Metrics {
         let commits = Opts::new("tidemark_catalog_commits_total", "Commits of manifests by kind of table and outcome.");
         let entries = Opts::new("tidemark_catalog_entries_total", "Entries written to the catalog register.");
         let rebuilt = Opts::new("tidemark_catalog_views_rebuilt_total", "Views read anew because the tail moved on.");
+        let publications = Opts::new(
+            "tidemark_publish_total",
+            "Looks at a table to be published, by outcome; one that failed is tried again.",
+        );
+        let files = Opts::new("tidemark_published_files_total", "Files that published tables gained and lost.");
         Self {
+            publications: register(registry, IntCounterVec::new(publications, &["outcome"])),
+            published_files: register(registry, IntCounterVec::new(files, &["what"])),
             commits: register(registry, IntCounterVec::new(commits, &["table", "outcome"])),
             entries: register(registry, IntCounter::with_opts(entries)),
             rebuilt: register(registry, IntCounter::with_opts(rebuilt)),
@@ -43,6 +53,20 @@ impl Metrics {
     /// An entry was written to the catalog register.
     pub(crate) fn persisted(&self) {
         self.entries.iter().for_each(IntCounter::inc);
+    }
+
+    /// A table was looked at to be published: what came out, `None` for a failure.
+    pub(crate) fn published(&self, publication: Option<Option<&Publication>>) {
+        let done = publication.flatten().filter(|done| done.added + done.removed > 0);
+        let outcome = match (publication, done) {
+            (None, _) => "failed",
+            (Some(_), None) => "unchanged",
+            (Some(_), Some(_)) => "published",
+        };
+        self.publications.iter().for_each(|counter| counter.with_label_values(&[outcome]).inc());
+        for (what, files) in done.into_iter().flat_map(|done| [("added", done.added), ("removed", done.removed)]) {
+            self.published_files.iter().for_each(|counter| counter.with_label_values(&[what]).inc_by(files));
+        }
     }
 
     /// A view was behind the live tail.

@@ -6,9 +6,12 @@
 //! 4. Data files that no manifest of the last while named and that are older than that are orphans: clean-up should have
 //!    taken them.
 //!
+//! 5. A published table must hold the files, bytes and rows of the manifest it was published from, and they must be there.
+//!
 //! Nothing is written, and a server may run meanwhile: what it deletes lies past the grace, what it adds is young.
 
 mod chain;
+mod published;
 mod table;
 
 use std::collections::{HashMap, HashSet};
@@ -21,6 +24,7 @@ use crate::{
     CatalogError, CollectionManifest, EventsManifest,
     catalog::{journal, lake, state::State, tables},
     manifest::stored::{self, Manifest},
+    publish::{Log, pick::Wanted, wanted},
 };
 
 /// How thoroughly is looked.
@@ -67,7 +71,10 @@ pub async fn verify(store: &Store, depth: Depth, now: Instant, grace_s: u64) -> 
             .table(&known.events.register, &paths::manifests(namespace, "events"))
             .await?
             .unwrap_or_else(EventsManifest::before_first);
-        let lately = looking.lately(&known.events.register, &events, table::of_events).await?;
+        let mut lately = looking.lately(&known.events.register, &events, table::of_events).await?;
+        let root = paths::table(namespace, "events");
+        let wanted = |manifest: &EventsManifest| Some(wanted::of_events(&root, manifest));
+        lately.extend(looking.published(&root, &known.events.register, wanted).await?);
         looking.files(&[paths::table(namespace, "events")], table::of_events(&events), &lately).await?;
         looking.report.complaints.extend(table::about_events(namespace, &events));
         for (name, collection) in &known.collections {
@@ -77,7 +84,10 @@ pub async fn verify(store: &Store, depth: Depth, now: Instant, grace_s: u64) -> 
                 .await?
                 .unwrap_or_else(CollectionManifest::before_first);
             let directories = paths::data_directories(&paths::table(namespace, directory));
-            let lately = looking.lately(&collection.slot.register, &manifest, table::of_collection).await?;
+            let mut lately = looking.lately(&collection.slot.register, &manifest, table::of_collection).await?;
+            let root = paths::states(&paths::table(namespace, directory));
+            let wanted = |manifest: &CollectionManifest| wanted::of_state(&root, manifest);
+            lately.extend(looking.published(&root, &collection.slot.register, wanted).await?);
             looking.files(&directories, table::of_collection(&manifest), &lately).await?;
             let mark = events.mark.seq(collection.known.shard);
             looking.report.complaints.extend(table::about_collection(&format!("{namespace}.{name}"), &manifest, mark));
@@ -138,6 +148,40 @@ impl Looking<'_> {
             named.extend(files(&manifest).into_keys());
         }
         Ok(named)
+    }
+
+    /// What is published below a root against the manifest it was published from; every file, from the root of the lake,
+    /// that another engine may read by it: clean-up leaves them.
+    async fn published<M: Manifest>(
+        &mut self,
+        root: &ObjectPath,
+        register: &Register,
+        wanted: impl Fn(&M) -> Option<Wanted>,
+    ) -> Result<Vec<String>, CatalogError> {
+        let read = async {
+            let log = Log::open(self.store, root).await?;
+            let named = log.named().await?;
+            Ok::<_, crate::publish::LogError>((log.published, named))
+        };
+        let (published, named) = match read.await {
+            Ok((Some(published), named)) => (published, named),
+            Ok((None, _)) => return Ok(Vec::new()),
+            Err(error) => {
+                self.complain(paths::delta_log(root), error);
+                return Ok(Vec::new());
+            }
+        };
+        // A manifest that is long past tells no more; its files are held against those that are there all the same.
+        let manifest = register.read(published.manifest).await?;
+        let manifest = manifest.map(|bytes| stored::decode(register.path(published.manifest).as_ref(), &bytes));
+        let wanted = manifest.transpose()?.and_then(|manifest| wanted(&manifest));
+        let mut wrong = wanted.map_or_else(Vec::new, |wanted| published::against(&published, &wanted));
+        for (path, size) in &published.files {
+            let found = self.store.size(&ObjectPath::from(format!("{root}/{path}"))).await?;
+            wrong.extend(published::missing(path, size.bytes, found));
+        }
+        wrong.into_iter().for_each(|wrong| self.complain(paths::delta_log(root), wrong));
+        Ok(named.into_keys().map(|path| format!("{root}/{path}")).collect())
     }
 
     /// The files of a table against what lies in its directories.

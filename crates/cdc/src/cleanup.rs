@@ -3,6 +3,7 @@
 //!
 //! 1. LIST, then look at the newest manifest: what it does not name is an orphan of a crash, or was replaced.
 //! 2. A file is left alone until it has been seen unnamed for the grace: a query may still read it.
+//!    So is one that other engines see in the published table, or saw until `external_retention` ago.
 //! 3. Commit `orphans_below`. From then on nobody can name these files: jobs of this process take turns with this one, a
 //!    process before it finds its number taken by a newer epoch.
 //! 4. Delete, telling every path. A crash in between leaves the rest to the next run.
@@ -47,9 +48,13 @@ pub(crate) async fn step(job: &Job<'_>) -> Result<More, Error> {
     let manifest = job.tools.catalog.manifest(job.namespace, &job.collection.name);
     let unnamed = pick::unnamed(listed, &manifest);
     let is_clean = unnamed.is_empty();
-    let ripe = job.tools.memory.ripe(&table, unnamed, Duration::from_secs(job.tools.config.grace_s));
+    let mut ripe = job.tools.memory.ripe(&table, unnamed, Duration::from_secs(job.tools.config.grace_s));
     let old = job.tools.catalog.trim_manifests(job.namespace, &job.collection.name, job.tools.config.manifests_max);
     let trimmed = old.await?;
+    // Nothing is published until the files are gone.
+    let held = if ripe.is_empty() { None } else { job.published().await };
+    ripe.retain(|path| held.as_ref().is_none_or(|held| !held.holds(path)));
+    ripe.truncate(DELETES_MAX);
     if ripe.is_empty() {
         if is_clean {
             lock(&job.tools.memory.clean).insert(table, manifest.head.version);
@@ -85,7 +90,7 @@ impl Memory {
         });
         *seen = current.collect();
         let ripe = seen.iter().filter(|(_, since)| now.duration_since(**since) >= grace);
-        ripe.map(|(path, _)| path.clone()).take(DELETES_MAX).collect()
+        ripe.map(|(path, _)| path.clone()).collect()
     }
 
     fn forget(&self, table: &ObjectPath, gone: &[ObjectPath]) {

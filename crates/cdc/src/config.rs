@@ -47,6 +47,9 @@ pub struct Config {
     /// How long a file that nothing names any more stays for queries that may still read it, seconds. Default 3600: keep
     /// it above twice the longest query.
     pub grace_s: u64,
+    /// How long a file stays after the published table has dropped it, for other engines that may still read it, seconds.
+    /// Default 604,800: 7 days.
+    pub external_retention_s: u64,
     /// Commits of a collection whose manifests are kept; of up to twice as many they are. Default 4096.
     pub manifests_max: u64,
     /// How long the room rests when nothing rings, milliseconds. Default 1000.
@@ -78,6 +81,7 @@ impl Default for Config {
             rollup_rows: 250_000,
             history_window_s: 0,
             grace_s: 3600,
+            external_retention_s: 7 * 86_400,
             manifests_max: 4096,
             interval_ms: 1000,
             drain_s: 20,

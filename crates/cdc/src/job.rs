@@ -1,9 +1,9 @@
 //! What every step of one collection needs: its names, its paths, and reading, writing and committing.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tidemark_catalog::{Catalog, Collection, CollectionManifest, Commit, EventsManifest, LiveTail};
-use tidemark_model::{Clock, Ids, Instant, Namespace};
+use tidemark_catalog::{Catalog, Collection, CollectionManifest, Commit, EventsManifest, LiveTail, publish::Held};
+use tidemark_model::{Clock, Ids, Instant, Namespace, Table};
 use tidemark_storage::{
     ObjectPath as Path, Store,
     files::{self, Content, FileKind, Wanted, Written},
@@ -81,6 +81,13 @@ impl Job<'_> {
         let written = files::write(self.store(), kind, path, content).await?;
         self.tools.metrics.wrote(kind.as_str(), written.rows, written.bytes);
         Ok(written)
+    }
+
+    /// What other engines see of the collection, or may still be reading.
+    pub(crate) async fn published(&self) -> Option<Held> {
+        let retention = Duration::from_secs(self.tools.config.external_retention_s);
+        let table = Table::Collection(self.collection.name.clone());
+        self.tools.catalog.published((self.namespace, &table), retention).await
     }
 
     /// Passes a fail point.

@@ -51,6 +51,10 @@ pub enum Command {
     Snapshot(SnapshotArgs),
     /// List the snapshots of a collection.
     Snapshots(SnapshotsArgs),
+    /// Publish tables now, for other engines to read, or write what is published anew.
+    #[command(after_help = "A server publishes by itself what changes. Without a table every table is published.\n\n\
+                            Examples:\n  tidemark publish\n  tidemark publish shop.events\n  tidemark publish --rebuild shop.orders")]
+    Publish(PublishArgs),
     /// Look the lake over: every file there, with its size and checksum, no gap in any chain, nothing left behind. Needs
     /// the store, not a server; one may run meanwhile.
     #[command(after_help = "Exit code 0: nothing is wrong; 1: something is, each on a line of its own.\n\n\
@@ -263,6 +267,20 @@ pub struct SnapshotArgs {
     /// Drop the snapshot of this name
     #[arg(long, requires = "name")]
     pub drop: bool,
+    /// Where to ask.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Flags of `publish`.
+#[derive(Debug, Clone, Args)]
+pub struct PublishArgs {
+    /// A namespace or a table, NAMESPACE[.TABLE] [default: every table]
+    #[arg(value_name = "TABLE")]
+    pub of: Option<String>,
+    /// Delete what is published and write it anew from the lake
+    #[arg(long)]
+    pub rebuild: bool,
     /// Where to ask.
     #[command(flatten)]
     pub server: ServerArgs,

@@ -2,6 +2,7 @@
 
 mod demo;
 mod ingest;
+mod publish;
 mod serve;
 mod snapshot;
 mod sql;
@@ -83,6 +84,7 @@ async fn dispatch(command: Command, environment: Environment) -> Result<(), Fail
         Command::Ingest(args) => ingest::run(&args, &environment).await,
         Command::Snapshot(args) => snapshot::take_or_drop(&args, &environment).await,
         Command::Snapshots(args) => snapshot::list(&args, &environment).await,
+        Command::Publish(args) => publish::run(&args, &environment).await,
         Command::Verify(args) => verify::run(&args, &environment).await,
         Command::Demo(args) => demo::run(&args, &environment).await,
     }

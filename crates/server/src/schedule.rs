@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use tidemark_catalog::Bell;
+use tidemark_catalog::{Bell, CatalogError, Publisher, publish};
 use tidemark_cdc::{Cdc, Duty, More};
 use tidemark_model::Ids;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -41,16 +41,21 @@ pub type Tick = Arc<dyn Fn() -> BoxFuture<'static, Result<Left, Failed>> + Send 
 
 /// The jobs of a process.
 #[must_use]
-pub fn jobs(cdc: &Cdc, events_committed: Bell) -> Vec<Job> {
+pub fn jobs(cdc: &Cdc, publisher: &Publisher, events_committed: Bell) -> Vec<Job> {
     let rest = Duration::from_millis(cdc.config().interval_ms);
     let every = |name, seconds, duty| {
         let interval = Duration::from_secs(seconds);
         Job { name, interval, jitter: interval / 4, bell: None, tick: cdc_tick(cdc, What::Upkeep(duty)) }
     };
     let changes = cdc_tick(cdc, What::Changes);
+    // Looks more often than it publishes: each table keeps its own interval.
+    let looks = Duration::from_secs(publisher.config().interval_s.clamp(1, 40)) / 4;
+    let publish = publish_tick(publisher);
     vec![
         // Changes become deltas, deltas become states: at every ring, and now and then.
         Job { name: "cdc", interval: rest, jitter: rest / 4, bell: Some(events_committed), tick: changes },
+        // Other engines get to see what changed.
+        Job { name: "publish", interval: looks, jitter: looks / 4, bell: None, tick: publish },
         // name, seconds of rest, what is done
         every("snapshots", 60, Duty::Snapshots),
         every("checkpoints", 15, Duty::Checkpoints),
@@ -80,6 +85,21 @@ fn cdc_tick(cdc: &Cdc, what: What) -> Tick {
                 Ok(More::Yes) => Ok(Left::More),
                 Ok(More::No) => Ok(Left::Nothing),
                 Err(error) if error.is_fatal() => Err(Failed::ForGood(error.to_string())),
+                Err(error) => Err(Failed::Again(error.to_string())),
+            }
+        })
+    })
+}
+
+fn publish_tick(publisher: &Publisher) -> Tick {
+    let publisher = publisher.clone();
+    Arc::new(move || {
+        let publisher = publisher.clone();
+        Box::pin(async move {
+            match publisher.tick().await {
+                Ok(publish::More::Yes) => Ok(Left::More),
+                Ok(publish::More::No) => Ok(Left::Nothing),
+                Err(error @ CatalogError::Fenced { .. }) => Err(Failed::ForGood(error.to_string())),
                 Err(error) => Err(Failed::Again(error.to_string())),
             }
         })

@@ -6,12 +6,16 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogFormat, Logs};
 
+/// Libraries that tell every step and every failure, which come back to us as errors and are told where they belong. A
+/// filter that names them wins.
+const QUIET: &str = "buoyant_kernel=off,buoyant_kernel_engine=off,deltalake_core=off";
+
 /// Installs the subscriber of the process and logs panics through it.
 ///
 /// # Errors
 /// Says what is wrong with the filter, or that a subscriber is installed already.
 pub fn install(logs: &Logs) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&logs.filter).map_err(|e| {
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", logs.filter)).map_err(|e| {
         format!("log filter {:?} is not valid: {e}; use info, or warn,tidemark_ingest=debug", logs.filter)
     })?;
     let lines = tracing_subscriber::fmt()

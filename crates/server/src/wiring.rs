@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use tidemark_catalog::{Catalog, CatalogError, LiveTail};
+use tidemark_catalog::{Catalog, CatalogError, LiveTail, Publisher, point::Points};
 use tidemark_cdc::Cdc;
 use tidemark_ingest::Ingest;
 use tidemark_model::{Clock, Ids};
@@ -80,6 +80,7 @@ pub struct Rooms {
     catalog: Catalog,
     ingest: Ingest,
     cdc: Cdc,
+    publisher: Publisher,
     query: Query,
     runner: Runner,
     keeper: Keeper,
@@ -103,11 +104,12 @@ impl Rooms {
         let cdc = open_cdc(settings, parts, &catalog, &ingest)?;
         let query = open_query(settings, parts, &catalog, &ingest)?;
         let runner = Runner::new(parts.metrics.clone(), Arc::clone(&parts.ids), failed.clone());
-        for job in schedule::jobs(&cdc, ingest.bell()) {
+        let publisher = Publisher::new(catalog.clone(), settings.publish.clone(), Points::default());
+        for job in schedule::jobs(&cdc, &publisher, ingest.bell()) {
             runner.start(job);
         }
         let cdc_drain = Duration::from_secs(settings.cdc.drain_s);
-        Ok(Self { catalog, ingest, cdc, query, runner, keeper, failed, cdc_drain, _claim: claim })
+        Ok(Self { catalog, ingest, cdc, publisher, query, runner, keeper, failed, cdc_drain, _claim: claim })
     }
 
     /// The lake's bytes.
@@ -121,6 +123,7 @@ impl Rooms {
         tidemark_ingest::http::router(self.ingest.clone())
             .merge(tidemark_query::http::router(self.query.clone()))
             .merge(crate::snapshots::router(self.catalog.clone(), self.ingest.clone(), self.cdc.clone()))
+            .merge(crate::publishing::router(self.publisher.clone()))
     }
 
     /// Routes of the gRPC port.
@@ -190,7 +193,7 @@ fn open_cdc(settings: &Settings, parts: &Parts, catalog: &Catalog, ingest: &Inge
     let deps = tidemark_cdc::Deps {
         catalog: catalog.clone(),
         live: Arc::new(ingest.clone()) as Arc<dyn LiveTail>,
-        points: tidemark_cdc::point::Points::default(),
+        points: Points::default(),
         clock: Arc::clone(&parts.clock),
         ids: Arc::clone(&parts.ids),
         metrics: parts.registry.clone(),

@@ -86,7 +86,25 @@ pub fn delta_file(table: &Path, number: u64, at: Instant, id: Ulid) -> Path {
 /// `{namespace}/{directory}/state/{version}-{part}-{ulid}.parquet`.
 #[must_use]
 pub fn state_file(table: &Path, version: u64, part: usize, id: Ulid) -> Path {
-    table.clone().join("state").join(format!("{version:06}-{part:04}-{id}.parquet"))
+    states(table).join(format!("{version:06}-{part:04}-{id}.parquet"))
+}
+
+/// `{namespace}/{directory}/state`: the root of the published table of current states.
+#[must_use]
+pub fn states(table: &Path) -> Path {
+    table.clone().join("state")
+}
+
+/// `{root}/_delta_log`: the log of a published table.
+#[must_use]
+pub fn delta_log(root: &Path) -> Path {
+    root.clone().join("_delta_log")
+}
+
+/// A path as seen from a directory that it lies below; `None` where it lies elsewhere.
+#[must_use]
+pub fn below<'p>(directory: &Path, path: &'p str) -> Option<&'p str> {
+    path.strip_prefix(directory.as_ref())?.strip_prefix('/')
 }
 
 /// `{namespace}/{directory}/bases/{version}-tombstones-{ulid}.parquet`.
@@ -107,10 +125,10 @@ pub fn snapshot_file(table: &Path, name: &str, id: Ulid) -> Path {
     table.clone().join("snapshots").join(format!("{name}-{id}.parquet"))
 }
 
-/// Whether a path is that of a data file; registers, copies and published logs are none.
+/// Whether a path is that of a data file; registers, copies and published logs (their checkpoints too) are none.
 #[must_use]
 pub fn is_data_file(path: &Path) -> bool {
-    path.extension() == Some("parquet")
+    path.extension() == Some("parquet") && !path.parts().any(|part| part.as_ref() == "_delta_log")
 }
 
 /// Where the data files of a collection lie: everything in them is named by a manifest or an orphan.

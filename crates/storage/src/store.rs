@@ -18,6 +18,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{
     GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart, path::Path,
+    prefix::PrefixStore,
 };
 
 use sha2::{Digest as _, Sha256};
@@ -102,6 +103,12 @@ impl Store {
         Arc::clone(&self.objects)
     }
 
+    /// The same objects, rooted at a directory of the lake: for libraries that know nothing besides one table.
+    #[must_use]
+    pub fn objects_below(&self, directory: &Path) -> Arc<dyn ObjectStore> {
+        Arc::new(PrefixStore::new(self.objects(), directory.clone()))
+    }
+
     /// The URL it was opened by.
     #[must_use]
     pub fn url(&self) -> &str {
@@ -138,9 +145,17 @@ impl Store {
     /// # Errors
     /// Whatever the store says.
     pub async fn exists(&self, path: &Path) -> Result<bool, StoreError> {
+        Ok(self.size(path).await?.is_some())
+    }
+
+    /// The bytes of an object; `None` where it does not exist.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub async fn size(&self, path: &Path) -> Result<Option<u64>, StoreError> {
         match self.objects.head(path).await {
-            Ok(_meta) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(StoreError::of("head", path, source)),
         }
     }

@@ -20,9 +20,10 @@ const EDGES: [(&str, &[&str]); 8] = [
 const ROOM: &[&str] = &["tidemark-catalog", "tidemark-storage", "tidemark-fold", "tidemark-model", "tidemark-proto"];
 
 /// Packages that only some of ours may name.
-const NAMED_BY: [(&str, &[&str]); 3] = [
+const NAMED_BY: [(&str, &[&str]); 4] = [
     ("datafusion", &["tidemark-query", "tidemark-tests", "tidemark-benches"]),
     ("deltalake", &["tidemark-catalog"]),
+    ("deltalake-core", &["tidemark-catalog"]),
     ("tracing-subscriber", &["tidemark-server", "tidemark-tests", "tidemark-benches"]),
 ];
 

@@ -25,6 +25,16 @@ pub enum CatalogError {
         /// Known here.
         known: u32,
     },
+    /// A published table could not be read or written; the lake itself is as it was.
+    #[error(
+        "{table} could not be published: {reason}: if it stays so, write it anew with `tidemark publish --rebuild`"
+    )]
+    Publish {
+        /// `{ns}.{table}`.
+        table: String,
+        /// What the log says.
+        reason: String,
+    },
     /// A newer owner has taken over: this process must end.
     #[error("epoch {ours} was fenced by epoch {theirs}: another process owns this lake now")]
     Fenced {
@@ -46,7 +56,7 @@ impl CatalogError {
         match self {
             Self::Store(store) => store.kind(),
             Self::Unreadable { .. } | Self::NewerFormat { .. } => Kind::Internal,
-            Self::Fenced { .. } => Kind::Unavailable,
+            Self::Fenced { .. } | Self::Publish { .. } => Kind::Unavailable,
         }
     }
 }

@@ -38,7 +38,8 @@ pub(super) async fn open(config: Config, deps: Deps) -> Result<Inner, CatalogErr
     let newest = entries.last().map_or(0, |entry| entry.version);
     let (copies, metrics) = (Copies::default(), Metrics::registered(&metrics));
     let (state, journal) = (RwLock::new(state), tokio::sync::Mutex::new(Journal { register, newest }));
-    Ok(Inner { store, clock, ids, lake, owner, state, journal, copies, metrics })
+    let publishing = Arc::default();
+    Ok(Inner { store, clock, ids, lake, owner, state, journal, copies, metrics, publishing })
 }
 
 /// Puts the newest manifest of every table into the state: a copy of the manifest is the hint where there is one.

@@ -38,6 +38,8 @@ pub struct Settings {
     pub ingest: tidemark_ingest::Config,
     /// Settings of the change room.
     pub cdc: tidemark_cdc::Config,
+    /// Settings of published tables.
+    pub publish: tidemark_catalog::publish::Config,
     /// Settings of the query room.
     pub query: tidemark_query::Config,
 }
@@ -59,6 +61,7 @@ impl Default for Settings {
             catalog: tidemark_catalog::catalog::Config::default(),
             ingest: tidemark_ingest::Config::default(),
             cdc: tidemark_cdc::Config::default(),
+            publish: tidemark_catalog::publish::Config::default(),
             query: tidemark_query::Config::default(),
         }
     }

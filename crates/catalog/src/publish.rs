@@ -1,0 +1,318 @@
+//! Published Delta tables: copies of the events and of the newest states that other engines read without us.
+//!
+//! 1. `wanted`: what of the newest manifest is published.  `log`: what is published now.
+//! 2. `pick`: the difference, a pure function.
+//! 3. One commit per table to the log below its root: `{ns}/events/_delta_log`, `{ns}/{collection}/state/_delta_log`.
+//!
+//! The manifest is the truth. A published table names files that are there anyway, so publishing writes no data, and
+//! deleting a log loses nothing: [`Publisher::publish`] with [`How::Anew`] writes it again. Publishing and the deletion of
+//! files take turns ([`Catalog::published`]): what is published is named by the manifest at that moment, and what was
+//! published stays until it has been gone from the published table for long enough.
+
+mod log;
+pub(crate) mod pick;
+pub(crate) mod wanted;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant as Moment},
+};
+
+use tidemark_model::{Namespace, Table};
+use tidemark_storage::{ObjectPath, paths};
+use tokio::sync::OwnedMutexGuard;
+
+pub(crate) use self::log::{Log, LogError};
+use self::{
+    log::Stamp,
+    pick::{Wanted, pick},
+};
+use crate::{Catalog, CatalogError, point::Points};
+
+/// Every point, `{step}.{moment}`: *picked* stands before the commit to the log, *committed* behind it, *erased* behind the
+/// deletion of a log that is written anew.
+pub const POINTS: [&str; 3] = ["publish.picked", "publish.committed", "publish.erased"];
+
+/// How long publishing one table may take.
+const PUBLISH_WITHIN: Duration = Duration::from_secs(120);
+/// The most tables one tick looks at.
+const TABLES_MAX: usize = 64;
+
+/// Settings of publishing.
+#[derive(Debug, Clone, serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Whether tables are published as they change. Default true.
+    pub enabled: bool,
+    /// How long a published table stays as it is at least, seconds. Default 300.
+    pub interval_s: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { enabled: true, interval_s: 300 }
+    }
+}
+
+/// What becomes of the log that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// It goes on.
+    Further,
+    /// It is deleted, and one version is written anew from the newest manifest.
+    Anew,
+}
+
+/// What other engines see of a table now.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Publication {
+    /// `{ns}.{table}`.
+    pub table: String,
+    /// The root of the published table, from the root of the lake.
+    pub root: String,
+    /// Its version in the published log.
+    pub version: u64,
+    /// The manifest it was published from.
+    pub manifest: u64,
+    /// Its files.
+    pub files: u64,
+    /// Files that this version added; 0 where nothing was to be published.
+    pub added: u64,
+    /// Files that this version removed.
+    pub removed: u64,
+}
+
+/// Whether a tick left something to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum More {
+    /// Tick again.
+    Yes,
+    /// Every table was looked at.
+    No,
+}
+
+/// Publishes the tables of a catalog. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    catalog: Catalog,
+    config: Config,
+    points: Points,
+    looked: Arc<Mutex<HashMap<(Namespace, Table), Looked>>>,
+}
+
+/// When a table was looked at, and which manifest was the newest then.
+#[derive(Debug, Clone, Copy)]
+struct Looked {
+    at: Moment,
+    manifest: u64,
+}
+
+impl Publisher {
+    /// A publisher that has looked at nothing yet.
+    #[must_use]
+    pub fn new(catalog: Catalog, config: Config, points: Points) -> Self {
+        Self { catalog, config, points, looked: Arc::default() }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Publishes tables that have changed and whose interval has passed, a bounded number of them.
+    ///
+    /// # Errors
+    /// The first error; the other tables had their turn all the same.
+    pub async fn tick(&self) -> Result<More, CatalogError> {
+        if !self.config.enabled {
+            return Ok(More::No);
+        }
+        let due: Vec<_> = self.tables(None).into_iter().filter(|table| self.is_due(table)).collect();
+        let mut failed = None;
+        for (namespace, table) in due.iter().take(TABLES_MAX) {
+            if let Err(error) = self.publish(namespace, table, How::Further).await {
+                if matches!(error, CatalogError::Fenced { .. }) {
+                    return Err(error);
+                }
+                failed = failed.or(Some(error));
+            }
+        }
+        failed.map_or(Ok(if due.len() > TABLES_MAX { More::Yes } else { More::No }), Err)
+    }
+
+    /// The tables there are: of one namespace or of all.
+    #[must_use]
+    pub fn tables(&self, of: Option<&Namespace>) -> Vec<(Namespace, Table)> {
+        let mut namespaces = self.catalog.namespaces();
+        namespaces.retain(|namespace| of.is_none_or(|of| of == namespace));
+        let tables = |namespace: Namespace| {
+            let collections = self.catalog.collections(&namespace);
+            let collections = collections.iter().map(|one| Table::Collection(one.name.clone())).collect::<Vec<_>>();
+            std::iter::once(Table::Events).chain(collections).map(move |table| (namespace.clone(), table))
+        };
+        namespaces.into_iter().flat_map(tables).collect()
+    }
+
+    /// A table is due when its manifest is another one than when it was looked at last, and that is long enough ago.
+    fn is_due(&self, (namespace, table): &(Namespace, Table)) -> bool {
+        let newest = self.catalog.newest_version(namespace, table);
+        let looked = lock(&self.looked).get(&(namespace.clone(), table.clone())).copied();
+        newest > 0
+            && looked.is_none_or(|looked| {
+                looked.manifest != newest && looked.at.elapsed() >= Duration::from_secs(self.config.interval_s)
+            })
+    }
+
+    /// Publishes a table as its newest manifest says; `None` where there is nothing to publish.
+    ///
+    /// # Errors
+    /// [`CatalogError::Publish`]; the log is as it was, or has the new version all the same: publish again.
+    pub async fn publish(
+        &self,
+        namespace: &Namespace,
+        table: &Table,
+        how: How,
+    ) -> Result<Option<Publication>, CatalogError> {
+        let manifest = self.catalog.newest_version(namespace, table);
+        // One who asked may go away in the middle: then the job goes on with it.
+        lock(&self.looked).remove(&(namespace.clone(), table.clone()));
+        let published = match tokio::time::timeout(PUBLISH_WITHIN, self.attempt(namespace, table, how)).await {
+            Ok(published) => published,
+            Err(_late) => Err(failed(namespace, table, "it took too long")),
+        };
+        // After a failure too: the next attempt waits for its turn like every other.
+        let at = Moment::now();
+        let manifest = if published.is_ok() { manifest } else { 0 };
+        lock(&self.looked).insert((namespace.clone(), table.clone()), Looked { at, manifest });
+        self.catalog.metrics().published(published.as_ref().ok().map(Option::as_ref));
+        published
+    }
+
+    async fn attempt(
+        &self,
+        namespace: &Namespace,
+        table: &Table,
+        how: How,
+    ) -> Result<Option<Publication>, CatalogError> {
+        let _turn = self.catalog.publishing_turn().await;
+        let Some((root, wanted)) = self.catalog.wanted(namespace, table) else { return Ok(None) };
+        let away = |error: LogError| failed(namespace, table, error);
+        let store = self.catalog.store();
+        let mut gone = BTreeMap::new();
+        if how == How::Anew {
+            // What readers of the log before may still read stays on the list of what was removed.
+            match Log::open(store, &root).await {
+                Ok(before) => gone = before.named().await.unwrap_or_default(),
+                Err(error) => tracing::warn!(%root, %error, "the published log cannot be read and is written anew"),
+            }
+            self.erase(&root).await?;
+            self.points.pass("publish", "erased").await;
+        }
+        let log = Log::open(store, &root).await.map_err(away)?;
+        let told = |version, (added, removed): (usize, usize)| Publication {
+            table: format!("{namespace}.{table}"),
+            root: root.to_string(),
+            version,
+            manifest: wanted.manifest,
+            files: wanted.files.len() as u64,
+            added: added as u64,
+            removed: removed as u64,
+        };
+        let Some(mut plan) = pick(log.published.as_ref(), &wanted) else {
+            return Ok(log.published.as_ref().map(|published| told(published.version, (0, 0))));
+        };
+        gone.retain(|path, _| wanted.files.iter().all(|file| file.path != *path));
+        plan.removes.extend(gone);
+        let counts = (plan.adds.len(), plan.removes.len());
+        self.points.pass("publish", "picked").await;
+        self.catalog.check_owner().await?;
+        let version = log.commit(plan, &wanted, &self.stamp(namespace, table)).await.map_err(away)?;
+        self.points.pass("publish", "committed").await;
+        tracing::debug!(%root, version, manifest = wanted.manifest, added = counts.0, removed = counts.1, "published");
+        Ok(Some(told(version, counts)))
+    }
+
+    /// Deletes a log from its end on, so that what a crash leaves is an older version.
+    async fn erase(&self, root: &ObjectPath) -> Result<(), CatalogError> {
+        let store = self.catalog.store();
+        for object in store.list(&paths::delta_log(root)).await?.iter().rev() {
+            store.delete(&object.location).await?;
+        }
+        Ok(())
+    }
+
+    fn stamp(&self, namespace: &Namespace, table: &Table) -> Stamp {
+        let at = self.catalog.now();
+        Stamp { at, id: u128::from(self.catalog.unique(at)), name: format!("{namespace}.{table}") }
+    }
+}
+
+/// What other engines may read of a table, and a turn in which nothing is published.
+#[derive(Debug)]
+pub struct Held {
+    /// The root of the published table.
+    root: ObjectPath,
+    /// Files below it; `None` where the log cannot be read, so that nobody knows.
+    files: Option<BTreeSet<String>>,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Held {
+    /// Whether a file, told from the root of the lake, must stay.
+    #[must_use]
+    pub fn holds(&self, path: &ObjectPath) -> bool {
+        let below = paths::below(&self.root, path.as_ref());
+        below.is_some_and(|below| self.files.as_ref().is_none_or(|files| files.contains(below)))
+    }
+}
+
+impl Catalog {
+    /// The files of a table that its published copy names, or named until less than `retention` ago. While the answer is
+    /// held nothing is published. Where the log cannot be read, everything below its root is held.
+    pub async fn published(&self, (namespace, table): (&Namespace, &Table), retention: Duration) -> Option<Held> {
+        let turn = self.publishing_turn().await;
+        let root = self.published_root(namespace, table)?;
+        let micros = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
+        let since = self.now().plus_micros(micros.saturating_neg());
+        let read = async { Log::open(self.store(), &root).await?.held(since).await };
+        let files = read.await.inspect_err(|error| {
+            tracing::warn!(%root, %error, "the published log cannot be read: no file below it is deleted");
+        });
+        Some(Held { root, files: files.ok(), _turn: turn })
+    }
+
+    /// Where a table is published.
+    fn published_root(&self, namespace: &Namespace, table: &Table) -> Option<ObjectPath> {
+        match table {
+            Table::Events => Some(paths::table(namespace, Table::EVENTS)),
+            Table::Collection(name) => {
+                let directory = self.collection(namespace, name)?.directory.clone();
+                Some(paths::states(&paths::table(namespace, &directory)))
+            }
+        }
+    }
+
+    /// What the newest manifest wants published, and where.
+    fn wanted(&self, namespace: &Namespace, table: &Table) -> Option<(ObjectPath, Wanted)> {
+        let root = self.published_root(namespace, table)?;
+        let wanted = match table {
+            Table::Events => Some(wanted::of_events(&root, &self.events(namespace))),
+            Table::Collection(name) => wanted::of_state(&root, &self.manifest(namespace, name)),
+        };
+        wanted.map(|wanted| (root, wanted))
+    }
+}
+
+fn failed(namespace: &Namespace, table: &Table, reason: impl std::fmt::Display) -> CatalogError {
+    CatalogError::Publish { table: format!("{namespace}.{table}"), reason: reason.to_string() }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

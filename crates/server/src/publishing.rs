@@ -1,0 +1,80 @@
+//! Publishing over HTTP: `POST /v1/publish` publishes tables now, or writes what is published anew.
+//!
+//! The job of the process does the same by itself, later and only where something changed.
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use bytes::Bytes;
+use serde::Deserialize;
+use tidemark_catalog::{
+    CatalogError, Publisher,
+    publish::{How, Publication},
+};
+use tidemark_model::{Kind, Namespace, Table};
+use tidemark_proto::Problem;
+
+/// The routes.
+pub fn router(publisher: Publisher) -> Router {
+    Router::new().route("/v1/publish", post(publish)).with_state(publisher)
+}
+
+/// The body; empty is `{}`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Wanted {
+    /// Only tables of this namespace.
+    namespace: Option<String>,
+    /// Only this table of it.
+    table: Option<String>,
+    /// Delete what is published and write it anew.
+    rebuild: bool,
+}
+
+async fn publish(State(publisher): State<Publisher>, body: Bytes) -> Response {
+    let done = async {
+        let (tables, how) = asked(&publisher, &body)?;
+        let mut published: Vec<Publication> = Vec::new();
+        for (namespace, table) in &tables {
+            published.extend(publisher.publish(namespace, table, how).await.map_err(|error| problem(&error))?);
+        }
+        Ok(published)
+    };
+    let answer = done.await.map(|published| {
+        let body = serde_json::json!({ "tables": published }).to_string();
+        (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    });
+    answer.unwrap_or_else(|problem: Problem| problem.into_response())
+}
+
+type Asked = (Vec<(Namespace, Table)>, How);
+
+fn asked(publisher: &Publisher, body: &[u8]) -> Result<Asked, Problem> {
+    let wanted: Wanted = if body.is_empty() { Ok(Wanted::default()) } else { serde_json::from_slice(body) }
+        .map_err(|error| Problem::new(Kind::Invalid, "invalid_body", format!("the body cannot be read: {error}")))?;
+    let invalid = |error: &dyn std::fmt::Display| Problem::new(Kind::Invalid, "invalid_body", error.to_string());
+    let namespace = wanted.namespace.as_deref().map(Namespace::parse).transpose().map_err(|error| invalid(&error))?;
+    let table = wanted.table.as_deref().map(Table::parse).transpose().map_err(|error| invalid(&error))?;
+    if table.is_some() && namespace.is_none() {
+        return Err(invalid(&"a table is told with its namespace"));
+    }
+    let mut tables = publisher.tables(namespace.as_ref());
+    tables.retain(|(_, one)| table.as_ref().is_none_or(|table| table == one));
+    if tables.is_empty() && namespace.is_some() {
+        return Err(Problem::new(
+            Kind::NotFound,
+            "unknown_table",
+            "there is no such table: see information_schema.tables",
+        ));
+    }
+    Ok((tables, if wanted.rebuild { How::Anew } else { How::Further }))
+}
+
+fn problem(error: &CatalogError) -> Problem {
+    tracing::warn!(%error, "a table was not published");
+    Problem::new(error.kind(), "not_published", error.to_string())
+}
