@@ -22,6 +22,17 @@ struct Policy {
 #[derive(Deserialize)]
 struct Licenses {
     allow: Vec<String>,
+    #[serde(default)]
+    exceptions: Vec<Exception>,
+}
+
+/// Licences that one crate may have besides.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Exception {
+    #[serde(rename = "crate")]
+    name: String,
+    allow: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -55,8 +66,10 @@ pub(crate) fn breaches(workspace: &Workspace) -> Result<Vec<String>, String> {
 }
 
 fn licences(licenses: &Licenses, workspace: &Workspace) -> Vec<String> {
-    let allowed = |licence: &str| licenses.allow.iter().any(|it| it == licence);
     let refused = workspace.packages.iter().filter(|package| {
+        let own = licenses.exceptions.iter().filter(|it| it.name == package.name).flat_map(|it| &it.allow);
+        let all: BTreeSet<&String> = licenses.allow.iter().chain(own).collect();
+        let allowed = |licence: &str| all.iter().any(|it| *it == licence);
         let licence = package.license.as_deref().unwrap_or_default();
         !licence::satisfied(licence, &allowed)
     });
