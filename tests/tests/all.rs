@@ -2,10 +2,12 @@
 //!
 //! - [`doors`]: health, metrics, guards, drain.
 //! - [`bad_input`]: every refusal with its status, and nothing stored partly.
+//! - [`export`]: what went out comes in again and is equal; Parquet.
 //! - [`full_disk`]: a medium without space refuses, answers on, and recovers.
 //! - [`kill`]: SIGKILL under load, over and over: every acknowledged event once, the same answers.
 //! - [`oracle`]: random histories with crashes in between answer like a fold of thirty lines.
 //! - [`points`]: a death at every named point of the work behind the doors.
+//! - [`restore`]: a collection becomes again what it was, and the past stays.
 //! - [`sync`]: no reply leaves before its sync; a sync that fails ends the process.
 //! - [`scenarios`]: SQL as text, through the real binary.
 //! - [`documents`]: examples of README and docs.
@@ -15,9 +17,11 @@
 mod bad_input;
 mod documents;
 mod doors;
+mod export;
 mod full_disk;
 mod kill;
 mod oracle;
 mod points;
+mod restore;
 mod scenarios;
 mod sync;

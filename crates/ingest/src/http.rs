@@ -21,7 +21,7 @@ use crate::{
     error::{Error, shown},
     front::Ingest,
     receipt::Receipt,
-    request::{Durability, OnError, Reading, Request, Target, Tombstones},
+    request::{Durability, OnError, Origin, Reading, Request, Target, Tombstones},
     schema_http,
 };
 
@@ -122,7 +122,9 @@ async fn take(
     let key = door::text(&parts.headers, &IDEMPOTENCY_KEY)?.map(str::to_owned);
     let (on_error, durability, reading) = (on_error(&parameters)?, durability(&parameters)?, reading(&parameters)?);
     let batch = door::read(&parts.headers, body, &room.config, &room.bodies).await?;
-    ingest.append(&namespace, Request { target, batch, key, on_error, durability, reading }).await
+    ingest
+        .append(&namespace, Request { target, batch, key, on_error, durability, reading, origin: Origin::Client })
+        .await
 }
 
 pub(crate) fn parameter<'p>(parameters: &'p [(String, String)], name: &str) -> Option<&'p str> {

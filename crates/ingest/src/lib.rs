@@ -53,5 +53,5 @@ pub use config::Config;
 pub use error::Error;
 pub use front::{Deps, Ingest};
 pub use receipt::Receipt;
-pub use request::{Durability, Encoding, Format, OnError, RawBatch, Reading, Request, Target, Tombstones};
+pub use request::{Durability, Encoding, Format, OnError, Origin, RawBatch, Reading, Request, Target, Tombstones};
 pub use tasks::Tasks;

@@ -17,7 +17,7 @@ use crate::{
     hash,
     parse::{self, Sink},
     refusal::{Code, Refusal, Refused},
-    request::{Format, KEY_BYTES_MAX, OnError, Request},
+    request::{Format, KEY_BYTES_MAX, OnError, Origin, Request},
     row::Row,
     transcode,
 };
@@ -59,13 +59,20 @@ pub(crate) struct Prepared {
 /// Reads a request.
 pub(crate) fn prepare(namespace: &Namespace, mut request: Request, door: &Door<'_>) -> Result<Prepared, Error> {
     let (decoded, format) = transcode::decoded(&mut request.batch, door.limits)?;
+    let (latest_ts, event_bytes_max) = match request.origin {
+        Origin::Client => {
+            let ahead = i64::from(door.limits.ts_ahead_s_max) * 1_000_000;
+            (door.now.plus_micros(ahead), door.limits.event_bytes_max)
+        }
+        Origin::Lake => (Instant::MAX, door.limits.inflated_bytes_max),
+    };
     let context = Context {
         target: &request.target,
         ids: door.ids,
         now: door.now,
-        latest_ts: door.now.plus_micros(i64::from(door.limits.ts_ahead_s_max) * 1_000_000),
+        latest_ts,
         shards: door.shards,
-        event_bytes_max: door.limits.event_bytes_max,
+        event_bytes_max,
         depth_max: door.limits.depth_max,
         reading: &request.reading,
         document_keys: door.limits.document_keys.get(namespace.as_str()),

@@ -111,6 +111,17 @@ impl RawBatch {
     }
 }
 
+/// Who made the records of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Origin {
+    /// A client: its source times lie at most a little ahead, its records keep to the limits.
+    #[default]
+    Client,
+    /// This process, from what it had taken before: a change that must win may lie just above one that lies ahead, and a
+    /// document that came at the limit still fits its new envelope.
+    Lake,
+}
+
 /// One request.
 #[derive(Debug)]
 pub struct Request {
@@ -126,6 +137,8 @@ pub struct Request {
     pub durability: Durability,
     /// How foreign envelopes are read.
     pub reading: Reading,
+    /// Who made its records.
+    pub origin: Origin,
 }
 
 /// The longest idempotency key, in bytes.
@@ -142,7 +155,15 @@ impl Request {
             on_error: OnError::default(),
             durability: Durability::default(),
             reading: Reading::default(),
+            origin: Origin::default(),
         }
+    }
+
+    /// The same, made by this process.
+    #[must_use]
+    pub const fn of_lake(mut self) -> Self {
+        self.origin = Origin::Lake;
+        self
     }
 
     /// The same with an idempotency key.

@@ -15,6 +15,9 @@ pub enum Error {
     /// No such table.
     #[error("table {0} does not exist")]
     UnknownTable(String),
+    /// No such snapshot.
+    #[error("there is no snapshot {0:?}: the snapshots of a collection tell their names")]
+    UnknownSnapshot(String),
     /// The text, its tokens or its nesting are past a limit.
     #[error("{0}")]
     TooLarge(String),
@@ -80,7 +83,7 @@ impl Error {
             | Self::BeforeCreation { .. }
             | Self::UnknownVersion { .. }
             | Self::OutsideWindow(_) => Kind::Invalid,
-            Self::UnknownTable(_) => Kind::NotFound,
+            Self::UnknownTable(_) | Self::UnknownSnapshot(_) => Kind::NotFound,
             Self::TooLarge(_) => Kind::TooLarge,
             Self::Unavailable(_) | Self::TimedOut(_) => Kind::Unavailable,
             Self::Memory(_) | Self::TooMany => Kind::TooMany,
@@ -96,6 +99,7 @@ impl Error {
             Self::Invalid(_) => "invalid_sql",
             Self::ReadOnly(_) => "read_only",
             Self::UnknownTable(_) => "unknown_table",
+            Self::UnknownSnapshot(_) => "unknown_snapshot",
             Self::TooLarge(_) => "sql_too_large",
             Self::Future { .. } => "instant_in_future",
             Self::BeforeCreation { .. } => "before_creation",

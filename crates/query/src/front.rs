@@ -35,6 +35,11 @@ use crate::{
     sql::{self, Does, Parsed, limits::Caps, reference::Reference, setting::Name},
 };
 
+pub use self::{
+    difference::{Becomes, CollectionRef, Difference, Differences, Differing, Then},
+    export::{Export, Holds},
+};
+
 /// Settings of the room.
 #[derive(Debug, Clone, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -45,6 +50,8 @@ pub struct Config {
     pub pool_memory_bytes: usize,
     /// Seconds a query may run. Default 60.
     pub timeout_s: u64,
+    /// Seconds an export, a restore or a snapshot may run. Default 3600.
+    pub bulk_timeout_s: u64,
     /// Queries at once. Default 16.
     pub concurrency: usize,
     /// Queries that may wait for a place. Default 64.
@@ -65,6 +72,7 @@ impl Default for Config {
             query_memory_bytes: 1 << 30,
             pool_memory_bytes: 4 << 30,
             timeout_s: 60,
+            bulk_timeout_s: 3600,
             concurrency: 16,
             queue: 64,
             text_bytes_max: 64 << 10,
@@ -110,6 +118,13 @@ struct Place {
     _permit: OwnedSemaphorePermit,
     _running: Running,
     deadline: Instant,
+    timeout_s: u64,
+}
+
+impl Place {
+    const fn timed_out(&self) -> Error {
+        Error::TimedOut(self.timeout_s)
+    }
 }
 
 /// A statement that has begun to run.
@@ -162,9 +177,9 @@ impl Query {
     /// [`Error`].
     pub async fn describe(&self, statement: &Statement) -> Result<Description, Error> {
         let (room, statement) = (Arc::clone(&self.room), statement.clone());
-        let place = self.enter().await?;
+        let place = self.enter(self.room.config.timeout_s).await?;
         let described = self.threads.run(async move { room.describe(&statement).await });
-        timeout_at(place.deadline, described).await.map_err(|_elapsed| self.timed_out())?
+        timeout_at(place.deadline, described).await.map_err(|_elapsed| place.timed_out())?
     }
 
     /// Runs a statement.
@@ -172,26 +187,39 @@ impl Query {
     /// # Errors
     /// [`Error`]; failures later than planning come as errors of the stream, which [`Error::from`] reads.
     pub async fn run(&self, statement: &Statement) -> Result<Answer, Error> {
-        let answer = self.started(statement).await;
+        let (room, statement) = (Arc::clone(&self.room), statement.clone());
+        self.started(self.room.config.timeout_s, async move { room.begin(&statement).await }).await
+    }
+
+    /// Begins what plans, and counts how it went.
+    async fn started(
+        &self,
+        timeout_s: u64,
+        planning: impl Future<Output = Result<Begun, Error>> + Send + 'static,
+    ) -> Result<Answer, Error> {
+        let answer = self.planned(timeout_s, planning).await;
         if let Err(error) = &answer {
             self.room.metrics.ended(error.code());
         }
         answer
     }
 
-    async fn started(&self, statement: &Statement) -> Result<Answer, Error> {
-        let (room, statement) = (Arc::clone(&self.room), statement.clone());
-        let place = self.enter().await?;
+    async fn planned(
+        &self,
+        timeout_s: u64,
+        planning: impl Future<Output = Result<Begun, Error>> + Send + 'static,
+    ) -> Result<Answer, Error> {
+        let place = self.enter(timeout_s).await?;
         let entered = Instant::now();
-        let planning = self.threads.run(async move { room.begin(&statement).await });
-        let begun = timeout_at(place.deadline, planning).await.map_err(|_elapsed| self.timed_out())??;
+        let planning = self.threads.run(planning);
+        let begun = timeout_at(place.deadline, planning).await.map_err(|_elapsed| place.timed_out())??;
         self.room.metrics.phase("plan", entered.elapsed());
         let Begun { rows, columns, as_of, settings } = begun;
         let running = answer::Running {
             columns: Arc::clone(&columns),
             rows,
             deadline: place.deadline,
-            timeout_s: self.room.config.timeout_s,
+            timeout_s,
             metrics: Arc::clone(&self.room.metrics),
             held: (place, self.clone()),
         };
@@ -199,16 +227,13 @@ impl Query {
     }
 
     /// A place among the statements that run.
-    async fn enter(&self) -> Result<Place, Error> {
+    async fn enter(&self, timeout_s: u64) -> Result<Place, Error> {
         let begun = Instant::now();
-        let deadline = begun + Duration::from_secs(self.room.config.timeout_s);
-        let permit = timeout_at(deadline, self.room.gate.enter()).await.map_err(|_elapsed| self.timed_out())??;
+        let deadline = begun + Duration::from_secs(timeout_s);
+        let permit =
+            timeout_at(deadline, self.room.gate.enter()).await.map_err(|_elapsed| Error::TimedOut(timeout_s))??;
         self.room.metrics.phase("wait", begun.elapsed());
-        Ok(Place { _permit: permit, _running: self.room.metrics.running(), deadline })
-    }
-
-    fn timed_out(&self) -> Error {
-        Error::TimedOut(self.room.config.timeout_s)
+        Ok(Place { _permit: permit, _running: self.room.metrics.running(), deadline, timeout_s })
     }
 
     /// Every table that can be asked, ordered by schema and name.
@@ -257,8 +282,12 @@ fn described_schema(catalog: &Catalog) -> Vec<TableInfo> {
 
 impl Room {
     fn parse(&self, statement: &Statement) -> Result<Parsed, Error> {
+        sql::parse(&statement.sql, &self.caps())
+    }
+
+    const fn caps(&self) -> Caps {
         let Config { text_bytes_max, tokens_max, depth_max, .. } = self.config;
-        sql::parse(&statement.sql, &Caps { bytes: text_bytes_max, tokens: tokens_max, depth: depth_max })
+        Caps { bytes: text_bytes_max, tokens: tokens_max, depth: depth_max }
     }
 
     fn state(&self, statement: &Statement, pin: Pin) -> SessionState {
@@ -268,7 +297,11 @@ impl Room {
 
     /// Settings folded, and the session that they leave; what is left to read.
     fn prepare(&self, statement: &Statement, folds: Folds) -> Result<Prepared, Error> {
-        let Parsed { settings, does, references, params } = self.parse(statement)?;
+        self.parsed(self.parse(statement)?, statement, folds)
+    }
+
+    fn parsed(&self, parsed: Parsed, statement: &Statement, folds: Folds) -> Result<Prepared, Error> {
+        let Parsed { settings, does, references, params } = parsed;
         let pin = statement.pin.unwrap_or_else(|| self.lake.pin());
         let is_bound = statement.params.len() == params;
         if folds == Folds::All && !is_bound {
@@ -300,7 +333,11 @@ impl Room {
     }
 
     async fn begin(&self, statement: &Statement) -> Result<Begun, Error> {
-        let Prepared { state, session, pin, reads, references, settings, .. } = self.prepare(statement, Folds::All)?;
+        self.begin_prepared(self.prepare(statement, Folds::All)?, statement).await
+    }
+
+    async fn begin_prepared(&self, prepared: Prepared, statement: &Statement) -> Result<Begun, Error> {
+        let Prepared { state, session, pin, reads, references, settings, .. } = prepared;
         let asked = Asked { session: &session, params: &statement.params, pin };
         let (relations, as_of) = self.lake.bind(&references, asked, &state).await?;
         let (plan, state) = logical(state, reads, relations).await?;
@@ -342,6 +379,9 @@ fn params_of(plan: &LogicalPlan, count: usize) -> Result<SchemaRef, Error> {
     };
     Ok(Arc::new(Schema::new((1..=count).map(field).collect::<Vec<_>>())))
 }
+
+mod difference;
+mod export;
 
 #[cfg(test)]
 mod tests;

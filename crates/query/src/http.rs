@@ -3,13 +3,16 @@
 //! 1. [`ask`]: a request becomes a statement, or a problem document that says what is wrong with it.
 //! 2. [`accept`]: the `Accept` header chooses how the answer is spelled.
 //! 3. [`answer`]: the answer streams out in pieces; what breaks in the middle is visible.
-//! 4. [`render`], [`cell`], [`nest`], [`calendar`]: the spellings, down to single values.
+//! 4. [`export`]: a state of a collection as one file.
+//! 5. [`render`], [`bulk`], [`cell`], [`nest`], [`calendar`]: the spellings, down to single values.
 
 mod accept;
 mod answer;
 mod ask;
+mod bulk;
 mod calendar;
 mod cell;
+mod export;
 mod nest;
 mod render;
 
@@ -19,7 +22,7 @@ use axum::{
     extract::{Request, State},
     http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tidemark_model::Kind;
@@ -33,7 +36,10 @@ const BODY_BYTES_MAX: usize = 256 << 10;
 
 /// The routes of the room.
 pub fn router(query: Query) -> Router {
-    Router::new().route("/v1/query", post(ask_query).fallback(only_post)).with_state(query)
+    Router::new()
+        .route("/v1/query", post(ask_query).fallback(only_post))
+        .route("/v1/{namespace}/{collection}/export", get(export::export))
+        .with_state(query)
 }
 
 async fn ask_query(State(query): State<Query>, request: Request) -> Result<Response, Problem> {

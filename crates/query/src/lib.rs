@@ -19,5 +19,5 @@ mod scan;
 mod sql;
 
 pub use error::Error;
-pub use front::{Config, Deps, Query};
+pub use front::{Becomes, CollectionRef, Config, Deps, Difference, Differences, Differing, Export, Holds, Query, Then};
 pub use statement::{Answer, AsOf, Description, Pin, Session, Setting, Statement, TableInfo};

@@ -10,12 +10,13 @@
 //! 7. [`events`]: the events table: files and tail up to the instants.
 //! 8. [`cache`]: what is kept, within a budget of bytes.
 //! 9. [`question`]: everything that can be asked, and which table answers it: [`past`] makes rows of what moved, out of
-//!    the changes one by one ([`log`]); [`listing`] tells versions and files.
+//!    the changes one by one ([`log`]); [`listing`] tells versions and files, [`deleted`] what is dead.
 
 pub(crate) mod adapt;
 pub(crate) mod base;
 pub(crate) mod cache;
 pub(crate) mod changes;
+pub(crate) mod deleted;
 pub(crate) mod events;
 pub(crate) mod listing;
 pub(crate) mod log;

@@ -90,6 +90,26 @@ pub(crate) fn parse(sql: &str, caps: &Caps) -> Result<Parsed, Error> {
     Ok(Parsed { settings, does, references, params: tokens.params })
 }
 
+/// Refuses a text that is no condition as it stands behind WHERE, before it is put between parentheses.
+///
+/// # Errors
+/// [`Error::TooLarge`], [`Error::Invalid`].
+pub(crate) fn condition(text: &str, caps: &Caps) -> Result<(), Error> {
+    let tokens = limits::tokens(text, caps)?;
+    if tokens.params > 0 {
+        return Err(Error::Invalid("a condition takes no parameters: write its values".to_owned()));
+    }
+    let (list, clauses) = rewrite::clauses(tokens.list)?;
+    let mut parser = Parser::new(&DIALECT)
+        .with_recursion_limit(caps.depth.saturating_mul(CALLS_PER_LEVEL))
+        .with_tokens_with_locations(list);
+    let read = parser.parse_expr().and_then(|_| parser.expect_token(&sqlparser::tokenizer::Token::EOF));
+    read.map(|_| ()).map_err(|e| match unreadable(&e, clauses) {
+        Error::Invalid(reason) => Error::Invalid(reason.replacen("the statement", "the condition", 1)),
+        other => other,
+    })
+}
+
 fn reads(mut statement: Statement, caps: &Caps) -> Result<(Does, Vec<Reference>), Error> {
     guard::reads_only(&statement, caps)?;
     let references = travel::references(&mut statement)?;

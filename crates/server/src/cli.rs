@@ -55,6 +55,18 @@ pub enum Command {
     #[command(after_help = "A server publishes by itself what changes. Without a table every table is published.\n\n\
                             Examples:\n  tidemark publish\n  tidemark publish shop.events\n  tidemark publish --rebuild shop.orders")]
     Publish(PublishArgs),
+    /// Make a collection, or some of its documents, again what it was at an instant or in a snapshot, by changes that win;
+    /// nothing is rewritten, and another restore undoes it.
+    #[command(after_help = "Examples:\n  tidemark restore shop.orders --as-of 2026-02-01T00:00:00Z --dry-run\n  \
+                            tidemark restore shop.orders --snapshot before-the-move --where \"customer = 'c7'\"\n  \
+                            tidemark restore shop.orders --valid-as-of 2026-02-01T00:00:00Z --into shop.orders-then\n\n\
+                            One that was interrupted is simply started again: it does the rest.")]
+    Restore(RestoreArgs),
+    /// Write a state of a collection to a file: Parquet, or changes that can be ingested again, a line each.
+    #[command(after_help = "Examples:\n  tidemark export shop.orders > orders.ndjson\n  \
+                            tidemark export shop.orders --snapshot 2026-02 --format parquet --output orders.parquet\n  \
+                            tidemark ingest orders.ndjson --namespace shop --collection orders-again")]
+    Export(ExportArgs),
     /// Look the lake over: every file there, with its size and checksum, no gap in any chain, nothing left behind. Needs
     /// the store, not a server; one may run meanwhile.
     #[command(after_help = "Exit code 0: nothing is wrong; 1: something is, each on a line of its own.\n\n\
@@ -181,9 +193,17 @@ pub enum Format {
     Csv,
     /// An Arrow IPC stream.
     Arrow,
+    /// A Parquet file.
+    Parquet,
 }
 
 impl Format {
+    /// Whether it is nothing for a terminal.
+    #[must_use]
+    pub const fn is_binary(self) -> bool {
+        matches!(self, Self::Arrow | Self::Parquet)
+    }
+
     /// The media type that asks for it.
     #[must_use]
     pub const fn accept(self) -> &'static str {
@@ -192,6 +212,8 @@ impl Format {
             Self::Ndjson => "application/x-ndjson",
             Self::Csv => "text/csv",
             Self::Arrow => "application/vnd.apache.arrow.stream",
+            // In two parts: it ends like an object path, which only storage may spell.
+            Self::Parquet => concat!("application/vnd.apache.", "parquet"),
         }
     }
 }
@@ -297,6 +319,74 @@ pub struct SnapshotsArgs {
     pub server: ServerArgs,
 }
 
+/// Flags of `restore`.
+#[derive(Debug, Clone, Args)]
+#[command(group = clap::ArgGroup::new("then").required(true).multiple(true).args(["as_of", "valid_as_of", "snapshot"]))]
+pub struct RestoreArgs {
+    /// The collection, NAMESPACE.COLLECTION
+    #[arg(value_name = "COLLECTION")]
+    pub of: CollectionPath,
+    /// What the lake had acknowledged by this instant, RFC 3339
+    #[arg(long, value_name = "INSTANT", conflicts_with = "snapshot")]
+    pub as_of: Option<String>,
+    /// What had happened by this instant, as best known now, RFC 3339
+    #[arg(long, value_name = "INSTANT")]
+    pub valid_as_of: Option<String>,
+    /// What a snapshot holds
+    #[arg(long, value_name = "NAME")]
+    pub snapshot: Option<String>,
+    /// Another collection that becomes it
+    #[arg(long, value_name = "COLLECTION")]
+    pub into: Option<CollectionPath>,
+    /// Only documents that match then or now, a condition as behind WHERE
+    #[arg(long, value_name = "CONDITION")]
+    pub r#where: Option<String>,
+    /// Only count what would change
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where to ask.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Flags of `export`.
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// The collection, NAMESPACE.COLLECTION
+    #[arg(value_name = "COLLECTION")]
+    pub of: CollectionPath,
+    /// What the lake had acknowledged by this instant, RFC 3339 [default: now]
+    #[arg(long, value_name = "INSTANT", conflicts_with = "snapshot")]
+    pub as_of: Option<String>,
+    /// What had happened by this instant, as best known, RFC 3339
+    #[arg(long, value_name = "INSTANT")]
+    pub valid_as_of: Option<String>,
+    /// What a snapshot holds
+    #[arg(long, value_name = "NAME")]
+    pub snapshot: Option<String>,
+    /// Only documents that match, a condition as behind WHERE
+    #[arg(long, value_name = "CONDITION")]
+    pub r#where: Option<String>,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t = FileFormat::Ndjson)]
+    pub format: FileFormat,
+    /// The file, which appears when it is whole; without one standard output
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Where to ask.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// How an export is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FileFormat {
+    /// One change a line, which can be ingested again.
+    Ndjson,
+    /// A Parquet file with the columns of the table.
+    Parquet,
+}
+
 /// What one bad record does to its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnError {
@@ -327,6 +417,8 @@ mod tests {
             ("tidemark ingest x --namespace a --batch 0", "1..=10000"),
             ("tidemark snapshot orders", "shop.orders"),
             ("tidemark snapshot shop.orders --drop", "--name"),
+            ("tidemark restore shop.orders", "--as-of"),
+            ("tidemark restore shop.orders --as-of x --snapshot y", "cannot be used with"),
         ] {
             let said = Cli::try_parse_from(line.split(' ')).expect_err(line).to_string();
             assert!(said.contains(words), "{line}: {said}");

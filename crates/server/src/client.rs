@@ -220,6 +220,25 @@ impl Client {
         self.read(response).await
     }
 
+    /// Asks for a file, which streams.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn download(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Response, ClientError> {
+        let url = reqwest::Url::parse_with_params(&format!("{}{path}", self.url), parameters)
+            .map_err(|e| ClientError::Address { url: self.url.clone(), reason: e.to_string() })?;
+        self.send(self.http.get(url)).await
+    }
+
+    /// Asks for something that takes its time: the answer streams, one JSON object a line.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn follow(&self, path: &str, body: &Value) -> Result<Response, ClientError> {
+        let request = self.http.post(format!("{}{path}", self.url)).header(header::ACCEPT, "application/x-ndjson");
+        self.send(request.header(header::CONTENT_TYPE, "application/json").body(body.to_string())).await
+    }
+
     async fn send(&self, mut request: reqwest::RequestBuilder) -> Result<Response, ClientError> {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose());

@@ -1,8 +1,10 @@
 //! The commands: each reads its flags, does its work and says how it ended.
 
 mod demo;
+mod export;
 mod ingest;
 mod publish;
+mod restore;
 mod serve;
 mod snapshot;
 mod sql;
@@ -85,6 +87,8 @@ async fn dispatch(command: Command, environment: Environment) -> Result<(), Fail
         Command::Snapshot(args) => snapshot::take_or_drop(&args, &environment).await,
         Command::Snapshots(args) => snapshot::list(&args, &environment).await,
         Command::Publish(args) => publish::run(&args, &environment).await,
+        Command::Restore(args) => restore::run(&args, &environment).await,
+        Command::Export(args) => export::run(&args, &environment).await,
         Command::Verify(args) => verify::run(&args, &environment).await,
         Command::Demo(args) => demo::run(&args, &environment).await,
     }

@@ -6,7 +6,8 @@
 //! 3. [`server`]: a whole server in one value; [`wiring`] says which room gets what, [`schedule`] which job ticks when.
 //! 4. [`ports`] accept connections; [`doors`] puts the layers of every request around the rooms; [`guard`] says who
 //!    may ask; [`health`] and [`metrics`] say how it is going; [`telemetry`] writes logs.
-//! 5. [`snapshots`]: the routes that take, list and drop snapshots. [`publishing`]: the route that publishes tables.
+//! 5. [`snapshots`]: the routes that take, list and drop snapshots; [`restore`] goes back to one, or to an instant.
+//!    [`publishing`]: the route that publishes tables.
 //! 6. [`client`] talks to a running server; [`statements`] and [`table`] are the prompt's reading and writing.
 //! 7. [`shutdown`]: how it ends. [`clock`]: where time and chance come in.
 
@@ -23,6 +24,7 @@ mod machine;
 pub mod metrics;
 pub mod ports;
 pub mod publishing;
+pub mod restore;
 pub mod schedule;
 pub mod server;
 pub mod shutdown;

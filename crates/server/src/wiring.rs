@@ -20,6 +20,7 @@ use crate::{
     config::{Environment, Secret, Settings},
     machine,
     metrics::Metrics,
+    restore::Restorer,
     schedule::{self, Runner},
 };
 
@@ -122,8 +123,13 @@ impl Rooms {
     pub fn http(&self) -> Router {
         tidemark_ingest::http::router(self.ingest.clone())
             .merge(tidemark_query::http::router(self.query.clone()))
+            .merge(crate::restore::door::router(self.restorer()))
             .merge(crate::snapshots::router(self.catalog.clone(), self.ingest.clone(), self.cdc.clone()))
             .merge(crate::publishing::router(self.publisher.clone()))
+    }
+
+    fn restorer(&self) -> Restorer {
+        Restorer { catalog: self.catalog.clone(), ingest: self.ingest.clone(), query: self.query.clone() }
     }
 
     /// Routes of the gRPC port.

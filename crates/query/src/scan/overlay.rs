@@ -18,7 +18,7 @@ use object_store::path::Path;
 use tidemark_catalog::{Base, Collection, CollectionManifest, View, manifest::BaseFile};
 use tidemark_fold::{
     FoldError,
-    columns::doc,
+    columns::{self, doc},
     conform,
     rest::{self, Held},
     shadow,
@@ -271,6 +271,13 @@ fn merged(old: &[u64], mut new: Vec<u64>) -> Vec<u64> {
     new.sort_unstable();
     new.dedup();
     new
+}
+
+/// The winners that are deletes, in the columns of tombstones.
+pub(crate) fn deletes(winners: &RecordBatch) -> Result<RecordBatch, ScanError> {
+    let ops = winners.column_by_name(doc::OP).ok_or(FoldError::Column(doc::OP))?;
+    let dies = cmp::eq(ops, &StringArray::new_scalar(tidemark_model::Op::Delete.as_str()))?;
+    Ok(conform::to_schema(&filter_record_batch(winners, &dies)?, &columns::tombstones_schema())?)
 }
 
 /// The winners that are documents, in the columns of the table.

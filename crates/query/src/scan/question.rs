@@ -9,6 +9,7 @@ use tidemark_model::Instant;
 
 use super::{
     At, LakeTable, Reader,
+    deleted::Deleted,
     listing::{Listing, Lists},
     log::Slice,
     past::{Makes, PastTable},
@@ -44,6 +45,8 @@ pub(crate) enum Question {
     Manifests,
     /// The files of the newest manifest.
     Files,
+    /// Ids and order of documents that are deleted at the instants, and of some that came back.
+    Deleted(At),
 }
 
 impl Question {
@@ -57,6 +60,7 @@ impl Question {
             Self::Versions { upto, keep } => past(Makes::Versions(keep), Slice { from: None, upto, id: None }),
             Self::Changes { from, upto } => past(Makes::Changes, Slice { from, upto, id: None }),
             Self::History { id, upto } => past(Makes::History, Slice { from: None, upto, id }),
+            Self::Deleted(at) => Some(Arc::new(Deleted::new(view, at, reader)?)),
             Self::State(at) => Some(Arc::new(LakeTable::new(view, at, reader))),
             Self::Manifests => Some(Arc::new(Listing::new(Lists::Manifests, view, reader))),
             Self::Files => Some(Arc::new(Listing::new(Lists::Files, view, reader))),

@@ -49,6 +49,8 @@ pub(crate) enum Asks {
     Versions,
     /// The files of its newest manifest.
     Files,
+    /// Ids and times of what was deleted; of no spelling, a difference asks it.
+    Deleted,
 }
 
 impl Asks {
@@ -58,7 +60,7 @@ impl Asks {
             Self::Rows(moments) | Self::Changes { upto: moments, .. } | Self::History { upto: moments, .. } => {
                 Some(moments)
             }
-            Self::Versions | Self::Files => None,
+            Self::Versions | Self::Files | Self::Deleted => None,
         }
     }
 }

@@ -48,9 +48,9 @@ pub(super) async fn run(args: &SqlArgs, environment: &Environment) -> Result<(),
     let client = Client::of(args.server.url.as_deref(), environment)?;
     let namespace = args.namespace.clone();
     let mut asking = Asking { client, namespace, format: args.format, timing: Timing::Shown, settings: String::new() };
-    if args.format == Format::Arrow && std::io::stdout().is_terminal() {
+    if args.format.is_binary() && std::io::stdout().is_terminal() {
         return Err(Failure::saying(
-            "an Arrow stream is binary: send it to a file, such as `tidemark sql --format arrow \"…\" > answer.arrow`",
+            "this format is binary: send it to a file, such as `tidemark sql --format parquet \"…\" > answer.parquet`",
         ));
     }
     match &args.sql {
@@ -107,7 +107,7 @@ impl Asking {
                 written => written?,
             }
         }
-        if last == b'\n' || self.format == Format::Arrow { Ok(stdout.flush()?) } else { out("\n") }
+        if last == b'\n' || self.format.is_binary() { Ok(stdout.flush()?) } else { out("\n") }
     }
 
     async fn drawn(&self, sql: &str) -> Result<(), Failure> {

@@ -39,6 +39,7 @@ fn found(sql: &str) -> Result<Vec<String>, Error> {
             Asks::History { id, upto } => format!("history({}) {table}{}", text(id), both(upto)),
             Asks::Versions => format!("versions {table}"),
             Asks::Files => format!("files {table}"),
+            Asks::Deleted => format!("deleted {table}"),
         }
     };
     Ok(parsed.references.iter().map(one).collect())

@@ -1,0 +1,75 @@
+//! A state of a collection on its way out, whole or in part.
+
+use std::sync::Arc;
+
+use super::{
+    Begun, Folds, Query, Room,
+    difference::{CollectionRef, Then},
+};
+use crate::{Answer, Error, Session, Statement, sql};
+
+/// What an export holds of every document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// `_id, _ts, _doc`.
+    Documents,
+    /// The columns of the table.
+    Columns,
+}
+
+/// What is exported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Export {
+    /// Of which collection.
+    pub of: CollectionRef,
+    /// As of when; without instants and snapshot the present.
+    pub then: Then,
+    /// The name of a snapshot, instead of a system time.
+    pub snapshot: Option<String>,
+    /// Which documents: a condition as behind WHERE.
+    pub predicate: Option<String>,
+    /// What of them.
+    pub holds: Holds,
+}
+
+impl Query {
+    /// Streams a state of a collection, in no order.
+    ///
+    /// # Errors
+    /// [`Error`], as of a statement; [`Error::UnknownSnapshot`].
+    pub async fn export(&self, export: &Export) -> Result<Answer, Error> {
+        let (room, export) = (Arc::clone(&self.room), export.clone());
+        self.started(self.room.config.bulk_timeout_s, async move { room.begin_export(&export).await }).await
+    }
+}
+
+impl Room {
+    async fn begin_export(&self, export: &Export) -> Result<Begun, Error> {
+        let Export { of, snapshot, predicate, holds, .. } = export;
+        let mut then = export.then;
+        if let Some(name) = snapshot {
+            if then.as_of.is_some() {
+                return Err(Error::Invalid("a snapshot has an instant of its own: leave as_of out".to_owned()));
+            }
+            let manifest = self.lake.catalog.manifest(&of.namespace, &of.collection);
+            let found = manifest.snapshots.iter().find(|snapshot| snapshot.name == *name);
+            let unknown = || Error::UnknownSnapshot(name.chars().take(80).collect());
+            then.as_of = Some(found.ok_or_else(unknown)?.instant);
+        }
+        let condition = match predicate {
+            Some(predicate) => {
+                sql::condition(predicate, &self.caps())?;
+                format!(" WHERE ({predicate}\n)")
+            }
+            None => String::new(),
+        };
+        let columns = match holds {
+            Holds::Documents => "_id, _ts, _doc",
+            Holds::Columns => "*",
+        };
+        let sql = format!("SELECT {columns} FROM {of}{}{condition}", then.clauses());
+        let session = Session { namespace: Some(of.namespace.clone()), ..Session::default() };
+        let statement = Statement { sql, params: Vec::new(), session, pin: None };
+        self.begin_prepared(self.prepare(&statement, Folds::All)?, &statement).await
+    }
+}

@@ -1,0 +1,73 @@
+//! Ids and order of documents that are deleted: the tombstones of the base, and the deletes of the overlay.
+//!
+//! A tombstone of the base whose document came back since is told too, so whoever asks looks at the documents first, and
+//! takes the greatest order of an id.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::{
+    catalog::{Session, TableProvider},
+    common::Result,
+    execution::memory_pool::MemoryConsumer,
+    logical_expr::{Expr, TableType},
+    physical_plan::{ExecutionPlan, empty::EmptyExec, union::UnionExec},
+};
+use tidemark_catalog::{Collection, CollectionManifest, View};
+use tidemark_fold::columns;
+
+use super::{At, Reader, base, overlay, provider::Wanted, width::Width};
+
+/// The dead of one collection.
+#[derive(Debug)]
+pub(crate) struct Deleted {
+    view: Arc<View>,
+    known: (Arc<Collection>, Arc<CollectionManifest>),
+    at: At,
+    reader: Arc<Reader>,
+}
+
+impl Deleted {
+    /// The dead of a view of a collection; `None` for a view of something else.
+    pub(crate) fn new(view: Arc<View>, at: At, reader: Arc<Reader>) -> Option<Self> {
+        let known = view.collection.clone()?;
+        Some(Self { view, known, at, reader })
+    }
+}
+
+#[async_trait]
+impl TableProvider for Deleted {
+    fn schema(&self) -> SchemaRef {
+        columns::tombstones_schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let wanted = Wanted { columns: self.schema(), projection: projection.cloned() };
+        // What decides is carried in every width.
+        let width = Width::of(Some(&[]));
+        let memory = MemoryConsumer::new("an overlay").register(&state.runtime_env().memory_pool);
+        let asks = overlay::Asks { at: self.at, width, memory: &memory };
+        let overlay = overlay::of(&self.reader, &self.view, &self.known, &asks).await?;
+        let mut inputs = base::tombstones(&self.known.1, self.at, &wanted, state)?;
+        inputs.extend(wanted.memory(&[overlay::deletes(&overlay.winners)?])?);
+        match (inputs.pop(), inputs.is_empty()) {
+            (None, _) => Ok(Arc::new(EmptyExec::new(wanted.schema()?))),
+            (Some(only), true) => Ok(only),
+            (Some(last), false) => {
+                inputs.push(last);
+                UnionExec::try_new(inputs)
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `tidemark export`: a state of a collection as a file.
+
+use std::{
+    fs::File,
+    io::{BufWriter, IsTerminal as _, Write},
+    path::PathBuf,
+};
+
+use super::Failure;
+use crate::{
+    cli::{ExportArgs, FileFormat},
+    client::{Client, ClientError},
+    config::Environment,
+};
+
+/// Ends the name of a file that is not whole yet.
+const PART: &str = ".part";
+
+/// Exports to a file or to standard output.
+pub(super) async fn run(args: &ExportArgs, environment: &Environment) -> Result<(), Failure> {
+    let client = Client::of(args.server.url.as_deref(), environment)?;
+    let format = match args.format {
+        FileFormat::Ndjson => "ndjson",
+        FileFormat::Parquet => "parquet",
+    };
+    let Some(path) = &args.output else {
+        if args.format == FileFormat::Parquet && std::io::stdout().is_terminal() {
+            return Err(Failure::saying("a Parquet file is binary: name a file with --output"));
+        }
+        return written(args, &client, format, std::io::stdout()).await;
+    };
+    let part = PathBuf::from(format!("{}{PART}", path.display()));
+    let file = BufWriter::new(File::create(&part)?);
+    written(args, &client, format, file).await?;
+    Ok(std::fs::rename(&part, path)?)
+}
+
+async fn written(args: &ExportArgs, client: &Client, format: &str, mut to: impl Write) -> Result<(), Failure> {
+    let path = format!("/v1/{}/{}/export", args.of.namespace, args.of.collection);
+    let named = [
+        ("as_of", &args.as_of),
+        ("valid_as_of", &args.valid_as_of),
+        ("snapshot", &args.snapshot),
+        ("where", &args.r#where),
+    ];
+    let given = named.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+    let parameters: Vec<(&str, &str)> = [("format", format)].into_iter().chain(given).collect();
+    let mut response = client.download(&path, &parameters).await?;
+    let broken = |error: reqwest::Error| {
+        let reason = format!("it ended early, what was written is not all of it ({error})");
+        Failure::of(&ClientError::Unreadable { url: client.url().to_owned(), reason })
+    };
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        match to.write_all(&chunk) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            done => done?,
+        }
+    }
+    Ok(to.flush()?)
+}

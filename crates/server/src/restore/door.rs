@@ -1,0 +1,121 @@
+//! Restore over HTTP: `POST /v1/{namespace}/{collection}/restore`.
+//!
+//! The answer is the report as JSON when it is done; with `Accept: application/x-ndjson` a line of progress after every
+//! append, and last the report or the problem. A client that goes away ends it between two appends.
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, State, rejection::PathRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tidemark_model::{CollectionName, Instant, Kind, Namespace};
+use tidemark_proto::Problem;
+use tidemark_query::{CollectionRef, Then};
+
+use super::{Mode, Restorer, Run, Wanted};
+
+/// Who asks, where the request does not say.
+const ACTOR: &str = "root";
+const NDJSON: &str = "application/x-ndjson";
+
+/// The route.
+pub fn router(restorer: Restorer) -> Router {
+    Router::new().route("/v1/{namespace}/{collection}/restore", post(restore)).with_state(restorer)
+}
+
+/// The body.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Asked {
+    as_of: Option<String>,
+    valid_as_of: Option<String>,
+    snapshot: Option<String>,
+    into: Option<String>,
+    r#where: Option<String>,
+    dry_run: bool,
+    actor: Option<String>,
+}
+
+async fn restore(
+    State(restorer): State<Restorer>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let wanted = path
+        .map_err(|e| invalid("invalid_path", e.body_text()))
+        .and_then(|Path((namespace, collection))| wanted(collection_of(&format!("{namespace}.{collection}"))?, &body));
+    let run = match wanted {
+        Ok(wanted) => restorer.begin(wanted).await,
+        Err(problem) => Err(problem),
+    };
+    let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    match run {
+        Ok(run) if accepts.contains(NDJSON) => streamed(run),
+        Ok(run) => whole(run).await.unwrap_or_else(IntoResponse::into_response),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn wanted(source: CollectionRef, body: &[u8]) -> Result<Wanted, Problem> {
+    let asked: Asked = if body.is_empty() { Ok(Asked::default()) } else { serde_json::from_slice(body) }
+        .map_err(|error| invalid("invalid_body", format!("the body cannot be read: {error}")))?;
+    let instant = |text: &Option<String>| {
+        let read = text.as_deref().map(Instant::parse).transpose();
+        read.map_err(|error| invalid("invalid_instant", error.to_string()))
+    };
+    Ok(Wanted {
+        source,
+        into: asked.into.as_deref().map(collection_of).transpose()?,
+        then: Then { as_of: instant(&asked.as_of)?, valid_as_of: instant(&asked.valid_as_of)? },
+        snapshot: asked.snapshot,
+        predicate: asked.r#where,
+        mode: if asked.dry_run { Mode::Dry } else { Mode::Real },
+        actor: asked.actor.unwrap_or_else(|| ACTOR.to_owned()),
+    })
+}
+
+/// `namespace.collection`.
+fn collection_of(text: &str) -> Result<CollectionRef, Problem> {
+    let refuse = |why: String| invalid("invalid_path", why);
+    let (namespace, collection) =
+        text.split_once('.').ok_or_else(|| refuse("name a collection as namespace.collection".to_owned()))?;
+    Ok(CollectionRef {
+        namespace: Namespace::parse(namespace).map_err(|e| refuse(e.to_string()))?,
+        collection: CollectionName::parse(collection).map_err(|e| refuse(e.to_string()))?,
+    })
+}
+
+async fn whole(mut run: Run) -> Result<Response, Problem> {
+    while run.step().await? {}
+    let body = serde_json::to_vec(run.report()).unwrap_or_default();
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+fn streamed(run: Run) -> Response {
+    let lines = futures::stream::unfold(Some(run), |run| async move {
+        let mut run = run?;
+        Some(match run.step().await {
+            Ok(true) => (line("progress", run.report()), Some(run)),
+            Ok(false) => (line("restored", run.report()), None),
+            Err(problem) => (line("error", &problem), None),
+        })
+    });
+    (StatusCode::OK, [(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response()
+}
+
+fn line(name: &str, what: &impl Serialize) -> Result<Bytes, std::convert::Infallible> {
+    let mut text = json!({ name: what }).to_string();
+    text.push('\n');
+    Ok(text.into())
+}
+
+fn invalid(code: &'static str, detail: String) -> Problem {
+    Problem::new(Kind::Invalid, code, detail)
+}
