@@ -215,3 +215,42 @@ async fn another_collection_becomes_it_and_what_makes_no_sense_is_refused() {
         assert_eq!(reply.problem(), code, "{body}");
     }
 }
+
+#[tokio::test]
+async fn sql_calls_what_keeps_and_goes_back() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Server::start(home.path()).await;
+    let client = server.client();
+    let insert = json!([{"op": "insert", "id": "a", "doc": {"n": 1}}, {"op": "insert", "id": "b", "doc": {"n": 2}}]);
+    client.changes("shop/orders", &insert).await;
+    let kept = client.rows("CALL snapshot('shop.orders', 'early')").await;
+    assert_eq!((&kept[0][0], &kept[0][2]), (&json!("early"), &json!(2)));
+    client
+        .changes("shop/orders", &json!([{"op": "delete", "id": "a"}, {"op": "update", "id": "b", "doc": {"n": 3}}]))
+        .await;
+    for (sql, row) in [
+        ("CALL restore('shop.orders', snapshot => 'early', dry_run => true)", json!([1, 1, 0, 0, 0])),
+        ("CALL restore('shop.orders', snapshot => 'early', \"where\" => 'n = 1')", json!([1, 0, 0, 0, 1])),
+        ("CALL restore('shop.orders', now())", json!([0, 0, 0, 2, 0])),
+        ("CALL restore('shop.orders', NULL, now(), \"into\" => 'shop.copy')", json!([2, 0, 0, 0, 2])),
+        ("CALL drop_snapshot('shop.orders', name => 'early')", json!(["early"])),
+    ] {
+        assert_eq!(json!(client.rows(sql).await), json!([row]), "{sql}");
+    }
+    assert_eq!(client.number("SELECT sum(n) FROM shop.orders").await, 4);
+    for (sql, code) in [
+        ("CALL nothing()", "invalid_sql"),
+        ("CALL restore('shop.orders')", "invalid_restore"),
+        ("CALL restore()", "invalid_sql"),
+        ("CALL restore('orders', now())", "invalid_sql"),
+        ("CALL restore('shop.orders', speed => 9)", "invalid_sql"),
+        ("CALL restore('shop.orders', now(), as_of => now())", "invalid_sql"),
+        ("CALL restore('shop.orders', dry_run => 9)", "invalid_sql"),
+        ("CALL drop_snapshot('shop.orders')", "invalid_sql"),
+        ("CALL drop_snapshot('shop.orders', 'early')", "unknown_snapshot"),
+        ("CALL snapshot('shop.orders'); SELECT 1", "read_only"),
+        ("EXPLAIN CALL snapshot('shop.orders')", "invalid_sql"),
+    ] {
+        assert_eq!(client.query(sql, &[]).await.problem(), code, "{sql}");
+    }
+}

@@ -18,6 +18,16 @@ pub enum Error {
     /// No such snapshot.
     #[error("there is no snapshot {0:?}: the snapshots of a collection tell their names")]
     UnknownSnapshot(String),
+    /// A procedure was not done.
+    #[error("{detail}")]
+    Refused {
+        /// What it means to the caller.
+        kind: Kind,
+        /// A stable word.
+        code: &'static str,
+        /// What happened and what to do.
+        detail: String,
+    },
     /// The text, its tokens or its nesting are past a limit.
     #[error("{0}")]
     TooLarge(String),
@@ -84,6 +94,7 @@ impl Error {
             | Self::UnknownVersion { .. }
             | Self::OutsideWindow(_) => Kind::Invalid,
             Self::UnknownTable(_) | Self::UnknownSnapshot(_) => Kind::NotFound,
+            Self::Refused { kind, .. } => *kind,
             Self::TooLarge(_) => Kind::TooLarge,
             Self::Unavailable(_) | Self::TimedOut(_) => Kind::Unavailable,
             Self::Memory(_) | Self::TooMany => Kind::TooMany,
@@ -100,6 +111,7 @@ impl Error {
             Self::ReadOnly(_) => "read_only",
             Self::UnknownTable(_) => "unknown_table",
             Self::UnknownSnapshot(_) => "unknown_snapshot",
+            Self::Refused { code, .. } => code,
             Self::TooLarge(_) => "sql_too_large",
             Self::Future { .. } => "instant_in_future",
             Self::BeforeCreation { .. } => "before_creation",
@@ -159,6 +171,7 @@ fn external(inner: &(dyn std::error::Error + Send + Sync + 'static), text: &str)
     match inner.downcast_ref::<Error>() {
         Some(Error::TimedOut(seconds)) => Error::TimedOut(*seconds),
         Some(Error::TooMany) => Error::TooMany,
+        Some(Error::Refused { kind, code, detail }) => Error::Refused { kind: *kind, code, detail: detail.clone() },
         Some(Error::OutsideWindow(outside)) => Error::OutsideWindow(*outside),
         Some(Error::Unavailable(reason)) => Error::Unavailable(reason.clone()),
         Some(Error::Memory(reason)) => Error::Memory(reason.clone()),

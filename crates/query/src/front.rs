@@ -1,6 +1,10 @@
 //! The room's front: settings, parts, verbs.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
+};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::{
@@ -30,6 +34,7 @@ use crate::{
         session::{Of, Sessions, with_relations},
         setting, shape,
     },
+    procedure::{self, Procedures},
     run::{answer, budget::Budget, gate::Gate, threads::Threads},
     scan::{Reader, cache::Caches},
     sql::{self, Does, Parsed, limits::Caps, reference::Reference, setting::Name},
@@ -111,6 +116,8 @@ struct Room {
     budget: Arc<Budget>,
     gate: Gate,
     metrics: Arc<Metrics>,
+    /// Who does what is called.
+    procedures: OnceLock<Weak<dyn Procedures>>,
 }
 
 /// A place among the statements that run; given back on drop.
@@ -133,6 +140,8 @@ struct Begun {
     columns: SchemaRef,
     as_of: AsOf,
     settings: Vec<Setting>,
+    /// How long it may take, where that is longer than a query.
+    timeout_s: Option<u64>,
 }
 
 /// Which constants of a text are folded: a statement that is described may have parameters without values.
@@ -167,7 +176,7 @@ impl Query {
         let reader = Reader { catalog: deps.catalog.clone(), caches, metrics: Arc::clone(&metrics) };
         let lake = Lake { catalog: deps.catalog, live: deps.live, reader: Arc::new(reader) };
         let (budget, gate) = (Budget::of(config.pool_memory_bytes), Gate::new(config.concurrency, config.queue));
-        let room = Room { config, lake, sessions, budget, gate, metrics };
+        let room = Room { config, lake, sessions, budget, gate, metrics, procedures: OnceLock::new() };
         Ok(Self { room: Arc::new(room), threads: Arc::new(Threads::start(cores)?) })
     }
 
@@ -214,11 +223,12 @@ impl Query {
         let planning = self.threads.run(planning);
         let begun = timeout_at(place.deadline, planning).await.map_err(|_elapsed| place.timed_out())??;
         self.room.metrics.phase("plan", entered.elapsed());
-        let Begun { rows, columns, as_of, settings } = begun;
+        let Begun { rows, columns, as_of, settings, timeout_s: longer } = begun;
+        let timeout_s = longer.unwrap_or(timeout_s);
         let running = answer::Running {
             columns: Arc::clone(&columns),
             rows,
-            deadline: place.deadline,
+            deadline: place.deadline.max(entered + Duration::from_secs(timeout_s)),
             timeout_s,
             metrics: Arc::clone(&self.room.metrics),
             held: (place, self.clone()),
@@ -316,14 +326,22 @@ impl Room {
         let (reads, settings) = match does {
             Does::Reads(statement) => (*statement, Vec::new()),
             Does::Shows(names) => (setting::show(&names, &session)?, Vec::new()),
+            Does::Calls(_) => return Err(Error::Internal("a call is not planned".to_owned())),
             Does::Sets => (setting::show(&Name::ALL, &session)?, settings),
         };
         Ok(Prepared { state, session, pin, reads, references, settings, params, is_bound })
     }
 
     async fn describe(&self, statement: &Statement) -> Result<Description, Error> {
+        let parsed = self.parse(statement)?;
+        if let Does::Calls(called) = &parsed.does {
+            let fields = (1..=parsed.params).map(|number| Field::new(format!("${number}"), DataType::Utf8, true));
+            let params = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+            let pin = statement.pin.unwrap_or_else(|| self.lake.pin());
+            return Ok(Description { schema: procedure::columns(called.procedure), params, pin, settings: Vec::new() });
+        }
         let Prepared { state, session, pin, reads, references, settings, params, is_bound } =
-            self.prepare(statement, Folds::WhatIsBound)?;
+            self.parsed(parsed, statement, Folds::WhatIsBound)?;
         let asked = Asked { session: &session, params: &statement.params, pin };
         let relations = self.lake.describe(&references, asked, is_bound.then_some(&state))?;
         let (plan, _) = logical(state, reads, relations).await?;
@@ -333,7 +351,12 @@ impl Room {
     }
 
     async fn begin(&self, statement: &Statement) -> Result<Begun, Error> {
-        self.begin_prepared(self.prepare(statement, Folds::All)?, statement).await
+        let parsed = self.parse(statement)?;
+        match &parsed.does {
+            // Now, whatever was pinned when it was described: a call is about the present.
+            Does::Calls(called) => self.begin_call(called, statement, self.lake.pin()),
+            _ => self.begin_prepared(self.parsed(parsed, statement, Folds::All)?, statement).await,
+        }
     }
 
     async fn begin_prepared(&self, prepared: Prepared, statement: &Statement) -> Result<Begun, Error> {
@@ -345,7 +368,7 @@ impl Room {
         let columns = shape::of(plan.schema());
         let plan = state.create_physical_plan(&plan).await?;
         let rows = execute_stream(plan, state.task_ctx())?;
-        Ok(Begun { rows, columns, as_of, settings })
+        Ok(Begun { rows, columns, as_of, settings, timeout_s: None })
     }
 }
 
@@ -380,6 +403,7 @@ fn params_of(plan: &LogicalPlan, count: usize) -> Result<SchemaRef, Error> {
     Ok(Arc::new(Schema::new((1..=count).map(field).collect::<Vec<_>>())))
 }
 
+mod call;
 mod difference;
 mod export;
 

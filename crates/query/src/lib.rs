@@ -6,6 +6,7 @@
 pub mod error;
 pub mod flight;
 pub mod http;
+pub mod procedure;
 pub mod statement;
 
 mod door;

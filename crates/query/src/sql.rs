@@ -1,7 +1,7 @@
 //! The front end of SQL: text → settings, one reading statement and the tables it asks, each with its instants.
 //!
 //! 1. [`limits`]: text → tokens, under caps; parameters are numbered.
-//! 2. [`guard`]: one statement that only reads, behind settings ([`setting`]) if there are any.
+//! 2. [`guard`]: one statement that only reads or calls a [`procedure`], behind settings ([`setting`]) if there are any.
 //! 3. [`rewrite`]: time clauses the parser cannot read become one it can, on tokens.
 //! 4. [`dialect`]: what the parser reads.
 //! 5. [`travel`]: the walk that takes clauses off and gives every table a name of its own; on its way [`function`] reads
@@ -16,6 +16,7 @@ pub(crate) mod guard;
 pub(crate) mod limits;
 pub(crate) mod moment;
 pub(crate) mod predicate;
+pub(crate) mod procedure;
 pub(crate) mod reference;
 pub(crate) mod rewrite;
 pub(crate) mod setting;
@@ -29,6 +30,7 @@ use sqlparser::{
 use self::{
     dialect::DIALECT,
     limits::Caps,
+    procedure::Called,
     reference::Reference,
     setting::{Name, Setting},
 };
@@ -44,6 +46,8 @@ pub(crate) enum Does {
     Reads(Box<Statement>),
     /// It shows settings.
     Shows(Vec<Name>),
+    /// It calls a procedure.
+    Calls(Called),
     /// It sets settings for whoever keeps a session, and nothing else.
     Sets,
 }
@@ -85,7 +89,10 @@ pub(crate) fn parse(sql: &str, caps: &Caps) -> Result<Parsed, Error> {
             (Does::Sets, Vec::new())
         }
         (None, Some(name)) => (Does::Shows(vec![name]), Vec::new()),
-        (None, None) => reads(last, caps)?,
+        (None, None) => match &last {
+            Statement::Call(function) => (Does::Calls(procedure::called(function)?), Vec::new()),
+            _ => reads(last, caps)?,
+        },
     };
     Ok(Parsed { settings, does, references, params: tokens.params })
 }

@@ -6,8 +6,9 @@
 //! is what differs. What others write to a document after it was compared may win or lose by its time, as ever.
 //!
 //! 1. [`Restorer::begin`] checks what is wanted and starts the comparison.
-//! 2. [`Run::step`] appends once; [`Run::report`] counts. [`door`] says it over HTTP.
+//! 2. [`Run::step`] appends once; [`Run::report`] counts. [`door`] says it over HTTP, [`call`] in SQL.
 
+pub mod call;
 pub mod door;
 
 use std::{collections::BTreeSet, time::Duration};

@@ -10,8 +10,9 @@ use tidemark_catalog::{Catalog, CatalogError, LiveTail, Publisher, point::Points
 use tidemark_cdc::Cdc;
 use tidemark_ingest::Ingest;
 use tidemark_model::{Clock, Ids};
-use tidemark_query::Query;
+use tidemark_query::{Query, procedure::Procedures};
 use tidemark_storage::{Store, StoreError, log::LogOptions};
+use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     config::{Environment, Secret, Settings},
     machine,
     metrics::Metrics,
-    restore::Restorer,
+    restore::{Restorer, call::Caller},
     schedule::{self, Runner},
 };
 
@@ -87,6 +88,8 @@ pub struct Rooms {
     keeper: Keeper,
     failed: CancellationToken,
     cdc_drain: Duration,
+    /// Does what SQL calls; the query room holds it weakly.
+    _procedures: Arc<dyn Procedures>,
     /// Last, so that it is given back after everything else.
     _claim: Claim,
 }
@@ -104,13 +107,28 @@ impl Rooms {
         let keeper = Keeper::of(tasks, failed.clone());
         let cdc = open_cdc(settings, parts, &catalog, &ingest)?;
         let query = open_query(settings, parts, &catalog, &ingest)?;
+        let restorer = Restorer { catalog: catalog.clone(), ingest: ingest.clone(), query: query.clone() };
+        let procedures: Arc<dyn Procedures> = Arc::new(Caller::new(restorer, cdc.clone(), Handle::current()));
+        query.serve(&procedures);
         let runner = Runner::new(parts.metrics.clone(), Arc::clone(&parts.ids), failed.clone());
         let publisher = Publisher::new(catalog.clone(), settings.publish.clone(), Points::default());
         for job in schedule::jobs(&cdc, &publisher, ingest.bell()) {
             runner.start(job);
         }
         let cdc_drain = Duration::from_secs(settings.cdc.drain_s);
-        Ok(Self { catalog, ingest, cdc, publisher, query, runner, keeper, failed, cdc_drain, _claim: claim })
+        Ok(Self {
+            catalog,
+            ingest,
+            cdc,
+            publisher,
+            query,
+            runner,
+            keeper,
+            failed,
+            cdc_drain,
+            _procedures: procedures,
+            _claim: claim,
+        })
     }
 
     /// The lake's bytes.

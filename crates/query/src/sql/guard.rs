@@ -14,7 +14,7 @@ use super::limits::{Caps, is_significant};
 use crate::Error;
 
 /// Words a statement may begin with.
-const READS: [&str; 8] = ["SELECT", "WITH", "VALUES", "TABLE", "EXPLAIN", "SHOW", "DESCRIBE", "DESC"];
+const READS: [&str; 9] = ["SELECT", "WITH", "VALUES", "TABLE", "EXPLAIN", "SHOW", "DESCRIBE", "DESC", "CALL"];
 
 /// Words a setting begins with.
 const SETS: [&str; 2] = ["SET", "RESET"];

@@ -1,0 +1,113 @@
+//! What SQL can call: the seam to whoever does it, and the rows that tell what came of it.
+//!
+//! This room reads only; the server, which knows the other rooms, implements [`Procedures`].
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, Int64Array, RecordBatch, StringArray},
+    datatypes::{DataType, Field, Schema, SchemaRef},
+};
+use async_trait::async_trait;
+use tidemark_model::{Instant, Kind};
+
+use crate::{CollectionRef, Then, sql::procedure::Procedure};
+
+/// A call with its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// Keep the state as of an instant, by default of now.
+    Snapshot {
+        /// Of which collection.
+        of: CollectionRef,
+        /// Under which name.
+        name: Option<String>,
+        /// As of when.
+        as_of: Option<Instant>,
+    },
+    /// Drop a snapshot.
+    DropSnapshot {
+        /// Of which collection.
+        of: CollectionRef,
+        /// Its name.
+        name: String,
+    },
+    /// Go back.
+    Restore {
+        /// Of which collection the past is wanted.
+        of: CollectionRef,
+        /// Its instants.
+        then: Then,
+        /// The name of a snapshot.
+        snapshot: Option<String>,
+        /// Another collection that becomes it.
+        into: Option<CollectionRef>,
+        /// Which documents.
+        predicate: Option<String>,
+        /// Whether it is only counted.
+        is_dry: bool,
+    },
+}
+
+/// What came of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// A snapshot that is kept.
+    Kept {
+        /// Its name.
+        name: String,
+        /// Its instant.
+        instant: Instant,
+        /// Its documents.
+        rows: u64,
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// The name of a snapshot that was dropped.
+    Dropped(String),
+    /// A restore: documents added, changed, removed, left as they are; changes appended.
+    Restored([u64; 5]),
+}
+
+/// Why a call was not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// What it means to the caller.
+    pub kind: Kind,
+    /// A stable word.
+    pub code: &'static str,
+    /// What happened and what to do.
+    pub detail: String,
+}
+
+/// Whoever does what is called.
+#[async_trait]
+pub trait Procedures: std::fmt::Debug + Send + Sync {
+    /// Does it; whoever stops waiting ends it where that is harmless.
+    async fn call(&self, call: Call) -> Result<Outcome, Refused>;
+}
+
+/// The columns that tell what came of a procedure.
+pub(crate) fn columns(procedure: Procedure) -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    let int = |name: &str| Field::new(name, DataType::Int64, false);
+    Arc::new(Schema::new(match procedure {
+        Procedure::Snapshot => vec![text("name"), text("instant"), int("rows"), int("bytes")],
+        Procedure::DropSnapshot => vec![text("dropped")],
+        Procedure::Restore => ["added", "changed", "removed", "unchanged", "appended"].map(int).into(),
+    }))
+}
+
+/// The row that tells what came of it.
+pub(crate) fn row(outcome: Outcome, columns: SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let text = |text: String| Arc::new(StringArray::from(vec![text])) as ArrayRef;
+    let int = |n: u64| Arc::new(Int64Array::from(vec![i64::try_from(n).unwrap_or(i64::MAX)])) as ArrayRef;
+    let cells = match outcome {
+        Outcome::Kept { name, instant, rows, bytes } => {
+            vec![text(name), text(instant.to_string()), int(rows), int(bytes)]
+        }
+        Outcome::Dropped(name) => vec![text(name)],
+        Outcome::Restored(counts) => counts.map(int).into(),
+    };
+    RecordBatch::try_new(columns, cells)
+}

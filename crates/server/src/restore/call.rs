@@ -1,0 +1,101 @@
+//! What SQL can call, done: `CALL snapshot(…)`, `drop_snapshot(…)`, `restore(…)`.
+//!
+//! The calls run on the server's own runtime; whoever stops waiting ends a restore between two appends.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tidemark_catalog::LiveTail as _;
+use tidemark_cdc::Cdc;
+use tidemark_model::Kind;
+use tidemark_proto::Problem;
+use tidemark_query::{
+    CollectionRef,
+    procedure::{Call, Outcome, Procedures, Refused},
+};
+use tokio::{runtime::Handle, sync::Semaphore};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use super::{Mode, Restorer, Wanted};
+
+/// Calls at once: each may hold a place among the queries, and a restore asks for another.
+const CALLS_MAX: usize = 2;
+/// Who calls: there is one token.
+const ACTOR: &str = "root";
+
+/// Does what is called. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    restorer: Restorer,
+    cdc: Cdc,
+    handle: Handle,
+    places: Arc<Semaphore>,
+}
+
+impl Caller {
+    /// One that works on this runtime.
+    #[must_use]
+    pub fn new(restorer: Restorer, cdc: Cdc, handle: Handle) -> Self {
+        Self { restorer, cdc, handle, places: Arc::new(Semaphore::new(CALLS_MAX)) }
+    }
+
+    async fn done(&self, call: Call) -> Result<Outcome, Problem> {
+        match call {
+            Call::Snapshot { of: CollectionRef { namespace, collection }, name, as_of } => {
+                let at = as_of.unwrap_or_else(|| self.restorer.ingest.closed());
+                self.restorer.ingest.flush(&namespace).await.map_err(Problem::from)?;
+                let taken = self.cdc.snapshot((&namespace, &collection), name.as_deref(), at).await.map_err(refused)?;
+                let (rows, bytes) = (taken.base.rows, taken.base.bytes());
+                Ok(Outcome::Kept { name: taken.name, instant: taken.instant, rows, bytes })
+            }
+            Call::DropSnapshot { of: CollectionRef { namespace, collection }, name } => {
+                self.cdc.drop_snapshot((&namespace, &collection), &name).await.map_err(refused)?;
+                Ok(Outcome::Dropped(name))
+            }
+            Call::Restore { of: source, then, snapshot, into, predicate, is_dry } => {
+                let mode = if is_dry { Mode::Dry } else { Mode::Real };
+                let wanted = Wanted { source, into, then, snapshot, predicate, mode, actor: ACTOR.to_owned() };
+                let mut run = self.restorer.begin(wanted).await?;
+                while run.step().await? {}
+                let report = run.report();
+                let counts = [report.added, report.changed, report.removed, report.unchanged, report.appended];
+                Ok(Outcome::Restored(counts))
+            }
+        }
+    }
+}
+
+fn refused(error: tidemark_cdc::Error) -> Problem {
+    Problem::new(error.kind(), error.code(), error.to_string())
+}
+
+#[async_trait]
+impl Procedures for Caller {
+    async fn call(&self, call: Call) -> Result<Outcome, Refused> {
+        let busy = |_full| Refused {
+            kind: Kind::TooMany,
+            code: "too_many_calls",
+            detail: format!("{CALLS_MAX} calls are running: try again when they are done"),
+        };
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(busy)?;
+        let caller = self.clone();
+        let work = async move {
+            let done = caller.done(call).await;
+            drop(place);
+            done
+        };
+        let ended = AbortOnDropHandle::new(TaskTracker::new().spawn_on(work, &self.handle)).await;
+        let done = ended.map_err(|error| Refused {
+            kind: Kind::Internal,
+            code: "internal",
+            detail: format!("the call ended early: {error}"),
+        })?;
+        done.map_err(|problem| Refused { kind: kind_of(&problem), code: problem.code, detail: problem.detail })
+    }
+}
+
+/// The kind that a problem's status came from.
+fn kind_of(problem: &Problem) -> Kind {
+    let kinds = [Kind::Invalid, Kind::NotFound, Kind::Conflict, Kind::TooLarge, Kind::TooMany, Kind::Unavailable];
+    kinds.into_iter().find(|kind| kind.http() == problem.status).unwrap_or(Kind::Internal)
+}
