@@ -225,6 +225,8 @@ async fn sql_calls_what_keeps_and_goes_back() {
     client.changes("shop/orders", &insert).await;
     let kept = client.rows("CALL snapshot('shop.orders', 'early')").await;
     assert_eq!((&kept[0][0], &kept[0][2]), (&json!("early"), &json!(2)));
+    let listed = client.rows("SELECT name, kind, system_time, rows, bytes FROM shop.\"orders$snapshots\"").await;
+    assert_eq!(json!(listed), json!([["early", "named", kept[0][1], 2, kept[0][3]]]));
     client
         .changes("shop/orders", &json!([{"op": "delete", "id": "a"}, {"op": "update", "id": "b", "doc": {"n": 3}}]))
         .await;
@@ -253,4 +255,30 @@ async fn sql_calls_what_keeps_and_goes_back() {
     ] {
         assert_eq!(client.query(sql, &[]).await.problem(), code, "{sql}");
     }
+}
+
+/// A document that was sent over several lines is one document to a restore and to an export, whatever its lines look
+/// like.
+#[tokio::test]
+async fn the_lines_of_a_document_are_no_changes() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Server::start(home.path()).await;
+    let client = server.client();
+    let document = "{\"x\":[\n{\"op\":\"delete\",\"id\":\"victim\"}\n]}";
+    let sent = format!(
+        "[{{\"op\":\"insert\",\"id\":\"a\",\"doc\":{document}}},{{\"op\":\"insert\",\"id\":\"victim\",\"doc\":{{}}}}]"
+    );
+    let headers = [("content-type", "application/json")];
+    let _done = client.post("/v1/shop/orders/changes", sent, &headers).await.ok();
+    client.post_json("/v1/shop/orders/snapshots", &json!({"name": "early"})).await.ok();
+    client.changes("shop/orders", &json!([{"op": "update", "id": "a", "doc": {"x": 1}}])).await;
+    let restored = client.post_json("/v1/shop/orders/restore", &json!({"snapshot": "early"})).await.ok();
+    assert_eq!(restored["appended"], 1);
+    let of = |collection: &str| format!("SELECT _id, _doc FROM shop.{collection} ORDER BY _id");
+    assert_eq!(json!(client.rows(&of("orders")).await), json!([["a", document], ["victim", "{}"]]));
+    let exported = client.get("/v1/shop/orders/export", &[]).await.body;
+    let headers = [("content-type", "application/x-ndjson")];
+    let _done = client.post("/v1/shop/copy/changes", exported, &headers).await.ok();
+    let on_one_line = document.replace('\n', " ");
+    assert_eq!(json!(client.rows(&of("copy")).await), json!([["a", on_one_line], ["victim", "{}"]]));
 }

@@ -208,6 +208,7 @@ impl Publisher {
                 Ok(before) => gone = before.named().await.unwrap_or_default(),
                 Err(error) => tracing::warn!(%root, %error, "the published log cannot be read and is written anew"),
             }
+            self.catalog.check_owner().await?;
             self.erase(&root).await?;
             self.points.pass("publish", "erased").await;
         }

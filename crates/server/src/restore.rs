@@ -24,6 +24,8 @@ use tidemark_query::{Becomes, CollectionRef, Difference, Differences, Differing,
 const CHANGES_MAX: usize = 5_000;
 /// Bytes of changes from which on they are appended; one document may lie above.
 const BYTES_MAX: usize = 4 << 20;
+/// The most bytes of a condition that every change repeats.
+const TOLD_BYTES_MAX: usize = 256;
 /// How many ids a report names.
 const IDS_MAX: usize = 20;
 /// How often an append is tried while ingest is under pressure, and the pause between.
@@ -109,7 +111,7 @@ pub struct Run {
     carried: String,
     mode: Mode,
     report: Report,
-    lines: String,
+    changes: String,
     waiting: usize,
 }
 
@@ -126,7 +128,7 @@ impl Restorer {
             "as_of": then.as_of.map(|at| at.to_string()),
             "valid_as_of": then.valid_as_of.map(|at| at.to_string()),
             "snapshot": snapshot,
-            "where": predicate,
+            "where": predicate.as_deref().map(shortened),
         });
         let carried = format!("\"source\":\"tidemark.restore\",\"actor\":{},\"meta\":{meta}", json!(actor));
         let target = into.unwrap_or_else(|| source.clone());
@@ -139,8 +141,8 @@ impl Restorer {
             ..Report::default()
         };
         let ingest = self.ingest.clone();
-        let (found, lines) = (Vec::new().into_iter(), String::new());
-        Ok(Run { ingest, differences, found, target, carried, mode, report, lines, waiting: 0 })
+        let (found, changes) = (Vec::new().into_iter(), String::new());
+        Ok(Run { ingest, differences, found, target, carried, mode, report, changes, waiting: 0 })
     }
 
     /// The instants that are meant.
@@ -175,7 +177,7 @@ impl Run {
     /// # Errors
     /// What went wrong; what was appended stays, and asking again does the rest.
     pub async fn step(&mut self) -> Result<bool, Problem> {
-        while self.waiting < CHANGES_MAX && self.lines.len() < BYTES_MAX {
+        while self.waiting < CHANGES_MAX && self.changes.len() < BYTES_MAX {
             if let Some(differing) = self.found.next() {
                 self.take(&differing);
             } else if let Some(found) = self.differences.more().await.map_err(|error| asked(&error))? {
@@ -211,8 +213,10 @@ impl Run {
             self.report.ids.pop_last();
         }
         if self.mode == Mode::Real {
-            let line = self.change(differing);
-            self.lines.push_str(&line);
+            // An array, not lines: a document may have been sent over several lines, and stays as it was sent.
+            let change = self.change(differing);
+            self.changes.push(if self.waiting == 0 { '[' } else { ',' });
+            self.changes.push_str(&change);
             self.waiting += 1;
         }
     }
@@ -228,19 +232,20 @@ impl Run {
         let ahead = differing.ts.filter(|won| *won > self.ingest.closed());
         let ts = ahead.map(|won| format!(",\"ts\":\"{}\"", won.plus_micros(1).max(self.ingest.now())));
         let (id, ts) = (json!(differing.id), ts.unwrap_or_default());
-        format!("{{\"op\":\"{op}\",\"id\":{id}{document}{ts},{}}}\n", self.carried)
+        format!("{{\"op\":\"{op}\",\"id\":{id}{document}{ts},{}}}", self.carried)
     }
 
     async fn append(&mut self) -> Result<(), Problem> {
         if self.waiting == 0 {
             return Ok(());
         }
-        let lines = bytes::Bytes::from(std::mem::take(&mut self.lines));
+        self.changes.push(']');
+        let changes = bytes::Bytes::from(std::mem::take(&mut self.changes));
         self.waiting = 0;
         let mut tries = 0;
         loop {
             let target = Target::Changes(self.target.collection.clone());
-            let request = Request::new(target, RawBatch::plain(Format::Ndjson, lines.clone())).of_lake();
+            let request = Request::new(target, RawBatch::plain(Format::Json, changes.clone())).of_lake();
             match self.ingest.append(&self.target.namespace, request).await {
                 Ok(receipt) => {
                     self.report.appended += receipt.accepted;
@@ -255,6 +260,15 @@ impl Run {
             }
         }
     }
+}
+
+/// A condition as each change tells it: of a long one the beginning.
+fn shortened(predicate: &str) -> String {
+    if predicate.len() <= TOLD_BYTES_MAX {
+        return predicate.to_owned();
+    }
+    let beginning = &predicate[..predicate.floor_char_boundary(TOLD_BYTES_MAX)];
+    format!("{beginning}… ({} bytes)", predicate.len())
 }
 
 fn told(of: &CollectionRef) -> String {

@@ -171,7 +171,10 @@ impl Room {
         if let Some(dead) = parsed.references.first_mut().filter(|_| is_there) {
             dead.asks = Asks::Deleted;
         }
-        self.begin_prepared(self.parsed(parsed, &statement, Folds::All)?, &statement).await
+        let mut prepared = self.parsed(parsed, &statement, Folds::All)?;
+        // What stands left of a join is held, what stands right streams: as written, whatever has more rows.
+        prepared.state.config_mut().options_mut().optimizer.join_reordering = false;
+        self.begin_prepared(prepared, &statement).await
     }
 }
 
@@ -187,15 +190,18 @@ fn text(difference: &Difference, target_is_there: bool) -> String {
         let digest = "document_digest(CAST(NULL AS VARCHAR)) AS _digest, FALSE AS _counts";
         (format!("SELECT {never} WHERE FALSE"), format!("SELECT {never}, {digest} WHERE FALSE"))
     };
-    let change = "CASE WHEN present._id IS NULL THEN 'added' WHEN past._id IS NULL THEN 'removed' \
-                  WHEN present._digest = document_digest(past._doc) THEN 'unchanged' ELSE 'changed' END";
+    let change = "CASE WHEN NOT coalesce(known._lives, FALSE) THEN 'added' WHEN past._id IS NULL THEN 'removed' \
+                  WHEN known._digest = document_digest(past._doc) THEN 'unchanged' ELSE 'changed' END";
     format!(
         "WITH dead AS ({dead}), present AS ({present}), \
          past AS (SELECT _id, _doc, {counts} AS _counts FROM {source}{clauses}), \
-         compared AS (SELECT coalesce(past._id, present._id) AS _id, {change} AS _change, past._doc AS _doc, \
-         CASE WHEN present._id IS NULL THEN dead._ts ELSE present._ts END AS _ts \
-         FROM present FULL JOIN past ON past._id = present._id LEFT JOIN dead ON dead._id = past._id \
-         WHERE coalesce(present._counts, FALSE) OR coalesce(past._counts, FALSE)) \
+         known AS (SELECT coalesce(present._id, dead._id) AS _id, present._id IS NOT NULL AS _lives, \
+         CASE WHEN present._id IS NULL THEN dead._ts ELSE present._ts END AS _ts, \
+         present._digest AS _digest, present._counts AS _counts \
+         FROM present FULL JOIN dead ON dead._id = present._id), \
+         compared AS (SELECT coalesce(past._id, known._id) AS _id, {change} AS _change, past._doc AS _doc, \
+         known._ts AS _ts FROM known FULL JOIN past ON past._id = known._id \
+         WHERE coalesce(known._counts, FALSE) OR coalesce(past._counts, FALSE)) \
          SELECT _id, _change, CASE WHEN _change = 'unchanged' THEN NULL ELSE _doc END AS _doc, \
          arrow_cast(_ts, 'Timestamp(Microsecond, Some(\"UTC\"))') AS _ts FROM compared"
     )

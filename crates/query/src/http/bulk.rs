@@ -60,8 +60,14 @@ impl Render for Parquet {
     }
 }
 
-/// `{"op":"insert","id":…,"ts":…,"doc":…}` a line, of columns `_id, _ts, _doc`; the document is written as it was sent.
+/// `{"op":"insert","id":…,"ts":…,"doc":…}` a line, of columns `_id, _ts, _doc`; the document is written as it was sent, but
+/// for the ends of lines between its tokens, which become spaces.
 pub(crate) struct Changes;
+
+/// Inside of strings JSON has no raw ends of lines.
+fn one_line(document: &str, out: &mut Vec<u8>) {
+    out.extend(document.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+}
 
 impl Render for Changes {
     fn open(&mut self, _out: &mut Vec<u8>) -> Result<(), ArrowError> {
@@ -79,7 +85,7 @@ impl Render for Changes {
             out.extend_from_slice(b",\"ts\":");
             plain(&Instant::from_micros(times.value(row)).to_string(), out);
             out.extend_from_slice(b",\"doc\":");
-            out.extend_from_slice(documents.value(row).as_bytes());
+            one_line(documents.value(row), out);
             out.extend_from_slice(b"}\n");
         }
         Ok(())

@@ -118,6 +118,7 @@ impl Lake {
     fn columns(&self, reference: &Reference, named: &Named) -> Result<SchemaRef, Error> {
         let makes = match &reference.asks {
             Asks::Versions => return Ok(Lists::Manifests.columns()),
+            Asks::Snapshots => return Ok(Lists::Snapshots.columns()),
             Asks::Files => return Ok(Lists::Files.columns()),
             Asks::Deleted => return Ok(tidemark_fold::columns::tombstones_schema()),
             Asks::Rows(moments) if !moments.is_period() => {

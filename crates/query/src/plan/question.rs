@@ -106,7 +106,7 @@ pub(crate) fn fold(asks: &Asks, asked: Asked<'_>, state: &SessionState) -> Resul
     let none = Moments::default();
     let moments = match asks {
         Asks::Rows(moments) | Asks::Changes { upto: moments, .. } | Asks::History { upto: moments, .. } => moments,
-        Asks::Versions | Asks::Files | Asks::Deleted => &none,
+        Asks::Versions | Asks::Snapshots | Asks::Files | Asks::Deleted => &none,
     };
     let one = |moment: &Option<Moment>, default: Option<Instant>| match moment {
         Some(moment) => clock(moment, asked, state).map(Some),
@@ -172,6 +172,7 @@ pub(crate) fn question(asks: &Asks, spans: &Spans, asked: Asked<'_>, state: &Ses
             Question::History { id, upto: at }
         }
         Asks::Versions => Question::Manifests,
+        Asks::Snapshots => Question::Snapshots,
         Asks::Files => Question::Files,
         Asks::Deleted => Question::Deleted(At { system_time: asked.pin.system_time, valid_time: None }),
     })

@@ -1,4 +1,4 @@
-//! What a table is kept in: its manifest versions and its files, as tables.
+//! What a table is kept in: its manifest versions, its snapshots and its files, as tables.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use datafusion::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use tidemark_catalog::{
-    CatalogError, Version, View,
-    manifest::{BaseFile, Range},
+    Base, CatalogError, Version, View,
+    manifest::{BaseFile, Range, Snapshot},
 };
 use tidemark_fold::columns::timestamp;
 use tidemark_model::{Instant, Seq};
@@ -33,6 +33,8 @@ const READS_AT_ONCE: usize = 8;
 pub(crate) enum Lists {
     /// The manifest versions that are still kept, newest first.
     Manifests,
+    /// The snapshots that are kept, oldest first.
+    Snapshots,
     /// The files of the newest manifest.
     Files,
 }
@@ -48,6 +50,16 @@ impl Lists {
                 int("version"),
                 time("system_time"),
                 time("committed_at"),
+                int("mark"),
+                int("rows"),
+                int("files"),
+                int("bytes"),
+            ],
+            Self::Snapshots => vec![
+                text("name"),
+                text("kind"),
+                time("system_time"),
+                time("taken_at"),
                 int("mark"),
                 int("rows"),
                 int("files"),
@@ -89,6 +101,7 @@ impl Listing {
     async fn rows(&self) -> std::result::Result<RecordBatch, ScanError> {
         let columns = match self.lists {
             Lists::Manifests => versions(&self.manifests().await.map_err(Arc::new)?),
+            Lists::Snapshots => snapshots(&self.view),
             Lists::Files => files(&self.view),
         };
         Ok(RecordBatch::try_new(self.lists.columns(), columns)?)
@@ -157,6 +170,23 @@ fn versions(versions: &[Version]) -> Vec<ArrayRef> {
         ints(versions, |version| count(version.rows)),
         ints(versions, |version| count(version.files)),
         ints(versions, |version| count(version.bytes)),
+    ]
+}
+
+fn snapshots(view: &View) -> Vec<ArrayRef> {
+    let known = view.collection.iter().flat_map(|(_, manifest)| &manifest.snapshots);
+    let mut snapshots: Vec<&Snapshot> = known.collect();
+    snapshots.sort_by_key(|snapshot| snapshot.instant);
+    let files = |base: &Base| count((base.parts.len() + base.tombstones.len()) as u64);
+    vec![
+        texts(&snapshots, |snapshot| Some(snapshot.name.as_str())),
+        texts(&snapshots, |snapshot| Some(snapshot.kind.as_str())),
+        times(&snapshots, |snapshot| Some(snapshot.instant)),
+        times(&snapshots, |snapshot| Some(snapshot.taken_at)),
+        ints(&snapshots, |snapshot| Some(snapshot.base.mark)),
+        ints(&snapshots, |snapshot| count(snapshot.base.rows)),
+        ints(&snapshots, |snapshot| files(&snapshot.base)),
+        ints(&snapshots, |snapshot| count(snapshot.base.bytes())),
     ]
 }
 

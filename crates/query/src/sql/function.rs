@@ -3,7 +3,7 @@
 //!
 //! `as_of('ns.coll', t, v)`, `changes('ns.coll', from, to)`, `history('ns.coll', id)`, `versions('ns.coll')` become one
 //! reference; `diff('ns.coll', t1, t2)` becomes a query over three of them. `"coll$changes"`, `"coll$history"`,
-//! `"coll$snapshots"` and `"coll$files"` are names of relations; no collection's name holds a `$`.
+//! `"coll$snapshots"`, `"coll$versions"` and `"coll$files"` are names of relations; no collection's name holds a `$`.
 
 use sqlparser::{
     ast::{Expr, Ident, Query, TableAlias, TableFactor, Value},
@@ -44,7 +44,8 @@ pub(crate) fn suffixed(words: &[String]) -> (Vec<String>, Asks) {
         let asks = match suffix {
             "changes" => Asks::Changes { from: None, upto: Moments::default() },
             "history" => Asks::History { id: None, upto: Moments::default() },
-            "snapshots" => Asks::Versions,
+            "snapshots" => Asks::Snapshots,
+            "versions" => Asks::Versions,
             "files" => Asks::Files,
             _ => return None,
         };

@@ -47,6 +47,8 @@ pub(crate) enum Asks {
     },
     /// Its manifest versions.
     Versions,
+    /// Its snapshots.
+    Snapshots,
     /// The files of its newest manifest.
     Files,
     /// Ids and times of what was deleted; of no spelling, a difference asks it.
@@ -60,7 +62,7 @@ impl Asks {
             Self::Rows(moments) | Self::Changes { upto: moments, .. } | Self::History { upto: moments, .. } => {
                 Some(moments)
             }
-            Self::Versions | Self::Files | Self::Deleted => None,
+            Self::Versions | Self::Snapshots | Self::Files | Self::Deleted => None,
         }
     }
 }

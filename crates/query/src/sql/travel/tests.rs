@@ -38,6 +38,7 @@ fn found(sql: &str) -> Result<Vec<String>, Error> {
             Asks::Changes { from, upto } => format!("changes({}) {table}{}", text(from), both(upto)),
             Asks::History { id, upto } => format!("history({}) {table}{}", text(id), both(upto)),
             Asks::Versions => format!("versions {table}"),
+            Asks::Snapshots => format!("snapshots {table}"),
             Asks::Files => format!("files {table}"),
             Asks::Deleted => format!("deleted {table}"),
         }
@@ -70,7 +71,7 @@ fn tables_and_instants_are_found_wherever_they_stand() {
         ("SELECT * FROM \"f$changes\" FOR SYSTEM_TIME AS OF 'a'", vec!["changes() f@'a'/"]),
         (
             "SELECT * FROM n.\"f$history\", n.f$snapshots s, \"f$files\"",
-            vec!["files f", "history() n.f@/", "versions n.f"],
+            vec!["files f", "history() n.f@/", "snapshots n.f"],
         ),
         ("SELECT * FROM diff('f', 'a', 'b')", vec!["changes('a') f@'b'/", "f@'a'/", "f@'b'/"]),
         ("SELECT * FROM f WHERE _as_of = 'a' AND b = 1", vec!["f@'a'/"]),
