@@ -2,6 +2,8 @@
 //!
 //! The job of the process does the same by itself, later and only where something changed.
 
+use std::collections::BTreeSet;
+
 use axum::{
     Router,
     extract::State,
@@ -15,12 +17,13 @@ use tidemark_catalog::{
     CatalogError, Publisher,
     publish::{How, Publication},
 };
+use tidemark_ingest::Ingest;
 use tidemark_model::{Kind, Namespace, Table};
 use tidemark_proto::Problem;
 
 /// The routes.
-pub fn router(publisher: Publisher) -> Router {
-    Router::new().route("/v1/publish", post(publish)).with_state(publisher)
+pub fn router(publisher: Publisher, ingest: Ingest) -> Router {
+    Router::new().route("/v1/publish", post(publish)).with_state((publisher, ingest))
 }
 
 /// The body; empty is `{}`.
@@ -35,9 +38,13 @@ struct Wanted {
     rebuild: bool,
 }
 
-async fn publish(State(publisher): State<Publisher>, body: Bytes) -> Response {
+async fn publish(State((publisher, ingest)): State<(Publisher, Ingest)>, body: Bytes) -> Response {
     let done = async {
         let (tables, how) = asked(&publisher, &body)?;
+        // Whoever asks expects what was acknowledged until now.
+        for namespace in tables.iter().map(|(namespace, _)| namespace).collect::<BTreeSet<_>>() {
+            ingest.flush(namespace).await.map_err(Problem::from)?;
+        }
         let mut published: Vec<Publication> = Vec::new();
         for (namespace, table) in &tables {
             published.extend(publisher.publish(namespace, table, how).await.map_err(|error| problem(&error))?);

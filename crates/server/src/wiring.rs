@@ -143,7 +143,7 @@ impl Rooms {
             .merge(tidemark_query::http::router(self.query.clone()))
             .merge(crate::restore::door::router(self.restorer()))
             .merge(crate::snapshots::router(self.catalog.clone(), self.ingest.clone(), self.cdc.clone()))
-            .merge(crate::publishing::router(self.publisher.clone()))
+            .merge(crate::publishing::router(self.publisher.clone(), self.ingest.clone()))
     }
 
     fn restorer(&self) -> Restorer {
