@@ -282,3 +282,30 @@ async fn the_lines_of_a_document_are_no_changes() {
     let on_one_line = document.replace('\n', " ");
     assert_eq!(json!(client.rows(&of("copy")).await), json!([["a", on_one_line], ["victim", "{}"]]));
 }
+
+/// Documents of the past stream through a comparison, whichever side has more: of 100 MB of them nothing is held that
+/// a budget of 64 MiB would not hold.
+#[tokio::test]
+async fn a_comparison_holds_no_documents() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("tidemark.toml"), "[query]\nquery_memory_bytes = 67108864\n").unwrap();
+    let server = Server::start(home.path()).await;
+    let client = server.client();
+    let text = "x".repeat(2500);
+    for from in (0..40_000).step_by(4000) {
+        let changes: Vec<Value> = (from..from + 4000)
+            .map(|n| json!({"op": "insert", "id": format!("k{n:06}"), "doc": {"a": text, "n": n}}))
+            .collect();
+        client.changes("shop/orders", &json!(changes)).await;
+    }
+    let _kept = client.post_json("/v1/shop/orders/snapshots", &json!({"name": "early"})).await.ok();
+    for from in (0..44_000).step_by(4000) {
+        let changes: Vec<Value> =
+            (from..from + 4000).map(|n| json!({"op": "update", "id": format!("k{n:06}"), "doc": {}})).collect();
+        client.changes("shop/orders", &json!(changes)).await;
+    }
+    let _kept = client.post_json("/v1/shop/orders/snapshots", &json!({"name": "late"})).await.ok();
+    let wanted = json!({"snapshot": "early", "dry_run": true});
+    let found = client.post_json("/v1/shop/orders/restore", &wanted).await.ok();
+    assert_eq!((&found["changed"], &found["removed"]), (&json!(40_000), &json!(4_000)));
+}

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidemark_model::{CollectionName, Namespace};
+use tidemark_query::CollectionRef;
 
 use crate::config::{Layer, LogFormat};
 
@@ -241,28 +242,6 @@ pub struct IngestArgs {
     pub server: ServerArgs,
 }
 
-/// A collection as people write it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CollectionPath {
-    /// Its namespace.
-    pub namespace: Namespace,
-    /// Its name.
-    pub collection: CollectionName,
-}
-
-impl std::str::FromStr for CollectionPath {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (namespace, collection) =
-            text.split_once('.').ok_or("use NAMESPACE.COLLECTION, such as shop.orders".to_owned())?;
-        Ok(Self {
-            namespace: Namespace::parse(namespace).map_err(|e| e.to_string())?,
-            collection: CollectionName::parse(collection).map_err(|e| e.to_string())?,
-        })
-    }
-}
-
 /// Flags of `verify`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct VerifyArgs {
@@ -279,7 +258,7 @@ pub struct VerifyArgs {
 pub struct SnapshotArgs {
     /// The collection, NAMESPACE.COLLECTION
     #[arg(value_name = "COLLECTION")]
-    pub of: CollectionPath,
+    pub of: CollectionRef,
     /// Its name; without one it is named after its instant
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
@@ -313,19 +292,15 @@ pub struct PublishArgs {
 pub struct SnapshotsArgs {
     /// The collection, NAMESPACE.COLLECTION
     #[arg(value_name = "COLLECTION")]
-    pub of: CollectionPath,
+    pub of: CollectionRef,
     /// Where to ask.
     #[command(flatten)]
     pub server: ServerArgs,
 }
 
-/// Flags of `restore`.
+/// Which past is meant.
 #[derive(Debug, Clone, Args)]
-#[command(group = clap::ArgGroup::new("then").required(true).multiple(true).args(["as_of", "valid_as_of", "snapshot"]))]
-pub struct RestoreArgs {
-    /// The collection, NAMESPACE.COLLECTION
-    #[arg(value_name = "COLLECTION")]
-    pub of: CollectionPath,
+pub struct ThenArgs {
     /// What the lake had acknowledged by this instant, RFC 3339
     #[arg(long, value_name = "INSTANT", conflicts_with = "snapshot")]
     pub as_of: Option<String>,
@@ -335,9 +310,21 @@ pub struct RestoreArgs {
     /// What a snapshot holds
     #[arg(long, value_name = "NAME")]
     pub snapshot: Option<String>,
+}
+
+/// Flags of `restore`.
+#[derive(Debug, Clone, Args)]
+#[command(group = clap::ArgGroup::new("then").required(true).multiple(true).args(["as_of", "valid_as_of", "snapshot"]))]
+pub struct RestoreArgs {
+    /// The collection, NAMESPACE.COLLECTION
+    #[arg(value_name = "COLLECTION")]
+    pub of: CollectionRef,
+    /// As of when.
+    #[command(flatten)]
+    pub then: ThenArgs,
     /// Another collection that becomes it
     #[arg(long, value_name = "COLLECTION")]
-    pub into: Option<CollectionPath>,
+    pub into: Option<CollectionRef>,
     /// Only documents that match then or now, a condition as behind WHERE
     #[arg(long, value_name = "CONDITION")]
     pub r#where: Option<String>,
@@ -354,16 +341,10 @@ pub struct RestoreArgs {
 pub struct ExportArgs {
     /// The collection, NAMESPACE.COLLECTION
     #[arg(value_name = "COLLECTION")]
-    pub of: CollectionPath,
-    /// What the lake had acknowledged by this instant, RFC 3339 [default: now]
-    #[arg(long, value_name = "INSTANT", conflicts_with = "snapshot")]
-    pub as_of: Option<String>,
-    /// What had happened by this instant, as best known, RFC 3339
-    #[arg(long, value_name = "INSTANT")]
-    pub valid_as_of: Option<String>,
-    /// What a snapshot holds
-    #[arg(long, value_name = "NAME")]
-    pub snapshot: Option<String>,
+    pub of: CollectionRef,
+    /// As of when; without any now.
+    #[command(flatten)]
+    pub then: ThenArgs,
     /// Only documents that match, a condition as behind WHERE
     #[arg(long, value_name = "CONDITION")]
     pub r#where: Option<String>,

@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde_json::json;
 use tidemark_catalog::{Catalog, LiveTail as _};
 use tidemark_ingest::{Format, Ingest, RawBatch, Request, Target};
-use tidemark_model::{Instant, Kind};
+use tidemark_model::Kind;
 use tidemark_proto::Problem;
 use tidemark_query::{Becomes, CollectionRef, Difference, Differences, Differing, Query, Then};
 
@@ -151,23 +151,14 @@ impl Restorer {
         let invalid = |detail: &str| Problem::new(Kind::Invalid, "invalid_restore", detail);
         match (snapshot, then.as_of) {
             (Some(_), Some(_)) => Err(invalid("a snapshot has an instant of its own: leave as_of out")),
-            (Some(name), None) => Ok(Then { as_of: Some(self.instant_of(source, name)?), ..*then }),
+            (Some(name), None) => {
+                Ok(Then { as_of: Some(self.query.instant_of(source, name).map_err(|error| asked(&error))?), ..*then })
+            }
             (None, None) if then.valid_as_of.is_none() => {
                 Err(invalid("nothing says which past is wanted: name as_of, valid_as_of or snapshot"))
             }
             _ => Ok(*then),
         }
-    }
-
-    /// The instant of a snapshot.
-    fn instant_of(&self, of: &CollectionRef, name: &str) -> Result<Instant, Problem> {
-        let manifest = self.catalog.manifest(&of.namespace, &of.collection);
-        let found = manifest.snapshots.iter().find(|snapshot| snapshot.name == name).map(|snapshot| snapshot.instant);
-        found.ok_or_else(|| {
-            let (collection, name) = (told(of), name.chars().take(80).collect());
-            let error = tidemark_cdc::Error::UnknownSnapshot { collection, name };
-            Problem::new(error.kind(), error.code(), error.to_string())
-        })
     }
 }
 
@@ -269,10 +260,6 @@ fn shortened(predicate: &str) -> String {
     }
     let beginning = &predicate[..predicate.floor_char_boundary(TOLD_BYTES_MAX)];
     format!("{beginning}… ({} bytes)", predicate.len())
-}
-
-fn told(of: &CollectionRef) -> String {
-    format!("{}.{}", of.namespace, of.collection)
 }
 
 fn asked(error: &tidemark_query::Error) -> Problem {

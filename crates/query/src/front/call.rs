@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use datafusion::{error::DataFusionError, execution::SessionState, physical_plan::stream::RecordBatchStreamAdapter};
 use sqlparser::ast::Expr;
-use tidemark_model::{CollectionName, Instant, Namespace};
+use tidemark_model::Instant;
 
 use super::{Begun, Query, Room};
 use crate::{
@@ -101,16 +101,11 @@ impl Folding<'_> {
     fn collection(&self, argument: Argument) -> Result<Option<CollectionRef>, Error> {
         let Some(text) = self.text(argument)? else { return Ok(None) };
         let Session { namespace, .. } = &self.statement.session;
-        let (namespace, name) = match (text.split_once('.'), namespace) {
-            (Some((namespace, name)), _) => {
-                (Namespace::parse(namespace).map_err(|e| Error::Invalid(e.to_string()))?, name)
-            }
-            (None, Some(namespace)) => (namespace.clone(), text.as_str()),
-            (None, None) => {
-                return Err(Error::Invalid(format!("{text} has no namespace: use {}", self.called.usage())));
-            }
+        let whole = match namespace {
+            Some(namespace) if !text.contains('.') => format!("{namespace}.{text}"),
+            _ => text,
         };
-        let collection = CollectionName::parse(name).map_err(|e| Error::Invalid(e.to_string()))?;
-        Ok(Some(CollectionRef { namespace, collection }))
+        let invalid = |why: String| Error::Invalid(format!("{whole} is no collection, {why}: {}", self.called.usage()));
+        whole.parse().map(Some).map_err(invalid)
     }
 }

@@ -57,6 +57,20 @@ impl std::fmt::Display for CollectionRef {
     }
 }
 
+/// Reads `namespace.collection`.
+impl std::str::FromStr for CollectionRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (namespace, collection) =
+            text.split_once('.').ok_or("use NAMESPACE.COLLECTION, such as shop.orders".to_owned())?;
+        Ok(Self {
+            namespace: Namespace::parse(namespace).map_err(|e| e.to_string())?,
+            collection: CollectionName::parse(collection).map_err(|e| e.to_string())?,
+        })
+    }
+}
+
 impl Then {
     /// The clauses behind a table.
     #[must_use]

@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use tidemark_model::Instant;
+
 use super::{
     Begun, Folds, Query, Room,
     difference::{CollectionRef, Then},
 };
 use crate::{Answer, Error, Session, Statement, sql};
+
+/// Of a snapshot's name that there is not, what an error tells.
+const NAME_CHARS_TOLD: usize = 80;
 
 /// What an export holds of every document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +46,24 @@ impl Query {
         let (room, export) = (Arc::clone(&self.room), export.clone());
         self.started(self.room.config.bulk_timeout_s, async move { room.begin_export(&export).await }).await
     }
+
+    /// The instant of a snapshot.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSnapshot`].
+    pub fn instant_of(&self, of: &CollectionRef, snapshot: &str) -> Result<Instant, Error> {
+        self.room.instant_of(of, snapshot)
+    }
 }
 
 impl Room {
+    fn instant_of(&self, of: &CollectionRef, name: &str) -> Result<Instant, Error> {
+        let manifest = self.lake.catalog.manifest(&of.namespace, &of.collection);
+        let found = manifest.snapshots.iter().find(|snapshot| snapshot.name == name);
+        let unknown = || Error::UnknownSnapshot(name.chars().take(NAME_CHARS_TOLD).collect());
+        Ok(found.ok_or_else(unknown)?.instant)
+    }
+
     async fn begin_export(&self, export: &Export) -> Result<Begun, Error> {
         let Export { of, snapshot, predicate, holds, .. } = export;
         let mut then = export.then;
@@ -51,10 +71,7 @@ impl Room {
             if then.as_of.is_some() {
                 return Err(Error::Invalid("a snapshot has an instant of its own: leave as_of out".to_owned()));
             }
-            let manifest = self.lake.catalog.manifest(&of.namespace, &of.collection);
-            let found = manifest.snapshots.iter().find(|snapshot| snapshot.name == *name);
-            let unknown = || Error::UnknownSnapshot(name.chars().take(80).collect());
-            then.as_of = Some(found.ok_or_else(unknown)?.instant);
+            then.as_of = Some(self.instant_of(of, name)?);
         }
         let condition = match predicate {
             Some(predicate) => {

@@ -12,7 +12,7 @@ use datafusion::{
     common::Result,
     execution::memory_pool::MemoryConsumer,
     logical_expr::{Expr, TableType},
-    physical_plan::{ExecutionPlan, empty::EmptyExec, union::UnionExec},
+    physical_plan::ExecutionPlan,
 };
 use tidemark_catalog::{Collection, CollectionManifest, View};
 use tidemark_fold::columns;
@@ -61,13 +61,6 @@ impl TableProvider for Deleted {
         let overlay = overlay::of(&self.reader, &self.view, &self.known, &asks).await?;
         let mut inputs = base::tombstones(&self.known.1, self.at, &wanted, state)?;
         inputs.extend(wanted.memory(&[overlay::deletes(&overlay.winners)?])?);
-        match (inputs.pop(), inputs.is_empty()) {
-            (None, _) => Ok(Arc::new(EmptyExec::new(wanted.schema()?))),
-            (Some(only), true) => Ok(only),
-            (Some(last), false) => {
-                inputs.push(last);
-                UnionExec::try_new(inputs)
-            }
-        }
+        wanted.united(inputs)
     }
 }

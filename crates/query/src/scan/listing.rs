@@ -11,7 +11,7 @@ use datafusion::{
     catalog::{Session, TableProvider},
     common::Result,
     logical_expr::{Expr, TableType},
-    physical_plan::{ExecutionPlan, empty::EmptyExec},
+    physical_plan::ExecutionPlan,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use tidemark_catalog::{
@@ -137,10 +137,7 @@ impl TableProvider for Listing {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let wanted = Wanted { columns: self.schema(), projection: projection.cloned() };
         let rows = self.rows().await?;
-        match wanted.memory(&[rows])? {
-            Some(scan) => Ok(scan),
-            None => Ok(Arc::new(EmptyExec::new(wanted.schema()?))),
-        }
+        wanted.united(wanted.memory(&[rows])?.into_iter().collect())
     }
 }
 

@@ -60,7 +60,7 @@ impl TableProvider for LakeTable {
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let wanted = Wanted { columns: Arc::clone(&self.columns), projection: projection.cloned() };
-        let mut inputs = match &self.view.collection {
+        let inputs = match &self.view.collection {
             None => events::scans(&self.reader, &self.view, self.at, &wanted, state)?,
             Some(known) => {
                 let width = Width::of(wanted.projection.as_deref());
@@ -72,14 +72,7 @@ impl TableProvider for LakeTable {
                 inputs
             }
         };
-        match (inputs.pop(), inputs.is_empty()) {
-            (None, _) => Ok(Arc::new(EmptyExec::new(wanted.schema()?))),
-            (Some(only), true) => Ok(only),
-            (Some(last), false) => {
-                inputs.push(last);
-                UnionExec::try_new(inputs)
-            }
-        }
+        wanted.united(inputs)
     }
 }
 
@@ -98,6 +91,18 @@ impl Wanted {
         match &self.projection {
             None => Ok(Arc::clone(&self.columns)),
             Some(indices) => Ok(Arc::new(self.columns.project(indices)?)),
+        }
+    }
+
+    /// Several scans as one; without any, one of no rows.
+    pub(crate) fn united(&self, mut inputs: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        match (inputs.pop(), inputs.is_empty()) {
+            (None, _) => Ok(Arc::new(EmptyExec::new(self.schema()?))),
+            (Some(only), true) => Ok(only),
+            (Some(last), false) => {
+                inputs.push(last);
+                UnionExec::try_new(inputs)
+            }
         }
     }
 

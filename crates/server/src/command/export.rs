@@ -38,9 +38,9 @@ pub(super) async fn run(args: &ExportArgs, environment: &Environment) -> Result<
 async fn written(args: &ExportArgs, client: &Client, format: &str, mut to: impl Write) -> Result<(), Failure> {
     let path = format!("/v1/{}/{}/export", args.of.namespace, args.of.collection);
     let named = [
-        ("as_of", &args.as_of),
-        ("valid_as_of", &args.valid_as_of),
-        ("snapshot", &args.snapshot),
+        ("as_of", &args.then.as_of),
+        ("valid_as_of", &args.then.valid_as_of),
+        ("snapshot", &args.then.snapshot),
         ("where", &args.r#where),
     ];
     let given = named.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));

@@ -20,7 +20,7 @@ pub(super) async fn run(args: &RestoreArgs, environment: &Environment) -> Result
     let client = Client::of(args.server.url.as_deref(), environment)?;
     let into = args.into.as_ref().map(|into| format!("{}.{}", into.namespace, into.collection));
     let body = json!({
-        "as_of": args.as_of, "valid_as_of": args.valid_as_of, "snapshot": args.snapshot, "into": into,
+        "as_of": args.then.as_of, "valid_as_of": args.then.valid_as_of, "snapshot": args.then.snapshot, "into": into,
         "where": args.r#where, "dry_run": args.dry_run,
     });
     let path = format!("/v1/{}/{}/restore", args.of.namespace, args.of.collection);

@@ -2,10 +2,11 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tidemark_query::CollectionRef;
 
 use super::{Failure, out};
 use crate::{
-    cli::{CollectionPath, SnapshotArgs, SnapshotsArgs},
+    cli::{SnapshotArgs, SnapshotsArgs},
     client::{Answer, Client, Column},
     config::Environment,
     table,
@@ -21,7 +22,7 @@ const SHOWN: [(&str, &str); 6] = [
     ("schema_id", "Int64"),
 ];
 
-fn path(of: &CollectionPath) -> String {
+fn path(of: &CollectionRef) -> String {
     format!("/v1/{}/{}/snapshots", of.namespace, of.collection)
 }
 

@@ -96,6 +96,18 @@ impl Procedures for Caller {
 
 /// The kind that a problem's status came from.
 fn kind_of(problem: &Problem) -> Kind {
-    let kinds = [Kind::Invalid, Kind::NotFound, Kind::Conflict, Kind::TooLarge, Kind::TooMany, Kind::Unavailable];
-    kinds.into_iter().find(|kind| kind.http() == problem.status).unwrap_or(Kind::Internal)
+    Kind::ALL.into_iter().find(|kind| kind.http() == problem.status).unwrap_or(Kind::Internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A document that a declared schema refuses, say, is no defect of ours because SQL asked for it.
+    #[test]
+    fn a_problem_keeps_its_kind() {
+        for kind in Kind::ALL {
+            assert_eq!(kind_of(&Problem::new(kind, "code", "detail")), kind);
+        }
+    }
 }

@@ -14,7 +14,7 @@ use axum::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tidemark_model::{CollectionName, Instant, Kind, Namespace};
+use tidemark_model::{Instant, Kind};
 use tidemark_proto::Problem;
 use tidemark_query::{CollectionRef, Then};
 
@@ -83,13 +83,7 @@ fn wanted(source: CollectionRef, body: &[u8]) -> Result<Wanted, Problem> {
 
 /// `namespace.collection`.
 fn collection_of(text: &str) -> Result<CollectionRef, Problem> {
-    let refuse = |why: String| invalid("invalid_path", why);
-    let (namespace, collection) =
-        text.split_once('.').ok_or_else(|| refuse("name a collection as namespace.collection".to_owned()))?;
-    Ok(CollectionRef {
-        namespace: Namespace::parse(namespace).map_err(|e| refuse(e.to_string()))?,
-        collection: CollectionName::parse(collection).map_err(|e| refuse(e.to_string()))?,
-    })
+    text.parse().map_err(|why| invalid("invalid_path", why))
 }
 
 async fn whole(mut run: Run) -> Result<Response, Problem> {
