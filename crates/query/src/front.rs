@@ -382,7 +382,7 @@ async fn logical(
     let plan = state.statement_to_plan(EngineStatement::Statement(Box::new(statement))).await?;
     // The guard has refused all of these before; this is the second lock on the door.
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
-    Ok((plan, state))
+    Ok((shape::described(plan), state))
 }
 
 fn with_params(plan: LogicalPlan, statement: &Statement) -> Result<LogicalPlan, Error> {

@@ -9,7 +9,7 @@
 //! 7. [`metadata`]: what the catalog shows to `information_schema`, `SHOW` and `DESCRIBE`; no I/O.
 //! 8. [`setting`]: settings of a session, folded and shown. [`changed`]: the function that a diff needs. [`json`]: what
 //!    reads JSON text.
-//! 9. [`shape`]: the columns an answer will have, exactly.
+//! 9. [`shape`]: the columns an answer will have, exactly. [`type_of`]: the function that tells their types.
 
 pub(crate) mod bind;
 pub(crate) mod changed;
@@ -22,3 +22,4 @@ pub(crate) mod relation;
 pub(crate) mod session;
 pub(crate) mod setting;
 pub(crate) mod shape;
+pub(crate) mod type_of;

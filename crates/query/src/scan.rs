@@ -6,6 +6,7 @@
 //! 4. [`overlay`]: their winners against the base: rows to add, rows of the base to hide; cached and extended.
 //!    [`width`]: which columns of them are read.
 //! 5. [`base`]: the scan of the base's files, filters and projection pushed down, hidden rows left out.
+//!    [`footer`]: what is known of their columns without reading them.
 //! 6. [`shadowed`]: the leaf that carries its shadows. [`adapt`]: columns written under an older schema.
 //! 7. [`events`]: the events table: files and tail up to the instants.
 //! 8. [`cache`]: what is kept, within a budget of bytes.
@@ -18,6 +19,7 @@ pub(crate) mod cache;
 pub(crate) mod changes;
 pub(crate) mod deleted;
 pub(crate) mod events;
+pub(crate) mod footer;
 pub(crate) mod listing;
 pub(crate) mod log;
 pub(crate) mod overlay;
@@ -88,17 +90,20 @@ pub(crate) enum ScanError {
     /// The statement's memory.
     #[error("{0}")]
     Memory(String),
+    /// The engine.
+    #[error(transparent)]
+    Engine(DataFusionError),
     /// Another question that built the same thing failed.
     #[error("{0}")]
     Shared(Arc<ScanError>),
 }
 
-/// What a reservation says.
+/// What a reservation says, and whatever else the engine does for us.
 impl From<DataFusionError> for ScanError {
     fn from(error: DataFusionError) -> Self {
         match error {
             DataFusionError::ResourcesExhausted(text) => Self::Memory(text),
-            error => Self::Memory(error.to_string()),
+            error => Self::Engine(error),
         }
     }
 }
@@ -107,6 +112,7 @@ impl From<ScanError> for DataFusionError {
     fn from(error: ScanError) -> Self {
         match error {
             ScanError::Memory(text) => Self::ResourcesExhausted(text),
+            ScanError::Engine(error) => error,
             ScanError::Shared(shared) if matches!(shared.as_ref(), ScanError::Memory(_)) => {
                 Self::ResourcesExhausted(shared.to_string())
             }

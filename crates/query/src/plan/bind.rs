@@ -20,6 +20,7 @@ use super::{
     names::{self, Named},
     question::{self, Spans},
     relation::Relations,
+    shape,
 };
 use crate::{
     AsOf, Error, Pin, Session,
@@ -120,10 +121,12 @@ impl Lake {
             Asks::Versions => return Ok(Lists::Manifests.columns()),
             Asks::Snapshots => return Ok(Lists::Snapshots.columns()),
             Asks::Files => return Ok(Lists::Files.columns()),
-            Asks::Deleted => return Ok(tidemark_fold::columns::tombstones_schema()),
+            Asks::Deleted => return Ok(shape::viewed(&tidemark_fold::columns::tombstones_schema())),
             Asks::Rows(moments) if !moments.is_period() => {
                 let columns = columns_of(&self.catalog, &named.namespace, &named.table);
-                return columns.ok_or_else(|| Error::UnknownTable(reference.table.join(".")));
+                return columns
+                    .map(|columns| shape::viewed(&columns))
+                    .ok_or_else(|| Error::UnknownTable(reference.table.join(".")));
             }
             Asks::Rows(_) => Makes::Versions(Keep::ALL),
             Asks::Changes { .. } => Makes::Changes,

@@ -6,7 +6,7 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BinaryArray, ListBuilder, StringArray, StringBuilder},
+    array::{Array, ArrayRef, AsArray, BinaryArray, ListBuilder, StringBuilder, StringViewArray},
     compute::cast,
     datatypes::{DataType, Field},
 };
@@ -20,13 +20,13 @@ use tidemark_model::json::for_each_field;
 /// The function.
 pub(crate) fn changed_fields() -> ScalarUDF {
     let list = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
-    let text = vec![DataType::Utf8, DataType::Utf8];
+    let text = vec![DataType::Utf8View, DataType::Utf8View];
     create_udf("changed_fields", text, list, Volatility::Immutable, Arc::new(changed))
 }
 
 /// `document_digest(document)`: SHA-256 of its text, so that documents are compared without being held.
 pub(crate) fn document_digest() -> ScalarUDF {
-    create_udf("document_digest", vec![DataType::Utf8], DataType::Binary, Volatility::Immutable, Arc::new(digested))
+    create_udf("document_digest", vec![DataType::Utf8View], DataType::Binary, Volatility::Immutable, Arc::new(digested))
 }
 
 fn digested(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
@@ -35,7 +35,7 @@ fn digested(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
         return internal_err!("document_digest takes one document, not {}", arrays.len());
     };
     let documents = text(documents)?;
-    let digests = documents.as_string::<i32>().iter().map(|document| document.map(Sha256::digest));
+    let digests = documents.as_string_view().iter().map(|document| document.map(Sha256::digest));
     Ok(ColumnarValue::Array(Arc::new(digests.collect::<BinaryArray>())))
 }
 
@@ -46,7 +46,7 @@ fn changed(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
     };
     let (before, after) = (text(before)?, text(after)?);
     let mut lists = ListBuilder::new(StringBuilder::new());
-    for (before, after) in before.as_string::<i32>().iter().zip(after.as_string::<i32>()) {
+    for (before, after) in before.as_string_view().iter().zip(after.as_string_view()) {
         differing(before, after).iter().for_each(|name| lists.values().append_value(name));
         lists.append(true);
     }
@@ -55,9 +55,9 @@ fn changed(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
 
 fn text(array: &ArrayRef) -> Result<ArrayRef> {
     Ok(if array.data_type().is_null() {
-        Arc::new(StringArray::new_null(array.len()))
+        Arc::new(StringViewArray::new_null(array.len()))
     } else {
-        cast(array, &DataType::Utf8)?
+        cast(array, &DataType::Utf8View)?
     })
 }
 

@@ -1,7 +1,7 @@
 //! The engine's settings, functions and store, made once; a state of its own per statement.
 //!
 //! No SQL reaches the file system or the network: the only store is the lake's, url tables are off, recursive queries
-//! are off. Types stay plain (no views), time is UTC.
+//! are off. Types that people write stay plain (no views), time is UTC.
 
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -29,6 +29,7 @@ use super::{
     metadata::Lake,
     names::{CATALOG, NO_NAMESPACE},
     relation::Relations,
+    type_of::arrow_typeof,
 };
 use crate::Error;
 
@@ -82,7 +83,7 @@ impl Sessions {
             .with_catalog_list(Arc::new(Lake(catalog.clone())))
             .build();
         json::register(&mut template).map_err(internal)?;
-        for function in [changed_fields(), document_digest()] {
+        for function in [changed_fields(), document_digest(), arrow_typeof()] {
             template.register_udf(Arc::new(function)).map_err(internal)?;
         }
         Ok(Self { template: Arc::new(template), environment })

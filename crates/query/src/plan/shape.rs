@@ -1,7 +1,9 @@
 //! The columns an answer will have, exactly: told before it runs, and put on every batch.
 //!
 //! Views, dictionaries and large lists are the engine's own business; clients see plain types (reference/flightsql.md,
-//! traps 1 to 16). The logical plan decides names, types and nullability; batches follow.
+//! traps 1 to 16). The logical plan decides names, types and nullability; batches follow. Inside of a plan the text of
+//! tables is views ([`viewed`]): pages of files are read without copying them. Nothing but this module turns one into
+//! the other, and every answer leaves through [`stamp`].
 
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use arrow::{
 use datafusion::{
     common::{DFSchema, Result, internal_err},
     error::DataFusionError,
+    logical_expr::{DescribeTable, LogicalPlan},
 };
 
 /// The columns of an answer to a plan with these columns.
@@ -40,19 +43,37 @@ pub(crate) fn plain(of: &DataType) -> DataType {
         | DataType::LargeListView(field) => DataType::List(inner(field)),
         DataType::FixedSizeList(field, size) => DataType::FixedSizeList(inner(field), *size),
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
+        DataType::Map(entries, sorted) => DataType::Map(inner(entries), *sorted),
         other => other.clone(),
     }
 }
 
-/// Puts the columns of the answer on a batch of the plan.
-pub(crate) fn stamp(batch: &RecordBatch, answer: &SchemaRef) -> Result<RecordBatch> {
-    if batch.num_columns() != answer.fields().len() {
-        return internal_err!("the plan answers {} columns, {} were told", batch.num_columns(), answer.fields().len());
+/// The columns of a table as plans scan it: text as views.
+pub(crate) fn viewed(table: &Schema) -> SchemaRef {
+    let view = |field: &FieldRef| match field.data_type() {
+        DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
+        _ => Arc::clone(field),
+    };
+    Arc::new(Schema::new(table.fields().iter().map(view).collect::<Fields>()))
+}
+
+/// A description of columns, of a table or a statement, tells those that an answer has.
+pub(crate) fn described(plan: LogicalPlan) -> LogicalPlan {
+    let LogicalPlan::DescribeTable(DescribeTable { schema, output_schema }) = plan else { return plan };
+    let schema = Arc::new(Schema::new(schema.fields().iter().map(plain_field).collect::<Fields>()));
+    LogicalPlan::DescribeTable(DescribeTable { schema, output_schema })
+}
+
+/// Puts columns on a batch that holds the same in other types: those of the answer on a batch of the plan, those of the
+/// plan on rows of a table.
+pub(crate) fn stamp(batch: &RecordBatch, columns: &SchemaRef) -> Result<RecordBatch> {
+    if batch.num_columns() != columns.fields().len() {
+        return internal_err!("a batch has {} columns, {} were told", batch.num_columns(), columns.fields().len());
     }
-    let columns: Result<Vec<ArrayRef>> =
-        batch.columns().iter().zip(answer.fields()).map(|(column, field)| column_as(column, field)).collect();
+    let stamped: Result<Vec<ArrayRef>> =
+        batch.columns().iter().zip(columns.fields()).map(|(column, field)| column_as(column, field)).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(Arc::clone(answer), columns?, &options).map_err(DataFusionError::from)
+    RecordBatch::try_new_with_options(Arc::clone(columns), stamped?, &options).map_err(DataFusionError::from)
 }
 
 fn column_as(column: &ArrayRef, field: &Field) -> Result<ArrayRef> {
@@ -78,10 +99,20 @@ mod tests {
                 DataType::Struct(vec![item(DataType::BinaryView)].into()),
                 DataType::Struct(vec![item(DataType::Binary)].into()),
             ),
+            (DataType::Map(item(DataType::Utf8View), false), DataType::Map(item(DataType::Utf8), false)),
             (DataType::Int64, DataType::Int64),
         ] {
             assert_eq!(plain(&of), expected);
         }
+    }
+
+    #[test]
+    fn tables_are_scanned_with_views_and_answered_without() {
+        let field = |name: &str, of| Field::new(name, of, true);
+        let table = Arc::new(Schema::new(vec![field("a", DataType::Int64), field("b", DataType::Utf8)]));
+        let views = viewed(&table);
+        assert_eq!([views.field(0).data_type(), views.field(1).data_type()], [&DataType::Int64, &DataType::Utf8View]);
+        assert_eq!(of(&DFSchema::try_from(Arc::clone(&views)).expect("a schema")), table);
     }
 
     #[test]

@@ -26,6 +26,8 @@ use datafusion::{
 };
 use tidemark_fold::conform;
 
+use crate::plan::shape;
+
 /// Makes adapters that widen by our rule.
 #[derive(Debug)]
 pub(crate) struct Widen;
@@ -57,7 +59,7 @@ impl Widening {
         else {
             return Ok(Transformed::yes(self.engine.rewrite(expr)?));
         };
-        if self.written.field(at).data_type() == wanted.data_type() {
+        if shape::plain(self.written.field(at).data_type()) == shape::plain(wanted.data_type()) {
             return Ok(Transformed::yes(self.engine.rewrite(expr)?));
         }
         let narrow: Arc<dyn PhysicalExpr> = Arc::new(Column::new(column.name(), at));
@@ -105,7 +107,9 @@ impl PhysicalExpr for Widened {
         let from = Field::new(self.field.name(), narrow.data_type().clone(), true);
         let one = RecordBatch::try_new(Arc::new(Schema::new(vec![from])), vec![narrow])?;
         let wanted = Arc::new(Schema::new(vec![Arc::clone(&self.field)]));
-        let wide = conform::to_schema(&one, &wanted).map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let plain = Field::new(self.field.name(), shape::plain(self.field.data_type()), true);
+        let wide = conform::to_schema(&one, &Arc::new(Schema::new(vec![plain])));
+        let wide = shape::stamp(&wide.map_err(|e| DataFusionError::External(Box::new(e)))?, &wanted)?;
         Ok(ColumnarValue::Array(Arc::clone(wide.column(0))))
     }
 
@@ -135,8 +139,10 @@ mod tests {
     #[test]
     fn widened_columns_read_as_if_derived_anew_and_absent_ones_null() {
         let written = Arc::new(Schema::new(vec![Field::new("b", DataType::Float64, true)]));
-        let wanted =
-            Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Utf8, true)]));
+        let wanted = Arc::new(Schema::new(vec![
+            Field::new("a", DataType::Int64, true),
+            Field::new("b", DataType::Utf8View, true),
+        ]));
         let adapter = Widen.create(Arc::clone(&wanted), Arc::clone(&written)).expect("an adapter");
         let batch = RecordBatch::try_new(written, vec![Arc::new(Float64Array::from(vec![Some(5.0), None, Some(0.5)]))])
             .expect("a batch");
@@ -145,7 +151,7 @@ mod tests {
             expr.evaluate(&batch).expect("evaluates").into_array(3).expect("an array")
         };
         let text: Vec<Option<String>> =
-            value("b").as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect();
+            value("b").as_string_view().iter().map(|text| text.map(str::to_owned)).collect();
         assert_eq!(text, [Some("5".to_owned()), None, Some("0.5".to_owned())]);
         assert_eq!(value("a").null_count(), 3);
     }

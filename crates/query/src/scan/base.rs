@@ -1,8 +1,8 @@
 //! The scan of Parquet files: of a base without its hidden rows, or of the events table.
 //!
 //! Filters and projections are pushed into the files by the engine. The number of live rows is exact, so counting
-//! reads nothing; of columns only the range of ids per file is told, for pruning, never to answer with: footers know
-//! nothing of hidden rows.
+//! reads nothing. Of columns it is told what footers at hand say, for leaving files out; it answers questions only
+//! where no row is hidden, because footers know nothing of that.
 
 use std::sync::Arc;
 
@@ -22,67 +22,81 @@ use datafusion::{
     parquet::arrow::arrow_reader::{RowSelection, RowSelector},
     physical_plan::ExecutionPlan,
 };
-use tidemark_catalog::{Collection, CollectionManifest, manifest::BaseFile};
+use tidemark_catalog::{Base, Collection, CollectionManifest, manifest::BaseFile};
 use tidemark_fold::columns::doc;
 
-use super::{At, ScanError, adapt::Widen, overlay::Overlay, provider::Wanted, reach, shadowed::Shadowed};
+use super::{
+    At, Reader, ScanError, adapt::Widen, footer, overlay::Overlay, provider::Wanted, reach, shadowed::Shadowed,
+};
 use crate::plan::session::store_url;
 
-/// Scans of the base's parts; none for the empty base.
-pub(crate) fn scan(
-    (_, manifest): &(Arc<Collection>, Arc<CollectionManifest>),
-    at: At,
-    overlay: &Overlay,
-    wanted: &Wanted,
-    state: &dyn Session,
-) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
-    let Some(base) = reach::base(manifest, at).map_err(ScanError::from)? else { return Ok(Vec::new()) };
-    let none = Vec::new();
-    let parts = base.parts.iter().enumerate().map(|(nth, part)| (part, overlay.hidden.get(nth).unwrap_or(&none)));
-    let (mut files, mut live, mut hidden_rows) = (Vec::new(), 0u64, 0u64);
-    for (part, hidden) in parts {
-        let left = part.rows.saturating_sub(hidden.len() as u64);
-        if left > 0 {
-            files.push(file_of(part, hidden, &wanted.columns));
-            live += left;
-            hidden_rows += hidden.len() as u64;
+/// The reading of a question's base.
+#[derive(Clone, Copy)]
+pub(crate) struct BaseScan<'a> {
+    /// Whose caches are used.
+    pub(crate) reader: &'a Reader,
+    /// The collection and its manifest.
+    pub(crate) known: &'a (Arc<Collection>, Arc<CollectionManifest>),
+    /// As of when.
+    pub(crate) at: At,
+    /// The columns.
+    pub(crate) wanted: &'a Wanted,
+    /// The statement's engine.
+    pub(crate) state: &'a dyn Session,
+}
+
+impl BaseScan<'_> {
+    /// Scans of the base's parts; none for the empty base.
+    pub(crate) fn documents(&self, overlay: &Overlay) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
+        let Some(base) = self.base()? else { return Ok(Vec::new()) };
+        let none = Vec::new();
+        let parts = base.parts.iter().enumerate().map(|(nth, part)| (part, overlay.hidden.get(nth).unwrap_or(&none)));
+        let (mut files, mut live, mut hidden_rows) = (Vec::new(), 0u64, 0u64);
+        for (part, hidden) in parts {
+            let left = part.rows.saturating_sub(hidden.len() as u64);
+            if left > 0 {
+                files.push(self.part(part, hidden));
+                live += left;
+                hidden_rows += hidden.len() as u64;
+            }
         }
+        if files.is_empty() {
+            return Ok(Vec::new());
+        }
+        let config = parquet(files, live, self.wanted, self.state)?;
+        Ok(vec![if hidden_rows == 0 {
+            DataSourceExec::from_data_source(config)
+        } else {
+            DataSourceExec::from_data_source(Shadowed::new(config, hidden_rows))
+        }])
     }
-    if files.is_empty() {
-        return Ok(Vec::new());
-    }
-    let config = parquet(files, live, wanted, state)?;
-    Ok(vec![if hidden_rows == 0 {
-        DataSourceExec::from_data_source(config)
-    } else {
-        DataSourceExec::from_data_source(Shadowed::new(config, hidden_rows))
-    }])
-}
 
-/// Scans of the tombstones of the base; none for the empty base.
-pub(crate) fn tombstones(
-    manifest: &CollectionManifest,
-    at: At,
-    wanted: &Wanted,
-    state: &dyn Session,
-) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
-    let Some(base) = reach::base(manifest, at).map_err(ScanError::from)? else { return Ok(Vec::new()) };
-    let files: Vec<_> = base.tombstones.iter().map(|file| file_of(file, &[], &wanted.columns)).collect();
-    if files.is_empty() {
-        return Ok(Vec::new());
+    /// Scans of the tombstones of the base; none for the empty base.
+    pub(crate) fn tombstones(&self) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
+        let Some(base) = self.base()? else { return Ok(Vec::new()) };
+        let files: Vec<_> = base.tombstones.iter().map(|file| self.part(file, &[])).collect();
+        if files.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = base.tombstones.iter().map(|file| file.rows).sum();
+        Ok(vec![DataSourceExec::from_data_source(parquet(files, rows, self.wanted, self.state)?)])
     }
-    let rows = base.tombstones.iter().map(|file| file.rows).sum();
-    Ok(vec![DataSourceExec::from_data_source(parquet(files, rows, wanted, state)?)])
-}
 
-/// A part with the selection of its rows that are not hidden, and its own, physical statistics.
-fn file_of(part: &BaseFile, hidden: &[u64], columns: &SchemaRef) -> PartitionedFile {
-    let mut file =
-        PartitionedFile::new(part.path.clone(), part.bytes).with_statistics(Arc::new(physical(part, columns)));
-    if !hidden.is_empty() {
-        file.extensions.insert(ParquetRowSelection::new(visible(hidden, part.rows)));
+    fn base(&self) -> Result<Option<&Base>> {
+        Ok(reach::base(&self.known.1, self.at).map_err(ScanError::from)?)
     }
-    file
+
+    /// A part with the selection of its rows that are not hidden, and its own, physical statistics.
+    fn part(&self, part: &BaseFile, hidden: &[u64]) -> PartitionedFile {
+        let key = (part.path.as_str(), self.known.0.schema.id);
+        let told = footer::told(key, &self.wanted.columns, &self.reader.caches, self.state);
+        let statistics = Arc::new(physical(part, told.as_deref(), &self.wanted.columns));
+        let mut file = PartitionedFile::new(part.path.clone(), part.bytes).with_statistics(statistics);
+        if !hidden.is_empty() {
+            file.extensions.insert(ParquetRowSelection::new(visible(hidden, part.rows)));
+        }
+        file
+    }
 }
 
 /// The rows of a file that are left when some are hidden.
@@ -99,15 +113,19 @@ fn visible(hidden: &[u64], rows: u64) -> RowSelection {
     selectors.into_iter().filter(|selector| selector.row_count > 0).collect()
 }
 
-/// What is known of a part without reading it.
-fn physical(part: &BaseFile, columns: &SchemaRef) -> Statistics {
+/// What is known of a part without reading it, and what its footer told.
+fn physical(part: &BaseFile, told: Option<&Vec<ColumnStatistics>>, columns: &SchemaRef) -> Statistics {
     let mut statistics = Statistics::new_unknown(columns);
     statistics.num_rows = Precision::Exact(usize::try_from(part.rows).unwrap_or(usize::MAX));
+    if let Some(told) = told {
+        statistics.column_statistics.clone_from(told);
+    }
     if let Ok(id) = columns.index_of(doc::ID) {
+        let text = |id: &str| Precision::Exact(ScalarValue::Utf8View(Some(id.to_owned())));
         statistics.column_statistics[id] = ColumnStatistics {
             null_count: Precision::Exact(0),
-            min_value: Precision::Exact(ScalarValue::from(part.id.min.as_str())),
-            max_value: Precision::Exact(ScalarValue::from(part.id.max.as_str())),
+            min_value: text(&part.id.min),
+            max_value: text(&part.id.max),
             ..ColumnStatistics::new_unknown()
         };
     }
@@ -135,7 +153,8 @@ pub(crate) fn parquet(
     if let Some(hint) = state.config_options().execution.parquet.metadata_size_hint {
         source = source.with_metadata_size_hint(hint);
     }
-    let mut statistics = Statistics::new_unknown(&wanted.columns);
+    let physical = files.iter().filter_map(|file| file.statistics.as_deref());
+    let mut statistics = Statistics::try_merge_iter(physical, &wanted.columns)?;
     statistics.num_rows = Precision::Exact(usize::try_from(live).unwrap_or(usize::MAX));
     Ok(FileScanConfigBuilder::new(url, Arc::new(source))
         .with_file_groups(grouped(files, state.config().target_partitions()))

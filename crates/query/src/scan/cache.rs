@@ -6,11 +6,14 @@
 use std::{hash::Hash, sync::Arc};
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
-use moka::future::Cache;
+use moka::{future::Cache, sync};
 use tidemark_fold::{columns::doc, shadow::BaseKeys};
 use tidemark_model::{Instant, Seq};
 
-use super::{ScanError, overlay::Overlay, reach::Reach, width::Width};
+use super::{ScanError, footer::Told, overlay::Overlay, reach::Reach, width::Width};
+
+/// Bytes of what footers told, besides the budget: some hundred bytes a column of a file.
+const TOLD_BYTES_MAX: u64 = 16 << 20;
 
 /// A collection for ever: the namespace and the directory, which a re-created collection does not share.
 pub(crate) type Directory = Arc<str>;
@@ -95,6 +98,8 @@ pub(crate) struct Caches {
     pub(crate) overlays: Cache<OverlayKey, Arc<Overlay>>,
     /// The overlay that reaches farthest by position, to be extended.
     pub(crate) newest: Cache<OverKey, (Seq, Arc<Overlay>)>,
+    /// What the footers of base files tell of their columns, per schema.
+    pub(crate) told: sync::Cache<(String, u32), Told>,
 }
 
 impl Caches {
@@ -107,6 +112,10 @@ impl Caches {
             keys: weighed(quarter, |_, keys: &Arc<BaseKeys>| bytes_of(&keys.batches)),
             overlays: weighed(quarter / 2, |_, overlay: &Arc<Overlay>| overlay.bytes()),
             newest: weighed(quarter / 2, |_, (_, overlay): &(Seq, Arc<Overlay>)| overlay.bytes()),
+            told: sync::Cache::builder()
+                .max_capacity(TOLD_BYTES_MAX)
+                .weigher(|_, told: &Told| u32::try_from(size_of_val(told.as_slice())).unwrap_or(u32::MAX))
+                .build(),
         }
     }
 }

@@ -17,7 +17,8 @@ use datafusion::{
 use tidemark_catalog::{Collection, CollectionManifest, View};
 use tidemark_fold::columns;
 
-use super::{At, Reader, base, overlay, provider::Wanted, width::Width};
+use super::{At, Reader, base::BaseScan, overlay, provider::Wanted, width::Width};
+use crate::plan::shape;
 
 /// The dead of one collection.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl Deleted {
 #[async_trait]
 impl TableProvider for Deleted {
     fn schema(&self) -> SchemaRef {
-        columns::tombstones_schema()
+        shape::viewed(&columns::tombstones_schema())
     }
 
     fn table_type(&self) -> TableType {
@@ -59,7 +60,8 @@ impl TableProvider for Deleted {
         let memory = MemoryConsumer::new("an overlay").register(&state.runtime_env().memory_pool);
         let asks = overlay::Asks { at: self.at, width, memory: &memory };
         let overlay = overlay::of(&self.reader, &self.view, &self.known, &asks).await?;
-        let mut inputs = base::tombstones(&self.known.1, self.at, &wanted, state)?;
+        let scan = BaseScan { reader: &self.reader, known: &self.known, at: self.at, wanted: &wanted, state };
+        let mut inputs = scan.tombstones()?;
         inputs.extend(wanted.memory(&[overlay::deletes(&overlay.winners)?])?);
         wanted.united(inputs)
     }

@@ -36,6 +36,7 @@ use super::{
     reach::{self, Reach},
     width::Width,
 };
+use crate::plan::shape;
 
 /// Rows of one batch in memory scans.
 const ROWS_MAX: usize = 8192;
@@ -47,8 +48,10 @@ pub(crate) struct Overlay {
     pub(crate) winners: RecordBatch,
     /// The columns of their documents.
     width: Width,
-    /// Their documents, in these columns of the table.
+    /// Their documents, in these columns of the table as plans scan it.
     rows: Vec<RecordBatch>,
+    /// Bytes of winners and documents; views do not tell of the text they stand for.
+    bytes: u32,
     /// Per part of the base: ascending row numbers that are hidden.
     pub(crate) hidden: Vec<Vec<u64>>,
 }
@@ -57,9 +60,7 @@ impl Overlay {
     /// Bytes it holds.
     pub(crate) fn bytes(&self) -> u32 {
         let hidden: usize = self.hidden.iter().map(|rows| rows.len() * size_of::<u64>()).sum();
-        bytes_of(std::slice::from_ref(&self.winners))
-            .saturating_add(bytes_of(&self.rows))
-            .saturating_add(u32::try_from(hidden).unwrap_or(u32::MAX))
+        self.bytes.saturating_add(u32::try_from(hidden).unwrap_or(u32::MAX))
     }
 
     /// A scan of its documents; none for no rows.
@@ -227,8 +228,11 @@ impl Building<'_> {
 
     fn finish(&self, winners: RecordBatch, hidden: Vec<Vec<u64>>) -> Result<Arc<Overlay>, ScanError> {
         let width = self.source.width.clone();
-        let rows = documents(&winners, &width.table(&self.source.collection.schema))?;
-        Ok(Arc::new(Overlay { winners, width, rows, hidden }))
+        let documents = documents(&winners, &width.table(&self.source.collection.schema))?;
+        let rows = scanned(&documents)?;
+        let bytes = [std::slice::from_ref(&winners), std::slice::from_ref(&documents), &rows].map(bytes_of);
+        let bytes = bytes.into_iter().fold(0, u32::saturating_add);
+        Ok(Arc::new(Overlay { winners, width, rows, bytes, hidden }))
     }
 }
 
@@ -281,10 +285,15 @@ pub(crate) fn deletes(winners: &RecordBatch) -> Result<RecordBatch, ScanError> {
 }
 
 /// The winners that are documents, in the columns of the table.
-fn documents(winners: &RecordBatch, columns: &SchemaRef) -> Result<Vec<RecordBatch>, ScanError> {
+fn documents(winners: &RecordBatch, columns: &SchemaRef) -> Result<RecordBatch, ScanError> {
     let ops = winners.column_by_name(doc::OP).ok_or(FoldError::Column(doc::OP))?;
     let lives = cmp::neq(ops, &StringArray::new_scalar(tidemark_model::Op::Delete.as_str()))?;
-    let documents = conform::to_schema(&filter_record_batch(winners, &lives)?, columns)?;
-    let starts = (0..documents.num_rows()).step_by(ROWS_MAX);
-    Ok(starts.map(|start| documents.slice(start, ROWS_MAX.min(documents.num_rows() - start))).collect())
+    Ok(conform::to_schema(&filter_record_batch(winners, &lives)?, columns)?)
+}
+
+/// Documents as plans scan them, batch by batch. The views stand on the documents' own text.
+fn scanned(documents: &RecordBatch) -> Result<Vec<RecordBatch>, ScanError> {
+    let viewed = shape::stamp(documents, &shape::viewed(&documents.schema()))?;
+    let starts = (0..viewed.num_rows()).step_by(ROWS_MAX);
+    Ok(starts.map(|start| viewed.slice(start, ROWS_MAX.min(viewed.num_rows() - start))).collect())
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
     common::Result,
+    datasource::memory::MemorySourceConfig,
     execution::memory_pool::MemoryConsumer,
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
     physical_plan::{ExecutionPlan, empty::EmptyExec, union::UnionExec},
@@ -14,7 +15,8 @@ use datafusion::{
 use tidemark_catalog::View;
 use tidemark_fold::columns;
 
-use super::{At, Reader, base, events, overlay, width::Width};
+use super::{At, Reader, base::BaseScan, events, overlay, width::Width};
+use crate::plan::shape;
 
 /// One table of one statement.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ impl LakeTable {
             Some((collection, _)) => columns::table_schema(&collection.schema),
             None => columns::events_schema(),
         };
-        Self { view, at, reader, columns }
+        Self { view, at, reader, columns: shape::viewed(&columns) }
     }
 }
 
@@ -67,7 +69,8 @@ impl TableProvider for LakeTable {
                 let memory = MemoryConsumer::new("an overlay").register(&state.runtime_env().memory_pool);
                 let asks = overlay::Asks { at: self.at, width, memory: &memory };
                 let overlay = overlay::of(&self.reader, &self.view, known, &asks).await?;
-                let mut inputs = base::scan(known, self.at, &overlay, &wanted, state)?;
+                let scan = BaseScan { reader: &self.reader, known, at: self.at, wanted: &wanted, state };
+                let mut inputs = scan.documents(&overlay)?;
                 inputs.extend(overlay.scan(&wanted)?);
                 inputs
             }
@@ -106,16 +109,17 @@ impl Wanted {
         }
     }
 
-    /// A scan of rows in memory; none for no rows.
-    pub(crate) fn memory(&self, rows: &[arrow::array::RecordBatch]) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    /// A scan of rows in memory, which have all columns of the table in its order; none for no rows.
+    pub(crate) fn memory(&self, rows: &[RecordBatch]) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         if rows.is_empty() {
             return Ok(None);
         }
-        let source = datafusion::datasource::memory::MemorySourceConfig::try_new_exec(
-            &[rows.to_vec()],
-            Arc::clone(&self.columns),
-            self.projection.clone(),
-        )?;
-        Ok(Some(source))
+        let columns = self.schema()?;
+        let wanted = rows.iter().map(|rows| match &self.projection {
+            None => shape::stamp(rows, &columns),
+            Some(indices) => shape::stamp(&rows.project(indices)?, &columns),
+        });
+        let rows = wanted.collect::<Result<Vec<_>>>()?;
+        Ok(Some(MemorySourceConfig::try_new_exec(&[rows], columns, None)?))
     }
 }

@@ -7,7 +7,7 @@
 use std::{any::Any, fmt, sync::Arc};
 
 use datafusion::{
-    common::{Result, Statistics, config::ConfigOptions, tree_node::TreeNodeRecursion},
+    common::{Result, Statistics, config::ConfigOptions, stats::Precision, tree_node::TreeNodeRecursion},
     datasource::{
         physical_plan::FileScanConfig,
         source::{DataSource, OpenArgs},
@@ -77,13 +77,17 @@ impl DataSource for Shadowed {
         self.files.scheduling_type()
     }
 
-    /// Of all partitions the number of live rows is exact (the scan was told); of columns nothing is.
+    /// Of all partitions the number of live rows is exact (the scan was told); of columns only that nothing is null.
     fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
-        let mut told = self.files.partition_statistics(partition)?.as_ref().clone();
-        let rows = told.num_rows;
-        told = told.to_inexact();
+        let files = self.files.partition_statistics(partition)?;
+        let mut told = files.as_ref().clone().to_inexact();
         if partition.is_none() {
-            told.num_rows = rows;
+            told.num_rows = files.num_rows;
+        }
+        for (told, of_files) in told.column_statistics.iter_mut().zip(&files.column_statistics) {
+            if of_files.null_count == Precision::Exact(0) {
+                told.null_count = of_files.null_count;
+            }
         }
         Ok(Arc::new(told))
     }
