@@ -4,10 +4,12 @@
 //! 2. [`reach`]: which base a question starts from, and how far the changes that count reach.
 //! 3. [`changes`]: the changes after a base: deltas, events files, live tail; derived once, cached.
 //! 4. [`overlay`]: their winners against the base: rows to add, rows of the base to hide; cached and extended.
-//!    [`width`]: which columns of them are read.
+//!    [`width`]: which columns of them are read. [`id`]: the one document a question is about.
 //! 5. [`base`]: the scan of the base's files, filters and projection pushed down, hidden rows left out.
 //!    [`footer`]: what is known of their columns without reading them.
-//! 6. [`shadowed`]: the leaf that carries its shadows. [`adapt`]: columns written under an older schema.
+//!    [`prune`]: which files may hold what is asked for.
+//! 6. [`leaf`]: a scan that says what it stands for and carries its shadows. [`adapt`]: columns written under an older
+//!    schema.
 //! 7. [`events`]: the events table: files and tail up to the instants.
 //! 8. [`cache`]: what is kept, within a budget of bytes.
 //! 9. [`question`]: everything that can be asked, and which table answers it: [`past`] makes rows of what moved, out of
@@ -20,14 +22,16 @@ pub(crate) mod changes;
 pub(crate) mod deleted;
 pub(crate) mod events;
 pub(crate) mod footer;
+pub(crate) mod id;
+pub(crate) mod leaf;
 pub(crate) mod listing;
 pub(crate) mod log;
 pub(crate) mod overlay;
 pub(crate) mod past;
 pub(crate) mod provider;
+pub(crate) mod prune;
 pub(crate) mod question;
 pub(crate) mod reach;
-pub(crate) mod shadowed;
 pub(crate) mod width;
 
 use std::sync::Arc;

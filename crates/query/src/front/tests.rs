@@ -8,6 +8,7 @@ use crate::{
     lab::{Change, Lab, START},
 };
 
+mod explain;
 mod past;
 mod text;
 

@@ -19,6 +19,7 @@ use datafusion::{
         source::DataSourceExec,
         table_schema::TableSchema,
     },
+    logical_expr::Expr,
     parquet::arrow::arrow_reader::{RowSelection, RowSelector},
     physical_plan::ExecutionPlan,
 };
@@ -26,7 +27,13 @@ use tidemark_catalog::{Base, Collection, CollectionManifest, manifest::BaseFile}
 use tidemark_fold::columns::doc;
 
 use super::{
-    At, Reader, ScanError, adapt::Widen, footer, overlay::Overlay, provider::Wanted, reach, shadowed::Shadowed,
+    At, Reader, ScanError,
+    adapt::Widen,
+    footer,
+    leaf::{Leaf, Said},
+    overlay::Overlay,
+    provider::Wanted,
+    prune, reach,
 };
 use crate::plan::session::store_url;
 
@@ -41,6 +48,8 @@ pub(crate) struct BaseScan<'a> {
     pub(crate) at: At,
     /// The columns.
     pub(crate) wanted: &'a Wanted,
+    /// What the rows are filtered by; files that hold none that pass are left out.
+    pub(crate) filters: &'a [Expr],
     /// The statement's engine.
     pub(crate) state: &'a dyn Session,
 }
@@ -51,24 +60,33 @@ impl BaseScan<'_> {
         let Some(base) = self.base()? else { return Ok(Vec::new()) };
         let none = Vec::new();
         let parts = base.parts.iter().enumerate().map(|(nth, part)| (part, overlay.hidden.get(nth).unwrap_or(&none)));
-        let (mut files, mut live, mut hidden_rows) = (Vec::new(), 0u64, 0u64);
-        for (part, hidden) in parts {
-            let left = part.rows.saturating_sub(hidden.len() as u64);
-            if left > 0 {
-                files.push(self.part(part, hidden));
-                live += left;
-                hidden_rows += hidden.len() as u64;
-            }
-        }
-        if files.is_empty() {
-            return Ok(Vec::new());
-        }
-        let config = parquet(files, live, self.wanted, self.state)?;
-        Ok(vec![if hidden_rows == 0 {
-            DataSourceExec::from_data_source(config)
+        let parts = parts.map(|(part, hidden)| (part, hidden, part.rows.saturating_sub(hidden.len() as u64)));
+        let parts = parts.filter(|(_, _, left)| *left > 0 && !overlay.replaces).map(|(part, hidden, left)| Part {
+            file: self.part(part, hidden),
+            live: left,
+            hidden: hidden.len() as u64,
+        });
+        let parts = prune::reached(parts.collect(), self.filters, &self.wanted.columns, self.state);
+        let live = parts.iter().map(|part| part.live).sum();
+        let hidden_rows = parts.iter().map(|part| part.hidden).sum();
+        let files: Vec<PartitionedFile> = parts.into_iter().map(|part| part.file).collect();
+        let says = self.says(base, files.len(), hidden_rows).into_iter().chain(overlay.says()).collect();
+        let leaf = if files.is_empty() {
+            Leaf::new(self.wanted.nothing()?, says)
         } else {
-            DataSourceExec::from_data_source(Shadowed::new(config, hidden_rows))
-        }])
+            Leaf::new(parquet(files, live, self.wanted, self.state)?, says)
+        };
+        Ok(vec![DataSourceExec::from_data_source(if hidden_rows == 0 { leaf } else { leaf.loose() })])
+    }
+
+    /// Which base it is, and how many of its files and rows are read.
+    fn says(&self, base: &Base, files: usize, hidden_rows: u64) -> Vec<Said> {
+        let mut says = vec![("base", base.system_time.to_string())];
+        says.extend(base.bound.map(|bound| ("base_valid_time", bound.to_string())));
+        says.push(("base_files", format!("{files} of {}", base.parts.len())));
+        says.push(("base_rows", base.rows.to_string()));
+        says.push(("hidden_rows", hidden_rows.to_string()));
+        says
     }
 
     /// Scans of the tombstones of the base; none for the empty base.
@@ -96,6 +114,19 @@ impl BaseScan<'_> {
             file.extensions.insert(ParquetRowSelection::new(visible(hidden, part.rows)));
         }
         file
+    }
+}
+
+/// A part of the base that is read.
+struct Part {
+    file: PartitionedFile,
+    live: u64,
+    hidden: u64,
+}
+
+impl AsRef<PartitionedFile> for Part {
+    fn as_ref(&self) -> &PartitionedFile {
+        &self.file
     }
 }
 

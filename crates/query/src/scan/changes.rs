@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::AsArray;
 use arrow::{
-    array::{Int64Array, RecordBatch},
+    array::{AsArray, Int64Array, RecordBatch, StringArray},
     compute::{filter_record_batch, kernels::cmp},
     datatypes::{Int64Type, SchemaRef},
 };
@@ -18,7 +17,12 @@ use tidemark_catalog::{
     Collection, CollectionManifest, View,
     manifest::{DeltaFile, EventsFile},
 };
-use tidemark_fold::{columns::event, conform, derive, rest::Held};
+use tidemark_fold::{
+    FoldError,
+    columns::{doc, event},
+    conform, derive,
+    rest::Held,
+};
 use tidemark_model::{DocSchema, Seq};
 use tidemark_storage::files::{self, Wanted};
 
@@ -42,6 +46,8 @@ pub(crate) struct Source<'a> {
     pub(crate) manifest: &'a CollectionManifest,
     /// Which columns are read.
     pub(crate) width: &'a Width,
+    /// Of this document only.
+    pub(crate) id: Option<&'a str>,
     /// What the statement may hold: whatever is read for it counts, also where a cache keeps it for others.
     pub(crate) memory: &'a MemoryReservation,
 }
@@ -55,6 +61,17 @@ impl Source<'_> {
     /// Counts changes that are held while a statement's answer is made.
     pub(crate) fn hold(&self, changes: &[RecordBatch]) -> Result<(), ScanError> {
         Ok(self.memory.try_grow(cache::bytes_of(changes) as usize)?)
+    }
+
+    /// Those of some changes that are of the document that is asked for.
+    fn narrowed(&self, changes: &[RecordBatch]) -> Result<Vec<RecordBatch>, ScanError> {
+        let Some(id) = self.id else { return Ok(changes.to_vec()) };
+        let wanted = StringArray::new_scalar(id);
+        let of_it = changes.iter().map(|batch| {
+            let ids = batch.column_by_name(doc::ID).ok_or(FoldError::Column(doc::ID))?;
+            Ok(filter_record_batch(batch, &cmp::eq(ids, &wanted)?)?)
+        });
+        of_it.collect()
     }
 
     /// The columns of its changes.
@@ -72,7 +89,8 @@ pub(crate) async fn after(
     at: At,
 ) -> Result<Vec<RecordBatch>, ScanError> {
     let deltas = source.manifest.reaching(at.system_time, at.valid_time);
-    let deltas = deltas.filter(|delta| held.leaves(delta.seq.max, delta.ts.max));
+    let may_be_of = |delta: &DeltaFile| source.id.is_none_or(|id| *delta.id.min <= *id && *id <= *delta.id.max);
+    let deltas = deltas.filter(|delta| held.leaves(delta.seq.max, delta.ts.max) && may_be_of(delta));
     let pending = source.view.pending_files().filter(|file| {
         leaves(file, source.collection, held) && file.system_time.min <= at.system_time && at.reaches_ts(file.ts.min)
     });
@@ -86,10 +104,11 @@ pub(crate) async fn after(
     let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
     let mut batches: Vec<RecordBatch> = Vec::new();
     while let Some(read) = reads.try_next().await? {
+        let read = source.narrowed(&read)?;
         source.hold(&read)?;
-        batches.extend(read.iter().cloned());
+        batches.extend(read);
     }
-    let tail = tail(reader, source).await?;
+    let tail = source.narrowed(&tail(reader, source).await?)?;
     source.hold(&tail)?;
     batches.extend(tail);
     conformed(&batches, &source.changes())
@@ -113,10 +132,14 @@ async fn delta(reader: &Reader, source: Source<'_>, file: &DeltaFile) -> Result<
     let build = async {
         reader.metrics.cache_missed("delta");
         let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
-        let wanted = Wanted { columns: Some(columns), ..Wanted::default() };
+        let equal = source.id.map(|id| (doc::ID.to_owned(), id.to_owned()));
+        let wanted = Wanted { columns: Some(columns), equal, ..Wanted::default() };
         let read = files::read(reader.catalog.store(), &Path::from(file.path.as_str()), &wanted).await?;
         Ok(Arc::new(conformed(&read, &schema)?))
     };
+    if source.id.is_some() {
+        return build.await;
+    }
     cache::get(&reader.caches.files, key(source, &file.path, source.width), build).await
 }
 
@@ -166,7 +189,7 @@ fn last_position(batch: &RecordBatch) -> Option<Seq> {
 
 /// The rows above a position.
 pub(crate) fn above(batch: &RecordBatch, column: &str, position: Seq) -> Result<RecordBatch, ScanError> {
-    let positions = batch.column_by_name(column).ok_or(tidemark_fold::FoldError::Column(event::SEQ))?;
+    let positions = batch.column_by_name(column).ok_or(FoldError::Column(event::SEQ))?;
     Ok(filter_record_batch(batch, &cmp::gt(positions, &Int64Array::new_scalar(position))?)?)
 }
 

@@ -58,11 +58,12 @@ impl TableProvider for Deleted {
         // What decides is carried in every width.
         let width = Width::of(Some(&[]));
         let memory = MemoryConsumer::new("an overlay").register(&state.runtime_env().memory_pool);
-        let asks = overlay::Asks { at: self.at, width, memory: &memory };
+        let asks = overlay::Asks { at: self.at, width, id: None, memory: &memory };
         let overlay = overlay::of(&self.reader, &self.view, &self.known, &asks).await?;
-        let scan = BaseScan { reader: &self.reader, known: &self.known, at: self.at, wanted: &wanted, state };
+        let Self { reader, known, at, .. } = self;
+        let scan = BaseScan { reader, known, at: *at, wanted: &wanted, filters: &[], state };
         let mut inputs = scan.tombstones()?;
-        inputs.extend(wanted.memory(&[overlay::deletes(&overlay.winners)?])?);
+        inputs.extend(wanted.memory(&[overlay::deletes(&overlay.winners)?], Vec::new())?);
         wanted.united(inputs)
     }
 }

@@ -14,7 +14,7 @@ use arrow::{
 use datafusion::{
     catalog::Session,
     common::{ColumnStatistics, Result, ScalarValue, stats::Precision},
-    datasource::physical_plan::parquet::{CachedParquetMetaData, apply_file_schema_type_coercions},
+    datasource::physical_plan::parquet::{apply_file_schema_type_coercions, metadata::CachedParquetMetaData},
     parquet::{
         arrow::{arrow_reader::statistics::StatisticsConverter, parquet_to_arrow_schema},
         file::metadata::ParquetMetaData,

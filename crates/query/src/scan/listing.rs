@@ -137,7 +137,7 @@ impl TableProvider for Listing {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let wanted = Wanted { columns: self.schema(), projection: projection.cloned() };
         let rows = self.rows().await?;
-        wanted.united(wanted.memory(&[rows])?.into_iter().collect())
+        wanted.united(wanted.memory(&[rows], Vec::new())?.into_iter().collect())
     }
 }
 

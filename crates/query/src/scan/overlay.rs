@@ -1,7 +1,9 @@
 //! Winners against the base: rows to add, rows of the base to hide.
 //!
 //! Cached by how far it reaches. The newest one is extended by the changes that came since: an id that has a winner
-//! already keeps hiding what it hides, so only new ids are looked up in the base again.
+//! already keeps hiding what it hides, so only new ids are looked up in the base again. [`one`]: of one document alone.
+
+mod one;
 
 use std::sync::Arc;
 
@@ -11,8 +13,11 @@ use arrow::{
     datatypes::SchemaRef,
 };
 use datafusion::{
-    common::internal_err, datasource::memory::MemorySourceConfig, error::DataFusionError,
-    execution::memory_pool::MemoryReservation, physical_plan::ExecutionPlan,
+    common::internal_err,
+    datasource::{memory::MemorySourceConfig, source::DataSourceExec},
+    error::DataFusionError,
+    execution::memory_pool::MemoryReservation,
+    physical_plan::ExecutionPlan,
 };
 use object_store::path::Path;
 use tidemark_catalog::{Base, Collection, CollectionManifest, View, manifest::BaseFile};
@@ -32,6 +37,7 @@ use super::{
     At, Reader, ScanError,
     cache::{self, Keys, OverKey, OverlayKey, bytes_of},
     changes::{self, Source},
+    leaf::{Leaf, Said},
     provider,
     reach::{self, Reach},
     width::Width,
@@ -50,6 +56,8 @@ pub(crate) struct Overlay {
     width: Width,
     /// Their documents, in these columns of the table as plans scan it.
     rows: Vec<RecordBatch>,
+    /// Whether it holds all there is of the documents that are asked for, so that the base is not read.
+    pub(crate) replaces: bool,
     /// Bytes of winners and documents; views do not tell of the text they stand for.
     bytes: u32,
     /// Per part of the base: ascending row numbers that are hidden.
@@ -63,14 +71,26 @@ impl Overlay {
         self.bytes.saturating_add(u32::try_from(hidden).unwrap_or(u32::MAX))
     }
 
-    /// A scan of its documents; none for no rows.
-    pub(crate) fn scan(&self, wanted: &provider::Wanted) -> Result<Option<Arc<dyn ExecutionPlan>>, DataFusionError> {
+    /// How much of it there is.
+    pub(crate) fn says(&self) -> [Said; 2] {
+        let rows: usize = self.rows.iter().map(RecordBatch::num_rows).sum();
+        [("overlay_rows", rows.to_string()), ("overlay_bytes", self.bytes().to_string())]
+    }
+
+    /// A scan of its documents; none for no rows. It says how much there is where no base does.
+    pub(crate) fn scan(
+        &self,
+        wanted: &provider::Wanted,
+        is_alone: bool,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>, DataFusionError> {
         let Some(first) = self.rows.first() else { return Ok(None) };
         let Some(projection) = self.width.places(wanted.projection.as_ref()) else {
             return internal_err!("an overlay of {:?} was asked for {:?}", self.width, wanted.projection);
         };
-        let rows = std::slice::from_ref(&self.rows);
-        Ok(Some(MemorySourceConfig::try_new_exec(rows, first.schema(), projection)?))
+        let rows = MemorySourceConfig::try_new(std::slice::from_ref(&self.rows), first.schema(), projection)?;
+        let says =
+            if is_alone { [("base", "none".to_owned())].into_iter().chain(self.says()).collect() } else { Vec::new() };
+        Ok(Some(DataSourceExec::from_data_source(Leaf::new(rows, says))))
     }
 }
 
@@ -81,6 +101,8 @@ pub(crate) struct Asks<'a> {
     pub(crate) at: At,
     /// Which columns of documents.
     pub(crate) width: Width,
+    /// Of this document only: others may be left out.
+    pub(crate) id: Option<&'a str>,
     /// What may be held while it is built.
     pub(crate) memory: &'a MemoryReservation,
 }
@@ -95,12 +117,19 @@ pub(crate) async fn of(
     let Asks { at, memory, .. } = *asks;
     let reach = reach::reach(view, manifest, at.system_time);
     let base = reach::base(manifest, at)?;
-    let of_width = |width| Building { reader, source: Source { view, collection, manifest, width, memory }, base, at };
+    let of_width = |width| {
+        let source = Source { view, collection, manifest, width, id: None, memory };
+        Building { reader, source, base, at }
+    };
     let all = of_width(&Width::All);
     let full = OverlayKey { over: all.over(), reach };
     if let Some(known) = reader.caches.overlays.get(&full).await {
         reader.metrics.cache_hit("overlay");
         return Ok(known);
+    }
+    if let Some(id) = asks.id {
+        let narrow = of_width(&asks.width);
+        return Building { source: Source { id: asks.id, ..narrow.source }, ..narrow }.of_one(id).await;
     }
     let is_present = at.valid_time.is_none() && reach == reach::reach(view, manifest, Instant::MAX);
     let (building, key) = if is_present {
@@ -179,7 +208,7 @@ impl Building<'_> {
     /// Winners against the base; without one all stand.
     async fn resolved(&self, winners: RecordBatch) -> Result<Shadows, ScanError> {
         let Some(base) = self.base else { return Ok(Shadows { overlay: winners, hidden: Vec::new() }) };
-        let greatest = Greatest { ts: base.max_ts, bookmark: base.max_bookmark.clone() };
+        let greatest = greatest(base);
         let decides = if shadow::are_above(&winners, &greatest)? { Keys::Alone } else { Keys::WithOrder };
         let mut keys = Vec::with_capacity(base.parts.len() + base.tombstones.len());
         for file in base.parts.iter().chain(&base.tombstones) {
@@ -227,13 +256,22 @@ impl Building<'_> {
     }
 
     fn finish(&self, winners: RecordBatch, hidden: Vec<Vec<u64>>) -> Result<Arc<Overlay>, ScanError> {
+        Ok(Arc::new(self.overlay(winners, hidden)?))
+    }
+
+    fn overlay(&self, winners: RecordBatch, hidden: Vec<Vec<u64>>) -> Result<Overlay, ScanError> {
         let width = self.source.width.clone();
         let documents = documents(&winners, &width.table(&self.source.collection.schema))?;
         let rows = scanned(&documents)?;
         let bytes = [std::slice::from_ref(&winners), std::slice::from_ref(&documents), &rows].map(bytes_of);
         let bytes = bytes.into_iter().fold(0, u32::saturating_add);
-        Ok(Arc::new(Overlay { winners, width, rows, bytes, hidden }))
+        Ok(Overlay { winners, width, rows, replaces: false, bytes, hidden })
     }
+}
+
+/// The greatest order that was ever folded into a base.
+fn greatest(base: &Base) -> Greatest {
+    Greatest { ts: base.max_ts, bookmark: base.max_bookmark.clone() }
 }
 
 fn ids(batch: &RecordBatch) -> Result<&StringArray, FoldError> {

@@ -13,12 +13,12 @@ use arrow::{
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
-    common::{Result, ScalarValue, internal_err, tree_node::TreeNodeRecursion},
+    common::{Result, internal_err, tree_node::TreeNodeRecursion},
     execution::{
         SendableRecordBatchStream, TaskContext,
         memory_pool::{MemoryConsumer, MemoryReservation},
     },
-    logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType},
+    logical_expr::{Expr, TableProviderFilterPushDown, TableType},
     physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr},
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
@@ -40,6 +40,7 @@ use tidemark_model::{DocSchema, Op, position::BEFORE_ALL};
 use super::{
     At, Reader, ScanError,
     changes::Source,
+    id,
     log::{self, Slice},
     provider::Wanted,
     width::Width,
@@ -116,7 +117,7 @@ impl PastTable {
     async fn rows(&self, context: &TaskContext) -> Result<(Vec<RecordBatch>, MemoryReservation)> {
         let memory = MemoryConsumer::new("changes of a collection").register(context.memory_pool());
         let (collection, manifest) = &self.known;
-        let source = Source { view: &self.view, collection, manifest, width: &Width::All, memory: &memory };
+        let source = Source { view: &self.view, collection, manifest, width: &Width::All, id: None, memory: &memory };
         let needs = self.makes.needs(&collection.schema);
         let read = log::changes(&self.reader, source, &self.slice, &needs).await?;
         // The rows stand beside the changes until the last is made; a change makes at most two.
@@ -150,22 +151,9 @@ impl TableProvider for PastTable {
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut table = self.clone();
-        let narrowed = filters.iter().find_map(one_id);
-        table.slice.id = table.slice.id.or(narrowed);
+        table.slice.id = table.slice.id.or_else(|| id::wanted(filters));
         let wanted = Wanted { columns: Arc::clone(&self.columns), projection: projection.cloned() };
         Ok(Arc::new(PastExec::new(table, &wanted)?))
-    }
-}
-
-/// The id that a filter wants, if it wants exactly one.
-fn one_id(filter: &Expr) -> Option<String> {
-    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = filter else { return None };
-    match (left.as_ref(), right.as_ref()) {
-        (Expr::Column(column), Expr::Literal(ScalarValue::Utf8(Some(id)), _))
-        | (Expr::Literal(ScalarValue::Utf8(Some(id)), _), Expr::Column(column)) => {
-            (column.name == doc::ID).then(|| id.clone())
-        }
-        _ => None,
     }
 }
 

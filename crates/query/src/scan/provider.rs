@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
     common::Result,
-    datasource::memory::MemorySourceConfig,
+    datasource::{memory::MemorySourceConfig, source::DataSourceExec},
     execution::memory_pool::MemoryConsumer,
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
     physical_plan::{ExecutionPlan, empty::EmptyExec, union::UnionExec},
@@ -15,7 +15,15 @@ use datafusion::{
 use tidemark_catalog::View;
 use tidemark_fold::columns;
 
-use super::{At, Reader, base::BaseScan, events, overlay, width::Width};
+use super::{
+    At, Reader,
+    base::BaseScan,
+    events::EventsScan,
+    id,
+    leaf::{Leaf, Said},
+    overlay,
+    width::Width,
+};
 use crate::plan::shape;
 
 /// One table of one statement.
@@ -58,20 +66,24 @@ impl TableProvider for LakeTable {
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let wanted = Wanted { columns: Arc::clone(&self.columns), projection: projection.cloned() };
         let inputs = match &self.view.collection {
-            None => events::scans(&self.reader, &self.view, self.at, &wanted, state)?,
+            None => {
+                let Self { view, at, reader, .. } = self;
+                EventsScan { reader, view, at: *at, wanted: &wanted, filters, state }.all()?
+            }
             Some(known) => {
                 let width = Width::of(wanted.projection.as_deref());
                 let memory = MemoryConsumer::new("an overlay").register(&state.runtime_env().memory_pool);
-                let asks = overlay::Asks { at: self.at, width, memory: &memory };
+                let id = id::wanted(filters);
+                let asks = overlay::Asks { at: self.at, width, id: id.as_deref(), memory: &memory };
                 let overlay = overlay::of(&self.reader, &self.view, known, &asks).await?;
-                let scan = BaseScan { reader: &self.reader, known, at: self.at, wanted: &wanted, state };
+                let scan = BaseScan { reader: &self.reader, known, at: self.at, wanted: &wanted, filters, state };
                 let mut inputs = scan.documents(&overlay)?;
-                inputs.extend(overlay.scan(&wanted)?);
+                inputs.extend(overlay.scan(&wanted, inputs.is_empty())?);
                 inputs
             }
         };
@@ -109,8 +121,13 @@ impl Wanted {
         }
     }
 
+    /// A scan of no rows.
+    pub(crate) fn nothing(&self) -> Result<MemorySourceConfig> {
+        MemorySourceConfig::try_new(&[Vec::new()], self.schema()?, None)
+    }
+
     /// A scan of rows in memory, which have all columns of the table in its order; none for no rows.
-    pub(crate) fn memory(&self, rows: &[RecordBatch]) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    pub(crate) fn memory(&self, rows: &[RecordBatch], says: Vec<Said>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         if rows.is_empty() {
             return Ok(None);
         }
@@ -120,6 +137,7 @@ impl Wanted {
             Some(indices) => shape::stamp(&rows.project(indices)?, &columns),
         });
         let rows = wanted.collect::<Result<Vec<_>>>()?;
-        Ok(Some(MemorySourceConfig::try_new_exec(&[rows], columns, None)?))
+        let leaf = Leaf::new(MemorySourceConfig::try_new(&[rows], columns, None)?, says);
+        Ok(Some(DataSourceExec::from_data_source(leaf)))
     }
 }
