@@ -90,7 +90,7 @@ async fn compare(lake: &Lake, axis: &str, times: &[Instant], (log, table): (&str
 
 /// Sends the changes one request after the other, so that order of arrival is order of number, and writes the peer's
 /// log with the system times of the receipts.
-async fn load(
+pub(crate) async fn load(
     lake: &Lake,
     total: u64,
     keys: u64,

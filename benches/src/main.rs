@@ -6,7 +6,7 @@
 //!
 //! 1. [`measure`]: CPU and wall clocks, medians. 2. [`report`]: the table and `results/<name>.json`.
 //! 3. [`lake`]: the real server as a child process, fed over HTTP. 4. [`peer`]: scripts that run DuckDB.
-//! 5. [`changes`]: the seeded data. 6. The benchmarks: [`winner`], [`scan`], [`asof`], [`ingest`], [`latency`].
+//! 5. [`changes`]: the seeded data. 6. The benchmarks: [`winner`], [`scan`], [`asof`], [`point`], [`ingest`], [`latency`].
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to people")]
 
 mod asof;
@@ -17,6 +17,7 @@ mod lake;
 mod latency;
 mod measure;
 mod peer;
+mod point;
 mod report;
 mod scan;
 mod winner;
@@ -24,7 +25,7 @@ mod winner;
 /// What a benchmark ends with.
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-const NAMES: &str = "winner, scan, asof, ingest, latency";
+const NAMES: &str = "winner, scan, asof, point, ingest, latency";
 
 #[tokio::main]
 async fn main() -> Outcome {
@@ -36,6 +37,7 @@ async fn main() -> Outcome {
         }
         Some("scan") => scan::run(scale.unwrap_or(1_000_000)).await,
         Some("asof") => asof::run(scale.unwrap_or(10_000_000)).await,
+        Some("point") => point::run(scale.unwrap_or(1_000_000)).await,
         Some("ingest") => ingest::run(scale.unwrap_or(1_000_000)).await,
         Some("latency") => latency::run(scale.unwrap_or(10)).await,
         _ => Err(format!("name a benchmark: {NAMES}").into()),
