@@ -1,13 +1,16 @@
 //! Parquet files: one shape per kind, unique names, checksums, footers that could rebuild a manifest.
 //!
 //! 1. [`write()`]: rows → bytes on a blocking thread (`layout` says how a kind is encoded) → one durable object.
+//!    [`Writer`]: the same while the rows come.
 //! 2. [`read()`]: footer → row groups that can hold wanted rows → wanted columns of these → exact filter → rows.
+//!    [`Rows`]: every row, a batch at a time.
 //!
 //! Text stays Utf8 and times stay µs UTC: the Arrow schema travels in the footer.
 
 mod decode;
 mod encode;
 mod layout;
+mod writer;
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use object_store::path::Path;
@@ -15,6 +18,7 @@ use parquet::errors::ParquetError;
 use tidemark_model::Kind;
 
 pub(crate) use self::encode::hex;
+pub use self::{decode::Rows, writer::Writer};
 use crate::{Store, StoreError};
 
 /// The version of the footer entries written here (`tidemark.format`).

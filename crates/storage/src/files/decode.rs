@@ -9,6 +9,7 @@
 
 mod filter;
 mod prune;
+mod rows;
 
 use std::{ops::Range, sync::Arc};
 
@@ -26,6 +27,7 @@ use parquet::{
     file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder},
 };
 
+pub use self::rows::Rows;
 use super::{FileError, Wanted, on_blocking_thread};
 use crate::StoreError;
 
@@ -75,11 +77,10 @@ impl Source {
 
 /// Reads and decodes the wanted rows.
 pub(super) async fn decode(source: &Source, wanted: &Wanted) -> Result<Vec<RecordBatch>, FileError> {
-    let footer = footer(source, wanted).await?;
-    let read = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new());
-    let metadata = read.map_err(|error| source.broken(error))?;
+    let metadata = metadata(source, wanted).await?;
     let groups = row_groups(source, &metadata, wanted).await?;
-    let mut decoder = decoder(&metadata, groups, wanted).map_err(|error| source.broken(error))?;
+    let rows = batch_rows(metadata.metadata(), &groups);
+    let mut decoder = decoder(&metadata, (groups, rows), wanted).map_err(|error| source.broken(error))?;
     let mut batches = Vec::new();
     loop {
         let turn = on_blocking_thread(&source.path, "read", move || until_bytes_are_missing(decoder)).await?;
@@ -129,12 +130,17 @@ async fn row_groups(source: &Source, metadata: &ArrowReaderMetadata, wanted: &Wa
     Ok(groups)
 }
 
+async fn metadata(source: &Source, wanted: &Wanted) -> Result<ArrowReaderMetadata, FileError> {
+    let footer = footer(source, wanted).await?;
+    let read = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new());
+    read.map_err(|error| source.broken(error))
+}
+
 fn decoder(
     metadata: &ArrowReaderMetadata,
-    groups: Vec<usize>,
+    (groups, rows): (Vec<usize>, usize),
     wanted: &Wanted,
 ) -> Result<ParquetPushDecoder, ParquetError> {
-    let rows = batch_rows(metadata.metadata(), &groups);
     let filter = filter::exact(metadata, &groups, wanted)?;
     let builder = ParquetPushDecoderBuilder::new_with_metadata(metadata.clone())
         .with_projection(projection(metadata, wanted))
