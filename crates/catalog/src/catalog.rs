@@ -255,8 +255,7 @@ impl Catalog {
         epochs: impl Fn(u64) -> bool,
     ) -> Result<Arc<EventsManifest>, CatalogError> {
         let mut manifest = self.events(namespace);
-        let register = self.state().namespaces.get(namespace).map(|known| known.events.register.clone());
-        let Some(register) = register else { return Ok(manifest) };
+        let Some(register) = self.register(namespace, &Table::Events) else { return Ok(manifest) };
         while manifest.head.version > 0 && !epochs(manifest.head.epoch) {
             let version = manifest.head.version - 1;
             let found = if version == 0 { None } else { register.read(version).await? };
@@ -285,7 +284,7 @@ impl Catalog {
         on: &EventsManifest,
         next: EventsManifest,
     ) -> Result<Commit<EventsManifest>, CatalogError> {
-        let register = self.state().namespaces.get(namespace).map(|known| known.events.register.clone());
+        let register = self.register(namespace, &Table::Events);
         let register = register.ok_or_else(|| unknown(namespace, &Table::Events))?;
         let commit = self.commit(&register, &on.head, next).await?;
         if let Some(known) = self.state_mut().namespaces.get_mut(namespace) {
@@ -316,28 +315,12 @@ impl Catalog {
         Ok(commit)
     }
 
-    /// Deletes the manifests of a collection that lie more than so many commits back, once twice as many are there; how
-    /// many were deleted. The floor of the register is raised first.
-    ///
-    /// # Errors
-    /// [`CatalogError`].
-    pub async fn trim_manifests(
-        &self,
-        namespace: &Namespace,
-        name: &CollectionName,
-        kept: u64,
-    ) -> Result<u64, CatalogError> {
-        let found =
-            self.with_collection((namespace, name), |slot, _| (slot.register.clone(), slot.manifest.head.version));
-        let Some((register, newest)) = found.filter(|(_, newest)| *newest > kept.saturating_mul(2)) else {
-            return Ok(0);
-        };
-        // In large steps, because the floor's own entries stay for ever.
-        if newest - register.floor().await? <= kept.saturating_mul(2) {
-            return Ok(0);
+    /// The register of a table's manifests; `None` of one that does not exist.
+    pub(crate) fn register(&self, namespace: &Namespace, table: &Table) -> Option<Register> {
+        match table {
+            Table::Events => self.state().namespaces.get(namespace).map(|known| known.events.register.clone()),
+            Table::Collection(name) => self.with_collection((namespace, name), |slot, _known| slot.register.clone()),
         }
-        self.0.owner.check().await?;
-        Ok(register.trim(newest - kept).await?)
     }
 
     async fn commit<M: Manifest>(&self, register: &Register, on: &Head, next: M) -> Result<Commit<M>, CatalogError> {

@@ -5,10 +5,12 @@
 //! 3. [`view`]: a table as of one manifest, tail included, read upstream first.
 //! 4. [`live`]: the live tail and the bell, traits of what rooms share at run time.
 //! 5. [`publish`]: copies of the tables for other engines.
-//! 6. [`mod@verify`]: looks a lake over without owning it.
-//! 7. [`point`]: where tests let a process die.
+//! 6. [`cleanup`]: files that no manifest names any more, and manifests long past.
+//! 7. [`mod@verify`]: looks a lake over without owning it.
+//! 8. [`point`]: where tests let a process die.
 
 pub mod catalog;
+pub mod cleanup;
 pub mod live;
 pub mod manifest;
 mod metrics;

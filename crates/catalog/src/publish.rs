@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant as Moment},
 };
 
-use tidemark_model::{Namespace, Table};
+use tidemark_model::{Instant, Namespace, Table};
 use tidemark_storage::{ObjectPath, paths};
 use tokio::sync::OwnedMutexGuard;
 
@@ -283,6 +283,15 @@ impl Catalog {
             tracing::warn!(%root, %error, "the published log cannot be read: no file below it is deleted");
         });
         Some(Held { root, files: files.ok(), _turn: turn })
+    }
+
+    /// The greatest system time whose rows other engines see of a table; `None` where nothing is published, or the log
+    /// cannot be read.
+    pub async fn published_up_to(&self, namespace: &Namespace, table: &Table) -> Option<Instant> {
+        let root = self.published_root(namespace, table)?;
+        let read = Log::open(self.store(), &root).await;
+        let log = read.inspect_err(|error| tracing::warn!(%root, %error, "the published log cannot be read"));
+        Some(log.ok()?.published?.newest)
     }
 
     /// Where a table is published.

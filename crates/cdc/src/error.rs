@@ -3,7 +3,7 @@
 use tidemark_catalog::CatalogError;
 use tidemark_fold::FoldError;
 use tidemark_model::{Instant, Kind};
-use tidemark_storage::{StoreError, files::FileError};
+use tidemark_storage::files::FileError;
 
 /// Why a step failed; nothing it did is visible then.
 #[derive(Debug, thiserror::Error)]
@@ -11,9 +11,6 @@ pub enum Error {
     /// The catalog could not commit.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The store could not list or delete.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// A file could not be written or read.
     #[error(transparent)]
     File(#[from] FileError),
@@ -99,7 +96,6 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Catalog(error) => error.kind(),
-            Self::Store(error) => error.kind(),
             Self::File(error) => error.kind(),
             Self::Unsettled { .. } | Self::NotInFiles(_) => Kind::Unavailable,
             Self::UnknownCollection(_) | Self::UnknownSnapshot { .. } => Kind::NotFound,
@@ -123,12 +119,7 @@ impl Error {
             Self::Future { .. } => "instant_in_future",
             Self::Outside(_) => "outside_window",
             Self::NotInFiles(_) | Self::Unsettled { .. } => "unavailable",
-            Self::Catalog(_)
-            | Self::Store(_)
-            | Self::File(_)
-            | Self::Fold(_)
-            | Self::Thread { .. }
-            | Self::Metrics(_) => "internal",
+            Self::Catalog(_) | Self::File(_) | Self::Fold(_) | Self::Thread { .. } | Self::Metrics(_) => "internal",
         }
     }
 

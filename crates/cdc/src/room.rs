@@ -109,8 +109,8 @@ impl Cdc {
         let metrics = Metrics::register(&deps.metrics)?;
         let (catalog, clock, ids) = (deps.catalog.clone(), Arc::clone(&deps.clock), Arc::clone(&deps.ids));
         let live = Arc::clone(&deps.live);
-        let (memory, points) = (cleanup::Memory::default(), deps.points.clone());
-        let tools = Tools { config, catalog, live, clock, ids, metrics, memory, points };
+        let (cleaner, points) = (cleanup::cleaner(&config, &catalog, &deps.points), deps.points.clone());
+        let tools = Tools { config, catalog, live, clock, ids, metrics, cleaner, points };
         Ok(Self { tools: Arc::new(tools), turn: Arc::default() })
     }
 

@@ -48,16 +48,14 @@ impl Catalog {
                 if newest.head.version == number {
                     return Ok(Some(newest.version()));
                 }
-                let register = self.state().namespaces.get(namespace).map(|known| known.events.register.clone());
-                read::<EventsManifest>(register, number).await
+                read::<EventsManifest>(self.register(namespace, table), number).await
             }
             Table::Collection(name) => {
                 let newest = self.manifest(namespace, name);
                 if newest.head.version == number {
                     return Ok(Some(newest.version()));
                 }
-                let register = self.with_collection((namespace, name), |slot, _known| slot.register.clone());
-                read::<CollectionManifest>(register, number).await
+                read::<CollectionManifest>(self.register(namespace, table), number).await
             }
         }
     }

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 use tidemark_model::{Instant, Seq};
 
-use super::{Base, CollectionManifest, DeltaFile};
+use super::{Base, CollectionManifest, DeltaFile, EventsManifest};
 
 /// Why a snapshot was taken, which decides how long it stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +123,15 @@ pub struct Named<'m> {
     pub bytes: u64,
     /// SHA-256, hex.
     pub sha256: &'m str,
+}
+
+impl EventsManifest {
+    /// Every file it names: events and sidecars.
+    pub fn every_file(&self) -> impl Iterator<Item = Named<'_>> {
+        let events = self.files.iter().map(|file| (&file.path, file.bytes, &file.sha256));
+        let sidecars = self.sidecars.iter().map(|file| (&file.path, file.bytes, &file.sha256));
+        events.chain(sidecars).map(|(path, bytes, sha256)| Named { path, bytes, sha256 })
+    }
 }
 
 impl CollectionManifest {

@@ -1,6 +1,6 @@
 //! Publishing through its door: a lake in memory and on a local disk, whose lists have no order.
 
-use tidemark_model::{Ids, Instant, Mark, Positions, Shard, clock::ManualClock};
+use tidemark_model::{Ids, Mark, Positions, Shard, clock::ManualClock};
 use tidemark_storage::Store;
 
 use super::*;
@@ -47,6 +47,10 @@ impl World {
         self.publisher.publish(&self.namespace, &Table::Events, how).await.unwrap()
     }
 
+    async fn published_up_to(&self) -> Option<Instant> {
+        self.catalog.published_up_to(&self.namespace, &Table::Events).await
+    }
+
     async fn held(&self, path: &str, retention_s: u64) -> bool {
         let retention = Duration::from_secs(retention_s);
         let held = self.catalog.published((&self.namespace, &Table::Events), retention).await.unwrap();
@@ -82,6 +86,7 @@ fn told(publication: Option<Publication>) -> Option<(u64, u64, u64, u64)> {
 async fn versions_follow_the_manifest_and_nothing_is_published_twice() {
     let world = World::on(Store::memory()).await;
     assert_eq!(told(world.publish(How::Further).await), None, "no table before the first file");
+    assert_eq!(world.published_up_to().await, None);
     world.commit(&[(0, 4)]).await;
     assert_eq!(told(world.publish(How::Further).await), Some((0, 1, 1, 0)));
     assert_eq!(told(world.publish(How::Further).await), Some((0, 1, 0, 0)));
@@ -89,7 +94,9 @@ async fn versions_follow_the_manifest_and_nothing_is_published_twice() {
     assert_eq!(told(world.publish(How::Further).await), Some((1, 2, 1, 0)));
     // Compacted: rows move, and a table that only grows takes it.
     world.commit(&[(0, 9), (10, 11)]).await;
+    assert_eq!(world.published_up_to().await, Some(Instant::from_micros(1009)));
     assert_eq!(told(world.publish(How::Further).await), Some((2, 2, 2, 2)));
+    assert_eq!(world.published_up_to().await, Some(Instant::from_micros(1011)));
     assert_eq!(told(world.publish(How::Anew).await), Some((0, 2, 2, 2)));
     assert_eq!(told(world.publish(How::Further).await), Some((0, 2, 0, 0)));
 }
