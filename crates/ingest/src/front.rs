@@ -23,10 +23,12 @@ use crate::{
     error::Error,
     flush::{Flusher, Pace},
     metrics::Metrics,
+    point::Points,
     receipt::Receipt,
     replay,
     request::Request,
     tasks::Tasks,
+    upkeep::Upkeep,
     visible::Visible,
 };
 
@@ -43,6 +45,8 @@ pub struct Deps {
     pub log: LogOptions,
     /// Where metrics are registered.
     pub metrics: prometheus::Registry,
+    /// Where tests let the process die; none by default.
+    pub points: Points,
 }
 
 /// The handle of the room. Cheap to clone.
@@ -63,6 +67,7 @@ pub(crate) struct Room {
     pub(crate) rules: Rules,
     pub(crate) visible: Arc<Visible>,
     pub(crate) flusher: Flusher,
+    pub(crate) upkeep: Upkeep,
     /// Bytes of bodies that are being read and parsed.
     pub(crate) bodies: Budget,
     pub(crate) metrics: Arc<Metrics>,
@@ -96,6 +101,7 @@ impl Ingest {
         let room = Room {
             bodies: Budget::new(config.bodies_bytes_max),
             rules: Rules::of(&deps.catalog),
+            upkeep: Upkeep::new(&config, &deps.catalog, deps.points),
             visible: Arc::clone(&flusher.visible),
             metrics: Arc::clone(&flusher.metrics),
             catalog: deps.catalog,

@@ -112,7 +112,7 @@ impl Rooms {
         query.serve(&procedures);
         let runner = Runner::new(parts.metrics.clone(), Arc::clone(&parts.ids), failed.clone());
         let publisher = Publisher::new(catalog.clone(), settings.publish.clone(), Points::default());
-        for job in schedule::jobs(&cdc, &publisher, ingest.bell()) {
+        for job in schedule::jobs(&ingest, &cdc, &publisher) {
             runner.start(job);
         }
         let cdc_drain = Duration::from_secs(settings.cdc.drain_s);
@@ -208,6 +208,7 @@ async fn open_ingest(
         ids: Arc::clone(&parts.ids),
         log: LogOptions::new(settings.log_directory(), catalog.cluster().to_owned(), catalog.epoch()),
         metrics: parts.registry.clone(),
+        points: Points::default(),
     };
     Ok(Ingest::open(settings.ingest.clone(), deps).await?)
 }
