@@ -2,6 +2,7 @@
 //!
 //! - [`doors`]: health, metrics, guards, drain.
 //! - [`bad_input`]: every refusal with its status, and nothing stored partly.
+//! - [`compact`]: readers see every row once while events files are put together and deleted.
 //! - [`export`]: what went out comes in again and is equal; Parquet.
 //! - [`full_disk`]: a medium without space refuses, answers on, and recovers.
 //! - [`kill`]: SIGKILL under load, over and over: every acknowledged event once, the same answers.
@@ -15,6 +16,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod bad_input;
+mod compact;
 mod documents;
 mod doors;
 mod export;
