@@ -45,6 +45,12 @@ impl Lake {
         Ok(cpu)
     }
 
+    /// The same with other settings.
+    pub(crate) fn restart_with(&mut self, settings: &str) -> Result<f64, Error> {
+        std::fs::write(self.home.path().join("tidemark.toml"), settings)?;
+        self.restart()
+    }
+
     /// Stops with SIGTERM; the CPU seconds of the whole life of the process, as last read before it ended.
     pub(crate) fn stop(&mut self) -> Result<f64, Error> {
         let mut cpu = self.cpu();

@@ -6,12 +6,13 @@
 //!
 //! 1. [`measure`]: CPU and wall clocks, medians. 2. [`report`]: the table and `results/<name>.json`.
 //! 3. [`lake`]: the real server as a child process, fed over HTTP. 4. [`peer`]: scripts that run DuckDB.
-//! 5. [`changes`]: the seeded data. 6. The benchmarks: [`winner`], [`scan`], [`asof`], [`ingest`], [`latency`].
+//! 5. [`changes`]: the seeded data. 6. The benchmarks: [`winner`], [`fold`], [`scan`], [`asof`], [`ingest`], [`latency`].
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to people")]
 
 mod asof;
 mod changes;
 mod floor;
+mod fold;
 mod ingest;
 mod lake;
 mod latency;
@@ -24,7 +25,7 @@ mod winner;
 /// What a benchmark ends with.
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-const NAMES: &str = "winner, scan, asof, ingest, latency";
+const NAMES: &str = "winner, fold, scan, asof, ingest, latency";
 
 #[tokio::main]
 async fn main() -> Outcome {
@@ -34,6 +35,7 @@ async fn main() -> Outcome {
         Some("winner") => {
             winner::run(scale.map_or(10_000_000, |n: u64| usize::try_from(n).unwrap_or(usize::MAX))).await
         }
+        Some("fold") => fold::run(scale.unwrap_or(10_000_000)).await,
         Some("scan") => scan::run(scale.unwrap_or(1_000_000)).await,
         Some("asof") => asof::run(scale.unwrap_or(10_000_000)).await,
         Some("ingest") => ingest::run(scale.unwrap_or(1_000_000)).await,

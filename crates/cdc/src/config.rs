@@ -18,8 +18,13 @@ pub struct Config {
     pub fold_ratio: f64,
     /// Changes since the last state below which none is due. Default 10,000.
     pub fold_rows_min: u64,
+    /// Changes up to which one fold takes them all, however few documents there are; of more it takes about as many as
+    /// there are documents, so that no instant of the past is far from a state. Default 100,000.
+    pub fold_rows_apart: u64,
     /// Most bytes of delta files one fold takes in, unless a single one is larger. Default 64 MiB.
     pub fold_bytes_max: u64,
+    /// Changes that a fold holds in memory, decompressed bytes, about: it goes span by span of ids. Default 128 MiB.
+    pub fold_memory_bytes: u64,
     /// Documents of a state part, about. Default 131,072.
     pub part_rows: usize,
     /// Bytes of a state part, about. Default 256 MiB.
@@ -68,7 +73,9 @@ impl Default for Config {
             delta_bytes_max: 64 << 20,
             fold_ratio: 0.1,
             fold_rows_min: 10_000,
+            fold_rows_apart: 100_000,
             fold_bytes_max: 64 << 20,
+            fold_memory_bytes: 128 << 20,
             part_rows: 128 << 10,
             part_bytes: 256 << 20,
             bases_bytes_max: 4 << 30,

@@ -92,6 +92,7 @@ fn wanted(job: &Job<'_>) -> Wanted {
         columns: Some(derive::INPUT.map(str::to_owned).into()),
         above: Some((event::SEQ.to_owned(), job.manifest.mark)),
         equal: Some((event::COLLECTION.to_owned(), job.collection.name.as_str().to_owned())),
+        ..Wanted::default()
     }
 }
 

@@ -17,6 +17,7 @@ fn settings(random: &Ids) -> Config {
         fold_ratio: [0.0, 0.1, 0.5][usize::try_from(number(3) - 1).expect("small")],
         fold_rows_min: number(10),
         fold_bytes_max: [1, 20_000, 1 << 20][usize::try_from(number(3) - 1).expect("small")],
+        fold_memory_bytes: [1, 5000, 1 << 20][usize::try_from(number(3) - 1).expect("small")],
         part_rows: usize::try_from(number(12)).expect("small"),
         bases_max: usize::try_from(number(5)).expect("small"),
         bases_bytes_max: [0, 30_000, 1 << 30][usize::try_from(number(3) - 1).expect("small")],
