@@ -6,14 +6,13 @@ use std::path::Path;
 use datafusion::{config::TableParquetOptions, dataframe::DataFrameWriteOptions, prelude::*};
 
 use crate::{
-    Outcome, changes,
+    Outcome,
     lake::Lake,
     measure::{Cost, Stopwatch},
     peer,
     report::Report,
 };
 
-const REQUEST: u64 = 10_000;
 /// While changes come, nothing but deltas is made.
 const LOADING: &str = "[cdc]\nfold_rows_min = 1_000_000_000_000\ncheckpoints_max = 0\nsnapshots_daily = 0\nsnapshots_monthly = 0\n\
                        rollup_files = 0\n[publish]\nenabled = false\n";
@@ -25,7 +24,7 @@ const FOLDING: &str = "[cdc]\nfold_rows_apart = 1_000_000_000_000\nfold_bytes_ma
 pub(crate) async fn run(total: u64) -> Outcome {
     let keys = (total / 10).max(1);
     let mut lake = Lake::start_with(LOADING)?;
-    load(&lake, total, keys).await?;
+    lake.load((total, keys), |_, _| Ok(())).await?;
     lake.settle().await;
     let loaded = lake.resident_mib();
     lake.restart_with(FOLDING)?;
@@ -66,19 +65,6 @@ pub(crate) async fn run(total: u64) -> Outcome {
         table.row(row(&told.peer, Cost { cpu_s: told.cpu_s[0], wall_s: told.wall_s[0] }));
     }
     Ok(table.finish()?)
-}
-
-async fn load(lake: &Lake, total: u64, keys: u64) -> Outcome {
-    for from in (0..total).step_by(usize::try_from(REQUEST)?) {
-        let body = changes::ndjson(from..(from + REQUEST).min(total), keys);
-        while let Err(error) = lake.send("/v1/bench/docs/changes", body.clone()).await {
-            if !error.to_string().contains("429") {
-                return Err(error);
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        }
-    }
-    Ok(())
 }
 
 fn same(found: &[i64], wanted: &[i64]) -> Outcome {

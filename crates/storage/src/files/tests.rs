@@ -169,7 +169,8 @@ async fn spans_of_a_sorted_file_hold_every_row_once() {
         assert_eq!(pages.iter().map(|page| page.rows).sum::<u64>(), 300_000);
         assert!(pages.is_sorted_by(|one, next| one.least < next.least) && pages.len() >= 3, "{kind:?}");
         assert!(pages.iter().all(|page| page.bytes > page.rows), "{kind:?}");
-        let cuts = [pages[0].least.as_str(), "_id-0000001", "_id-0131072", &pages[2].least, "_id-0299999", "_id-1", "x"];
+        let cuts =
+            [pages[0].least.as_str(), "_id-0000001", "_id-0131072", &pages[2].least, "_id-0299999", "_id-1", "x"];
         let mut ends: Vec<Option<String>> = cuts.map(|cut| Some(cut.to_owned())).into();
         ends.sort_unstable();
         let ends: Vec<Option<String>> = std::iter::once(None).chain(ends).chain([None]).collect();
@@ -177,7 +178,9 @@ async fn spans_of_a_sorted_file_hold_every_row_once() {
         for pair in ends.windows(2) {
             let span = Span { column: "_id".to_owned(), from: pair[0].clone(), below: pair[1].clone() };
             let read = opened.read(&Wanted { span: Some(span.clone()), ..Wanted::default() }).await.unwrap();
-            let id = |batch: &RecordBatch, row| batch.column_by_name("_id").unwrap().as_string::<i32>().value(row).to_owned();
+            let id = |batch: &RecordBatch, row| {
+                batch.column_by_name("_id").unwrap().as_string::<i32>().value(row).to_owned()
+            };
             assert!(read.iter().all(|batch| span.holds(&id(batch, 0), &id(batch, batch.num_rows() - 1))), "{span:?}");
             found.extend(read);
         }
@@ -242,7 +245,12 @@ async fn rows_that_the_footer_vouches_for_are_as_exact_as_others() {
         let written =
             stored(&store, FileKind::Events, RecordBatch::try_new(columns::events_schema(), columns).unwrap());
         let equal = Some(("collection".to_owned(), equal.to_owned()));
-        let wanted = Wanted { equal, above: Some(("_seq".to_owned(), -1)), columns: Some(vec!["_seq".to_owned()]), ..Wanted::default() };
+        let wanted = Wanted {
+            equal,
+            above: Some(("_seq".to_owned(), -1)),
+            columns: Some(vec!["_seq".to_owned()]),
+            ..Wanted::default()
+        };
         let read = read(&store, &written.await.path, &wanted).await.unwrap();
         assert_eq!(read.iter().map(RecordBatch::num_rows).sum::<usize>(), expected, "{values:?} {wanted:?}");
     }
