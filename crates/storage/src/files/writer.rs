@@ -52,7 +52,10 @@ impl Writer {
     /// # Errors
     /// [`FileError`].
     pub async fn finish(mut self) -> Result<Written, FileError> {
-        self.encode(|rows| rows.finish().map(|_metadata| ())).await?;
+        if let Err(error) = self.encode(|rows| rows.finish().map(|_metadata| ())).await {
+            self.abort().await;
+            return Err(error);
+        }
         self.upload.finish().await?;
         let (rows, bytes) = self.written;
         Ok(Written { path: self.path, rows, bytes, sha256: hex(&self.digest.finalize()) })

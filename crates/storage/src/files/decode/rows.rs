@@ -4,7 +4,7 @@ use arrow::array::RecordBatch;
 use object_store::path::Path;
 use parquet::{DecodeResult, arrow::push_decoder::ParquetPushDecoder, file::metadata::ParquetMetaData};
 
-use super::{Source, Wanted, decoder, metadata};
+use super::{Opened, Source, Wanted, decoder};
 use crate::{
     Store,
     files::{FileError, on_blocking_thread},
@@ -32,8 +32,8 @@ impl Rows {
     /// # Errors
     /// [`FileError`].
     pub async fn open(store: &Store, path: &Path, batch_bytes: u64) -> Result<Self, FileError> {
-        let (source, wanted) = (Source::new(store.objects(), path.clone()), Wanted::default());
-        let metadata = metadata(&source, &wanted).await?;
+        let wanted = Wanted::default();
+        let Opened { source, metadata } = Opened::for_wanted(store, path.clone(), &wanted).await?;
         let groups: Vec<usize> = (0..metadata.metadata().num_row_groups()).collect();
         let rows = batch_bytes / row_bytes(metadata.metadata()).max(1);
         let rows = usize::try_from(rows.clamp(1, ROWS_MAX)).unwrap_or(1);
