@@ -14,7 +14,7 @@ pub(crate) mod pick;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant as Moment},
 };
 
@@ -35,19 +35,40 @@ pub(crate) struct Memory {
     clean: Mutex<HashMap<ObjectPath, u64>>,
 }
 
-/// Deletes what may go of one collection.
+/// What a run did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Swept {
+    /// Whether there may be more to delete at once.
+    pub(crate) more: More,
+    /// Files that were deleted.
+    pub(crate) deleted: u64,
+    /// Files that nothing names and that stay for those who may still read them.
+    pub(crate) waiting: u64,
+}
+
+/// Deletes what may go of one collection, where something may have changed since the last time.
 pub(crate) async fn step(job: &Job<'_>) -> Result<More, Error> {
-    let table = job.table();
-    if lock(&job.tools.memory.clean).get(&table) == Some(&job.manifest.head.version) {
+    if lock(&job.tools.memory.clean).get(&job.table()) == Some(&job.manifest.head.version) {
         return Ok(More::No);
     }
+    sweep(job).await.map(|swept| swept.more)
+}
+
+/// The data files of a collection that its newest manifest does not name, and that manifest.
+pub(crate) async fn unnamed(job: &Job<'_>) -> Result<(Vec<ObjectPath>, Arc<CollectionManifest>), Error> {
     let mut listed = Vec::new();
-    for directory in paths::data_directories(&table) {
+    for directory in paths::data_directories(&job.table()) {
         listed.extend(job.store().list(&directory).await?.into_iter().map(|object| object.location));
     }
     let manifest = job.tools.catalog.manifest(job.namespace, &job.collection.name);
-    let unnamed = pick::unnamed(listed, &manifest);
-    let is_clean = unnamed.is_empty();
+    Ok((pick::unnamed(listed, &manifest), manifest))
+}
+
+/// Deletes what may go of one collection.
+pub(crate) async fn sweep(job: &Job<'_>) -> Result<Swept, Error> {
+    let table = job.table();
+    let (unnamed, manifest) = unnamed(job).await?;
+    let found = unnamed.len() as u64;
     let mut ripe = job.tools.memory.ripe(&table, unnamed, Duration::from_secs(job.tools.config.grace_s));
     let old = job.tools.catalog.trim_manifests(job.namespace, &job.collection.name, job.tools.config.manifests_max);
     let trimmed = old.await?;
@@ -56,17 +77,17 @@ pub(crate) async fn step(job: &Job<'_>) -> Result<More, Error> {
     ripe.retain(|path| held.as_ref().is_none_or(|held| !held.holds(path)));
     ripe.truncate(DELETES_MAX);
     if ripe.is_empty() {
-        if is_clean {
+        if found == 0 {
             lock(&job.tools.memory.clean).insert(table, manifest.head.version);
         }
         job.tools.metrics.deleted(trimmed);
-        return Ok(More::No);
+        return Ok(Swept { more: More::No, deleted: 0, waiting: found });
     }
     let mut next = CollectionManifest::clone(&manifest);
     next.head.orphans_below = manifest.head.version + 1;
     let job = Job { manifest, ..job.clone() };
     if !job.commit(Step::CleanUp, next).await? {
-        return Ok(More::Yes);
+        return Ok(Swept { more: More::Yes, deleted: 0, waiting: found });
     }
     for path in &ripe {
         job.store().delete(path).await?;
@@ -75,7 +96,8 @@ pub(crate) async fn step(job: &Job<'_>) -> Result<More, Error> {
         job.point(Step::CleanUp, "deleted").await;
     }
     job.tools.memory.forget(&table, &ripe);
-    Ok(More::Yes)
+    let deleted = ripe.len() as u64;
+    Ok(Swept { more: More::Yes, deleted, waiting: found - deleted })
 }
 
 impl Memory {

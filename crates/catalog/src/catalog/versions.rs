@@ -1,9 +1,10 @@
-//! What a manifest version stood for: looked up in the register of its table while the entry exists.
+//! What a manifest version stood for: looked up in the register of its table while the entry exists, then in what was
+//! written down before it was deleted.
 
 use tidemark_model::{Instant, Namespace, Seq, Table};
-use tidemark_storage::register::Register;
+use tidemark_storage::{paths, register::Register};
 
-use super::{Catalog, CatalogError};
+use super::{Catalog, CatalogError, past};
 use crate::manifest::{
     CollectionManifest, EventsManifest,
     stored::{self, Manifest},
@@ -59,6 +60,29 @@ impl Catalog {
                 let register = self.with_collection((namespace, name), |slot, _known| slot.register.clone());
                 read::<CollectionManifest>(register, number).await
             }
+        }
+    }
+
+    /// The system time that a version of a table stands for, also where its entry is no longer kept; `None` when no such
+    /// version was committed, or what it stood for was not written down.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when it cannot be read.
+    pub async fn version_instant(
+        &self,
+        namespace: &Namespace,
+        table: &Table,
+        number: u64,
+    ) -> Result<Option<Instant>, CatalogError> {
+        if let Some(version) = self.version(namespace, table, number).await? {
+            return Ok(Some(version.system_time));
+        }
+        let Table::Collection(name) = table else { return Ok(None) };
+        match self.collection(namespace, name) {
+            Some(known) if (1..self.manifest(namespace, name).head.version).contains(&number) => {
+                past::find(self.store(), &paths::table(namespace, &known.directory), number).await
+            }
+            _ => Ok(None),
         }
     }
 
