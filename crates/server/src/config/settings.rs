@@ -178,4 +178,18 @@ impl Settings {
         }
         Ok(())
     }
+
+    /// Checks what no setting knows by itself.
+    pub(super) fn check_together(&self) -> Result<(), ConfigError> {
+        let longest = self.query.timeout_s.max(self.query.bulk_timeout_s);
+        let least = longest.saturating_mul(2);
+        if self.cdc.grace_s >= least {
+            return Ok(());
+        }
+        let grace = self.cdc.grace_s;
+        Err(ConfigError::Together(format!(
+            "cdc.grace_s = {grace} would delete files that a query of {longest} s may still read: set it to {least} or more, or lower \
+             query.bulk_timeout_s and query.timeout_s"
+        )))
+    }
 }
