@@ -88,6 +88,10 @@ impl Past {
 
     fn die_at(&mut self, point: &str) {
         let before = self.answers();
+        if point == "publish.erased" {
+            // A log that nobody can read.
+            self.lake().overwrite("lab/events/_delta_log/00000000000000000000.json", "{");
+        }
         self.lake().halt_at(point);
         let job = match point.split('.').next().unwrap() {
             "delta" => Job::Delta,
@@ -96,7 +100,7 @@ impl Past {
             "checkpoint" => Job::Upkeep(Duty::Checkpoints),
             "rollup" => Job::Upkeep(Duty::RollUp),
             "retention" => Job::Upkeep(Duty::Retention),
-            "publish" if point.ends_with("erased") => Job::Publish(How::Anew),
+            "publish" if !["publish.picked", "publish.committed"].contains(&point) => Job::Publish(How::Anew),
             "publish" => Job::Publish(How::Further),
             _ => Job::Upkeep(Duty::CleanUp),
         };
