@@ -40,6 +40,8 @@ const PROBES: usize = 2;
 const DAY_US: u64 = 86_400_000_000;
 /// A little more than the window in which copies are refused.
 const WINDOW_US: u64 = DAY_US + DAY_US / 24;
+/// The farthest the clock steps back at once: ten minutes.
+const BACK_US: u64 = 600_000_000;
 /// The longest the clock jumps ahead at once, days.
 const DAYS_MAX: u64 = 21;
 /// What the refusal of a question outside the window says.
@@ -114,6 +116,8 @@ impl Run {
         // Checkpoints stand four times as far apart as states by number, so they come in histories of many hours.
         world.cdc.checkpoints_max = if chance.percent(80) { 64 } else { 0 };
         world.cdc.delta_rows = if chance.percent(50) { 3 } else { 1_000_000 };
+        // Some folds go through many spans of ids.
+        world.cdc.fold_memory_bytes = if chance.percent(50) { 1 } else { 128 << 20 };
         // What is not named goes at once: nobody reads while it does.
         world.cdc.grace_s = 0;
         world.cdc.manifests_max = if chance.percent(50) { 3 } else { 4096 };
@@ -169,7 +173,7 @@ impl Run {
             }
             69..=71 => self.crash(),
             72..=73 => {
-                self.world.clock.step(-i64::try_from(self.chance.below(60_000_000)).unwrap());
+                self.world.clock.step(-i64::try_from(self.chance.below(BACK_US)).unwrap());
                 self.stepped_back = true;
             }
             74..=75 => {

@@ -16,12 +16,19 @@ pub struct Config {
     pub delta_rows_max: u64,
     /// Most bytes of events files one delta takes in, unless a single one is larger. Default 64 MiB.
     pub delta_bytes_max: u64,
+    /// Most bytes of changes, decoded, that one delta takes in, unless a single events file holds more. Default 256 MiB.
+    pub delta_memory_bytes: u64,
     /// Changes since the last state from which on a new one is due, as a part of the live documents. Default 0.1.
     pub fold_ratio: f64,
     /// Changes since the last state below which none is due. Default 10,000.
     pub fold_rows_min: u64,
+    /// Changes up to which one fold takes them all, however few documents there are; of more it takes about as many as
+    /// there are documents, so that no instant of the past is far from a state. Default 100,000.
+    pub fold_rows_apart: u64,
     /// Most bytes of delta files one fold takes in, unless a single one is larger. Default 64 MiB.
     pub fold_bytes_max: u64,
+    /// Changes that a fold holds in memory, decompressed bytes, about: it goes span by span of ids. Default 128 MiB.
+    pub fold_memory_bytes: u64,
     /// Documents of a state part, about. Default 131,072.
     pub part_rows: usize,
     /// Bytes of a state part, about. Default 256 MiB.
@@ -29,7 +36,7 @@ pub struct Config {
     /// Bytes of the states of a collection; older ones are kept for questions about the past. Files of states that fell
     /// out are deleted after the grace. Default 4 GiB. The newest two always stay.
     pub bases_bytes_max: u64,
-    /// Most states of one collection that are kept. Default 64.
+    /// Most states of one collection that are kept, within their bytes. Default 1024.
     pub bases_max: usize,
     /// Most checkpoints (states bounded in source time) of one collection that are kept; together they take at most as
     /// many bytes as states may. 0 keeps none. Default 64.
@@ -69,13 +76,16 @@ impl Default for Config {
             delta_age_s: 3600,
             delta_rows_max: 250_000,
             delta_bytes_max: 64 << 20,
+            delta_memory_bytes: 256 << 20,
             fold_ratio: 0.1,
             fold_rows_min: 10_000,
+            fold_rows_apart: 100_000,
             fold_bytes_max: 64 << 20,
+            fold_memory_bytes: 128 << 20,
             part_rows: 128 << 10,
             part_bytes: 256 << 20,
             bases_bytes_max: 4 << 30,
-            bases_max: 64,
+            bases_max: 1024,
             checkpoints_max: 64,
             snapshots_daily: 30,
             snapshots_monthly: 12,

@@ -14,9 +14,11 @@ fn settings(random: &Ids) -> Config {
         delta_rows: number(20),
         delta_files: usize::try_from(number(3)).expect("small"),
         delta_rows_max: number(40),
+        delta_memory_bytes: [1, 1 << 30][usize::try_from(number(2) - 1).expect("small")],
         fold_ratio: [0.0, 0.1, 0.5][usize::try_from(number(3) - 1).expect("small")],
         fold_rows_min: number(10),
         fold_bytes_max: [1, 20_000, 1 << 20][usize::try_from(number(3) - 1).expect("small")],
+        fold_memory_bytes: [1, 5000, 1 << 20][usize::try_from(number(3) - 1).expect("small")],
         part_rows: usize::try_from(number(12)).expect("small"),
         bases_max: usize::try_from(number(5)).expect("small"),
         bases_bytes_max: [0, 30_000, 1 << 30][usize::try_from(number(3) - 1).expect("small")],
@@ -148,6 +150,28 @@ async fn two_hands_take_turns() {
 }
 
 /// A process that was fenced cannot commit, and its error says that it must end.
+/// Two rooms that do not know of each other work at once: of two commits on one manifest one is lost and planned again.
+#[tokio::test]
+async fn two_folds_at_once_store_nothing_twice() {
+    let (mut seen, mut lost) = (world::Seen::default(), 0);
+    for seed in 0..20 {
+        let random = Ids::seeded(seed);
+        let mut world = World::open(Store::memory(), seed).await;
+        let (one, other) = (world.cdc(settings(&random)), world.cdc(settings(&random)));
+        for _ in 0..6 {
+            (0..5).for_each(|_| world.append(&random));
+            world.flush().await;
+            let nyc = namespace();
+            let both = tokio::join!(one.settle(&nyc), other.settle(&nyc));
+            both.0.and(both.1).expect("settle");
+            world.check(&mut seen).await.unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
+            world.check_settled();
+        }
+        lost += one.tools.metrics.lost_so_far() + other.tools.metrics.lost_so_far();
+    }
+    assert!(lost > 20, "{lost} commits were lost");
+}
+
 #[tokio::test]
 async fn a_fenced_room_commits_nothing() {
     let mut world = World::open(Store::memory(), 1).await;
