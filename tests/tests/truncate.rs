@@ -25,7 +25,7 @@ fn truncate() -> Value {
 }
 
 async fn post(client: &Client, messages: &[Value], headers: &[(&str, &str)]) -> Value {
-    let headers = [&[("content-type", "application/json")], headers].concat();
+    let headers = [&[("content-type", "application/json")][..], headers].concat();
     client.post("/v1/shop/events?key=id", json!(messages).to_string(), &headers).await.ok()
 }
 
