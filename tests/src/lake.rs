@@ -20,7 +20,7 @@ use tidemark_catalog::{
 use tidemark_cdc::{Cdc, Duty, More, point::Points};
 use tidemark_ingest::{Format, Ingest, RawBatch, Receipt, Request, Target};
 use tidemark_model::{Clock, CollectionName, Ids, Instant, Namespace, clock::ManualClock};
-use tidemark_query::{Query, Session, Statement};
+use tidemark_query::{CollectionRef, Export, Holds, Query, Session, Statement, Then};
 use tidemark_storage::{
     Store,
     log::{LogError, LogOptions},
@@ -243,6 +243,10 @@ fn fast_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_none| tempfile::tempdir()).expect("a temporary folder")
 }
 
+fn reference((namespace, collection): (&Namespace, &CollectionName)) -> CollectionRef {
+    CollectionRef { namespace: namespace.clone(), collection: collection.clone() }
+}
+
 impl Lake {
     fn rooms(&self) -> &Rooms {
         self.rooms.as_ref().expect("the process runs")
@@ -279,6 +283,30 @@ impl Lake {
         self.runtime.block_on(async {
             let answer = self.rooms().query.run(&statement).await.map_err(|error| error.to_string())?;
             answer.stream.try_collect().await.map_err(|error| error.to_string())
+        })
+    }
+
+    /// The instant of a snapshot.
+    ///
+    /// # Errors
+    /// What the room says.
+    pub fn instant_of(&self, table: (&Namespace, &CollectionName), name: &str) -> Result<Instant, String> {
+        let instant = self.runtime.block_on(self.rooms().query.instant_of(&reference(table), name));
+        instant.map_err(|error| error.to_string())
+    }
+
+    /// How many documents an export of a snapshot holds.
+    ///
+    /// # Panics
+    /// When it is refused.
+    #[must_use]
+    pub fn exported(&self, table: (&Namespace, &CollectionName), snapshot: &str) -> usize {
+        let (then, holds) = (Then::default(), Holds::Documents);
+        let export = Export { of: reference(table), then, snapshot: Some(snapshot.to_owned()), predicate: None, holds };
+        self.runtime.block_on(async {
+            let answer = self.rooms().query.export(&export).await.expect("is exported");
+            let batches: Vec<RecordBatch> = answer.stream.try_collect().await.expect("streams");
+            batches.iter().map(RecordBatch::num_rows).sum()
         })
     }
 
@@ -373,6 +401,15 @@ impl Lake {
     pub fn objects(&self) -> usize {
         let root = tidemark_storage::ObjectPath::default();
         self.runtime.block_on(self.rooms().catalog.store().list(&root)).expect("lists").len()
+    }
+
+    /// Puts other bytes in the place of an object, as damage does.
+    ///
+    /// # Panics
+    /// When the store fails.
+    pub fn overwrite(&self, path: &str, bytes: &'static str) {
+        let path = tidemark_storage::ObjectPath::from(path);
+        self.runtime.block_on(self.rooms().catalog.store().put(&path, bytes.into())).expect("writes");
     }
 
     /// Lets the process die when it passes a point of this name.

@@ -8,7 +8,10 @@
 //! - [`kill`]: SIGKILL under load, over and over: every acknowledged event once, the same answers.
 //! - [`oracle`]: random histories with crashes in between answer like a fold of thirty lines.
 //! - [`points`]: a death at every named point of the work behind the doors.
+//! - [`quiet`]: days and months without a change.
+//! - [`retention`]: how long the past is kept, said over the doors.
 //! - [`restore`]: a collection becomes again what it was, and the past stays.
+//! - [`truncate`]: a source truncates a table.
 //! - [`sync`]: no reply leaves before its sync; a sync that fails ends the process.
 //! - [`scenarios`]: SQL as text, through the real binary.
 //! - [`documents`]: examples of README and docs.
@@ -24,6 +27,9 @@ mod full_disk;
 mod kill;
 mod oracle;
 mod points;
+mod quiet;
 mod restore;
+mod retention;
 mod scenarios;
 mod sync;
+mod truncate;

@@ -7,14 +7,15 @@
 //!
 //! Reads answer from memory: this process is the owner, so what it knows is the newest there is.
 
-mod declare;
 mod error;
 pub(crate) mod journal;
 pub(crate) mod lake;
 mod open;
 mod owner;
+mod past;
 pub(crate) mod state;
 pub(crate) mod tables;
+mod tell;
 mod versions;
 
 use std::{
@@ -23,7 +24,8 @@ use std::{
 };
 
 use tidemark_model::{
-    Clock, CollectionName, DocSchema, Ids, Instant, Mark, Namespace, Seq, Shard, Table, schema::SchemaChange,
+    Clock, CollectionName, DocSchema, Ids, Instant, Mark, Namespace, Seq, Shard, Table,
+    schema::{SchemaChange, Steps},
 };
 use tidemark_storage::{
     Store, paths,
@@ -90,6 +92,8 @@ pub struct Collection {
     pub created_at: Instant,
     /// The schema of its newest durable row, tail included.
     pub schema: Arc<DocSchema>,
+    /// The schemas it has had.
+    pub steps: Arc<Steps>,
 }
 
 /// How a commit ended. `Lost` hands the work back: appends re-apply on the newer manifest, replacements plan again.
@@ -186,12 +190,12 @@ impl Catalog {
         state.namespaces.get(namespace)?.collections.get(name).map(|collection| Arc::clone(&collection.known))
     }
 
-    /// Takes in what durable appends brought (in memory; the log holds it until [`Self::persist`]). A namespace appears
-    /// with its first append. Idempotent, so that replay may repeat it.
-    pub fn observe(&self, namespace: &Namespace, changes: &[SchemaChange]) {
+    /// Takes in what a durable append of this system time brought (in memory; the log holds it until [`Self::persist`]). A
+    /// namespace appears with its first append. Idempotent, so that replay may repeat it.
+    pub fn observe(&self, namespace: &Namespace, at: Instant, changes: &[SchemaChange]) {
         let is_news = !changes.is_empty() || !self.state().namespaces.contains_key(namespace);
         if is_news {
-            self.state_mut().observe(namespace, changes);
+            self.state_mut().observe(namespace, at, changes);
         }
     }
 
@@ -217,7 +221,7 @@ impl Catalog {
                 Created::Lost | Created::Fenced => {
                     let there = journal::read(&journal.register, entry.version).await?;
                     self.0.owner.admits(there.epoch)?;
-                    self.state_mut().absorb(&there.content);
+                    self.state_mut().absorb(&there);
                     journal.newest = entry.version;
                 }
             }
@@ -229,8 +233,8 @@ impl Catalog {
         let content = if Entry::is_checkpoint(version) {
             Content::Checkpoint(self.state().checkpoint())
         } else {
-            let (namespace, changes, declared) = (namespace.clone(), news.changes.clone(), Vec::new());
-            Content::Changes(vec![NamespaceChanges { namespace, changes, declared }])
+            let (namespace, changes, steps) = (namespace.clone(), news.changes.clone(), news.steps.clone());
+            Content::Changes(vec![NamespaceChanges { changes, steps, ..NamespaceChanges::of(namespace) }])
         };
         let at = self.0.clock.now();
         Entry::new(version, self.epoch(), self.0.ids.ulid(at).to_string(), at, content)

@@ -235,17 +235,21 @@ impl Newest {
 
 impl Catalog {
     /// Deletes the manifests of a table that lie more than so many commits back, once twice as many are there; how many
-    /// were deleted. The floor of the register is raised first.
+    /// were deleted. What those of a collection stood for is written down, and the floor of the register raised, first.
     async fn trim_manifests(&self, namespace: &Namespace, table: &Table, kept: u64) -> Result<u64, CatalogError> {
         let newest = self.newest_version(namespace, table);
         let Some(register) = self.register(namespace, table).filter(|_| newest > kept.saturating_mul(2)) else {
             return Ok(0);
         };
         // In large steps, because the floor's own entries stay for ever.
-        if newest - register.floor().await? <= kept.saturating_mul(2) {
+        let floor = register.floor().await?;
+        if newest - floor <= kept.saturating_mul(2) {
             return Ok(0);
         }
         self.check_owner().await?;
+        if let Table::Collection(name) = table {
+            self.keep_versions((namespace, name), &register, floor.max(1)..newest - kept).await?;
+        }
         Ok(register.trim(newest - kept).await?)
     }
 }

@@ -22,18 +22,39 @@ pub(crate) fn cleaner(config: &Config, catalog: &Catalog, points: &Points) -> Cl
     Cleaner::new(catalog.clone(), limits, (Step::CleanUp.as_str(), points.clone()))
 }
 
-/// Deletes what may go of one collection.
+/// Deletes what may go of one collection, where something may have changed since the last time.
 pub(crate) async fn step(job: &Job<'_>) -> Result<More, Error> {
-    let (tools, table) = (job.tools, Table::Collection(job.collection.name.clone()));
-    let Swept { cleaned, trimmed, .. } = tools.cleaner.run(job.namespace, &table).await?;
-    tools.metrics.deleted(trimmed);
-    match cleaned {
-        Cleaned::Nothing => return Ok(More::No),
-        Cleaned::Lost => tools.metrics.lost(Step::CleanUp),
+    let swept = job.tools.cleaner.run(job.namespace, &table(job)).await?;
+    Ok(noted(job, &swept))
+}
+
+/// Deletes what may go of one collection.
+pub(crate) async fn sweep(job: &Job<'_>) -> Result<(Swept, More), Error> {
+    let swept = job.tools.cleaner.sweep(job.namespace, &table(job)).await?;
+    let more = noted(job, &swept);
+    Ok((swept, more))
+}
+
+/// How many data files of a collection its newest manifest does not name.
+pub(crate) async fn unnamed(job: &Job<'_>) -> Result<u64, Error> {
+    Ok(job.tools.cleaner.unnamed(job.namespace, &table(job)).await?.len() as u64)
+}
+
+fn table(job: &Job<'_>) -> Table {
+    Table::Collection(job.collection.name.clone())
+}
+
+/// Counts what a run did; whether there may be more to do at once.
+fn noted(job: &Job<'_>, swept: &Swept) -> More {
+    let metrics = &job.tools.metrics;
+    metrics.deleted(swept.trimmed);
+    match swept.cleaned {
+        Cleaned::Nothing => return More::No,
+        Cleaned::Lost => metrics.lost(Step::CleanUp),
         Cleaned::Deleted(files) => {
-            tools.metrics.committed(Step::CleanUp);
-            tools.metrics.deleted(files);
+            metrics.committed(Step::CleanUp);
+            metrics.deleted(files);
         }
     }
-    Ok(More::Yes)
+    More::Yes
 }

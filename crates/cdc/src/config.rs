@@ -1,5 +1,7 @@
 //! Settings of the room.
 
+use tidemark_model::Retention;
+
 /// When deltas and states are due, and how large they become.
 #[derive(Debug, Clone, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -39,20 +41,21 @@ pub struct Config {
     /// Most checkpoints (states bounded in source time) of one collection that are kept; together they take at most as
     /// many bytes as states may. 0 keeps none. Default 64.
     pub checkpoints_max: usize,
-    /// Daily snapshots of a collection that are kept; 0 takes none. Default 30.
-    pub snapshots_daily: usize,
-    /// Monthly snapshots of a collection that are kept; 0 takes none. Default 12.
-    pub snapshots_monthly: usize,
+    /// Daily snapshots of a collection that are kept, unless something else is said of it; 0 takes none. Default 30.
+    pub snapshots_daily: u64,
+    /// Monthly snapshots of a collection that are kept, unless something else is said of it; 0 takes none. Default 12.
+    pub snapshots_monthly: u64,
     /// Named snapshots one collection may have. Default 100.
     pub snapshots_named_max: usize,
     /// Small deltas between the same two states from which on they are rolled up; below 2 none are. Default 8.
     pub rollup_files: usize,
     /// Changes of a delta that is rolled up, about; one with at most half as many is small. Default 250,000.
     pub rollup_rows: u64,
-    /// How long every change is kept, seconds; 0 is for ever. The past beyond thins out to the snapshots. Default 0.
+    /// How long every change of a collection is kept, unless something else is said of it, seconds; 0 is for ever. The past
+    /// beyond thins out to the snapshots. Default 0.
     pub history_window_s: u64,
-    /// How long a file that nothing names any more stays for queries that may still read it, seconds. Default 3600: keep
-    /// it above twice the longest query.
+    /// How long a file that nothing names any more stays for queries that may still read it, seconds. Default 7200. A process
+    /// refuses to start with less than twice the longest query.
     pub grace_s: u64,
     /// How long a file stays after the published table has dropped it, for other engines that may still read it, seconds.
     /// Default 604,800: 7 days.
@@ -90,11 +93,23 @@ impl Default for Config {
             rollup_files: 8,
             rollup_rows: 250_000,
             history_window_s: 0,
-            grace_s: 3600,
+            grace_s: 7200,
             external_retention_s: 7 * 86_400,
             manifests_max: 4096,
             interval_ms: 1000,
             drain_s: 20,
+        }
+    }
+}
+
+impl Config {
+    /// How long the past is kept where nothing else is said.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        Retention {
+            history_window_s: Some(self.history_window_s),
+            daily: Some(self.snapshots_daily),
+            monthly: Some(self.snapshots_monthly),
         }
     }
 }

@@ -63,6 +63,9 @@ pub enum Error {
         /// How many there may be.
         max: usize,
     },
+    /// A number that no retention has.
+    #[error(transparent)]
+    Retention(#[from] tidemark_model::retention::TooMuch),
     /// An instant at which there is nothing yet to be kept.
     #[error("{collection} held nothing at {at} that could be kept")]
     NothingThen {
@@ -101,6 +104,7 @@ impl Error {
             Self::UnknownCollection(_) | Self::UnknownSnapshot { .. } => Kind::NotFound,
             Self::SnapshotExists { .. } => Kind::Conflict,
             Self::SnapshotName(_) | Self::NothingThen { .. } | Self::Future { .. } | Self::Outside(_) => Kind::Invalid,
+            Self::Retention(_) => Kind::Invalid,
             Self::TooManySnapshots { .. } => Kind::TooMany,
             Self::Fold(_) | Self::Thread { .. } | Self::Metrics(_) => Kind::Internal,
         }
@@ -116,6 +120,7 @@ impl Error {
             Self::SnapshotName(_) => "invalid_snapshot_name",
             Self::TooManySnapshots { .. } => "too_many_snapshots",
             Self::NothingThen { .. } => "nothing_then",
+            Self::Retention(_) => "invalid_retention",
             Self::Future { .. } => "instant_in_future",
             Self::Outside(_) => "outside_window",
             Self::NotInFiles(_) | Self::Unsettled { .. } => "unavailable",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidemark_catalog::{Catalog, Collection, CollectionManifest, Commit, EventsManifest, LiveTail, cleanup::Cleaner};
-use tidemark_model::{Clock, Ids, Instant, Namespace};
+use tidemark_model::{Clock, Ids, Instant, Namespace, Retention};
 use tidemark_storage::{
     ObjectPath as Path, Store,
     files::{self, Content, FileKind, Wanted, Written},
@@ -51,6 +51,12 @@ impl Job<'_> {
     /// The directory of the collection.
     pub(crate) fn table(&self) -> Path {
         paths::table(self.namespace, &self.collection.directory)
+    }
+
+    /// How long the past is kept: as was said of the collection, of its namespace, or to the process.
+    pub(crate) fn retention(&self) -> Retention {
+        let said = self.tools.catalog.retention(self.namespace, &self.collection.name);
+        said.or(self.tools.config.retention())
     }
 
     /// A unique end for a file name.

@@ -4,6 +4,7 @@
 //! make one delta and one fold, so that a busy collection does not starve a quiet one; a collection that fails does not
 //! hold up the others.
 
+mod clean_up;
 mod past;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -12,6 +13,7 @@ use tidemark_catalog::{Catalog, LiveTail};
 use tidemark_model::{Clock, CollectionName, Ids, Namespace};
 use tokio::sync::Mutex;
 
+pub use self::clean_up::{CleanedUp, Mode};
 use crate::{
     Config, Error, cleanup, delta, fold,
     job::{Job, Tools},

@@ -43,7 +43,7 @@ pub struct Config {
     /// `flush_age_s`.
     pub compact_after_s: u32,
     /// How long a file of the events table that nothing names any more stays for queries that may still read it, seconds.
-    /// Default 3600: keep it above twice the longest query.
+    /// At least twice the longest query. Default 7200.
     pub grace_s: u64,
     /// How long a file stays after the published table has dropped it, for other engines that may still read it, seconds.
     /// Default 604,800: 7 days.
@@ -83,7 +83,7 @@ impl Default for Config {
             compact_files: 2,
             compact_bytes: 128 << 20,
             compact_after_s: 900,
-            grace_s: 3600,
+            grace_s: 7200,
             external_retention_s: 7 * 86_400,
             manifests_max: 4096,
             collections_max: 10_000,

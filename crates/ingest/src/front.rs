@@ -3,14 +3,14 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use async_trait::async_trait;
-use tidemark_catalog::{Behind, Bell, Catalog, LiveTail, NotClosed, Tail};
+use tidemark_catalog::{Behind, Bell, Catalog, LiveTail, NotClosed, Tail, documents::Documents};
 use tidemark_model::{Clock, Ids, Instant, Mark, Namespace, Table};
 use tidemark_storage::log::{Log, LogDeps, LogOptions};
 use tokio_util::task::TaskTracker;
@@ -71,6 +71,8 @@ pub(crate) struct Room {
     /// Bytes of bodies that are being read and parsed.
     pub(crate) bodies: Budget,
     pub(crate) metrics: Arc<Metrics>,
+    /// Who knows which documents live, if anybody does.
+    pub(crate) documents: Mutex<Option<Weak<dyn Documents>>>,
     /// Requests that have passed the door: a client that goes away does not stop them half-way.
     pub(crate) requests: TaskTracker,
     pub(crate) is_draining: AtomicBool,
@@ -107,6 +109,7 @@ impl Ingest {
             catalog: deps.catalog,
             clock: deps.clock,
             ids: deps.ids,
+            documents: Mutex::default(),
             requests: TaskTracker::new(),
             is_draining: AtomicBool::new(false),
             config,

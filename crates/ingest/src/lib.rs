@@ -9,6 +9,7 @@
 //! 3. `dedup`: keys and event ids are claimed; the same request, the same event is stored once.
 //! 4. `append`: `observe` which kinds of values came, `admission` evolves schemas under the log's lock, the log makes it
 //!    durable, `visible` moves it into the `tail`, and only then the [`receipt`] goes out.
+//!    `truncate`: a request whose source deletes all documents at once is stored in parts.
 //! 5. `flush`: tails become files, sidecars (`sidecar`) and one commit.
 //! 6. `replay`: at start the log comes back into the tails.
 //! 7. [`upkeep`]: `compact`: small files become few; and files that nothing names any more go. [`point`]: where tests let it die.
@@ -50,6 +51,7 @@ mod sidecar;
 mod tail;
 pub mod tasks;
 mod transcode;
+mod truncate;
 pub mod upkeep;
 mod visible;
 

@@ -9,6 +9,7 @@ use crate::{
 };
 
 mod past;
+mod settings;
 
 /// Small numbers without a library: a linear congruence, the high bits.
 struct Random(u64);
