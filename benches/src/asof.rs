@@ -16,13 +16,12 @@ use tidemark_model::Instant;
 
 use crate::{
     Outcome, changes,
-    lake::Lake,
+    lake::{Lake, REQUEST},
     measure::Spread,
     peer,
     report::{Report, spread},
 };
 
-const REQUEST: u64 = 10_000;
 const INSTANTS: u64 = 10;
 
 /// `total` changes over a tenth as many documents.
@@ -88,8 +87,7 @@ async fn compare(lake: &Lake, axis: &str, times: &[Instant], (log, table): (&str
     Ok(())
 }
 
-/// Sends the changes one request after the other, so that order of arrival is order of number, and writes the peer's
-/// log with the system times of the receipts.
+/// Sends the changes and writes the peer's log with the system times of the receipts.
 pub(crate) async fn load(
     lake: &Lake,
     total: u64,
@@ -102,21 +100,12 @@ pub(crate) async fn load(
         .set_max_row_group_row_count(Some(131_072));
     let mut writer = ArrowWriter::try_new(File::create(log)?, Arc::clone(&schema), Some(properties.build()))?;
     let mut times = Vec::new();
-    for from in (0..total).step_by(usize::try_from(REQUEST)?) {
-        let range = from..(from + REQUEST).min(total);
-        let body = changes::ndjson(range.clone(), keys);
-        let time = loop {
-            match lake.send("/v1/bench/docs/changes", body.clone()).await {
-                Ok(time) => break time,
-                Err(error) if error.to_string().contains("429") => {
-                    tokio::time::sleep(std::time::Duration::from_millis(200)).await
-                }
-                Err(error) => return Err(error),
-            }
-        };
+    lake.load((total, keys), |range, time| {
         writer.write(&rows(&schema, range, (keys, time))?)?;
         times.push(time);
-    }
+        Ok(())
+    })
+    .await?;
     writer.close()?;
     Ok(times)
 }

@@ -10,7 +10,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemark_model::Instant;
 
-use crate::measure::{Cost, cpu_s};
+use crate::{
+    changes,
+    measure::{Cost, cpu_s},
+};
+
+/// Changes of a request of [`Lake::load`].
+pub(crate) const REQUEST: u64 = 10_000;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -43,6 +49,12 @@ impl Lake {
         let cpu = self.stop()?;
         (self.child, self.url) = spawn(&self.home)?;
         Ok(cpu)
+    }
+
+    /// The same with other settings.
+    pub(crate) fn restart_with(&mut self, settings: &str) -> Result<f64, Error> {
+        std::fs::write(self.home.path().join("tidemark.toml"), settings)?;
+        self.restart()
     }
 
     /// Stops with SIGTERM; the CPU seconds of the whole life of the process, as last read before it ended.
@@ -80,6 +92,30 @@ impl Lake {
     pub(crate) async fn send(&self, path: &str, body: Vec<u8>) -> Result<Instant, Error> {
         let receipt = self.post(path, body).await?;
         Ok(Instant::parse(receipt["system_time"].as_str().unwrap_or_default())?)
+    }
+
+    /// Sends changes 0 to `total` over `keys` documents, one request after the other, so that order of arrival is order of
+    /// number; `each` sees the numbers of a request and its system time.
+    pub(crate) async fn load(
+        &self,
+        (total, keys): (u64, u64),
+        mut each: impl FnMut(std::ops::Range<u64>, Instant) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        for from in (0..total).step_by(usize::try_from(REQUEST)?) {
+            let range = from..(from + REQUEST).min(total);
+            let body = changes::ndjson(range.clone(), keys);
+            let time = loop {
+                match self.send("/v1/bench/docs/changes", body.clone()).await {
+                    Ok(time) => break time,
+                    Err(error) if error.to_string().contains("429") => {
+                        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                    }
+                    Err(error) => return Err(error),
+                }
+            };
+            each(range, time)?;
+        }
+        Ok(())
     }
 
     /// Asks, and gives the rows.

@@ -6,12 +6,14 @@
 //!
 //! 1. [`measure`]: CPU and wall clocks, medians. 2. [`report`]: the table and `results/<name>.json`.
 //! 3. [`lake`]: the real server as a child process, fed over HTTP. 4. [`peer`]: scripts that run DuckDB.
-//! 5. [`changes`]: the seeded data. 6. The benchmarks: [`winner`], [`scan`], [`asof`], [`point`], [`ingest`], [`latency`].
+//! 5. [`changes`]: the seeded data. 6. The benchmarks: [`winner`], [`fold`], [`scan`], [`asof`], [`point`], [`flat`], [`ingest`], [`latency`].
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to people")]
 
 mod asof;
 mod changes;
+mod flat;
 mod floor;
+mod fold;
 mod ingest;
 mod lake;
 mod latency;
@@ -25,7 +27,7 @@ mod winner;
 /// What a benchmark ends with.
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-const NAMES: &str = "winner, scan, asof, point, ingest, latency";
+const NAMES: &str = "winner, fold, scan, asof, point, flat, ingest, latency";
 
 #[tokio::main]
 async fn main() -> Outcome {
@@ -35,9 +37,11 @@ async fn main() -> Outcome {
         Some("winner") => {
             winner::run(scale.map_or(10_000_000, |n: u64| usize::try_from(n).unwrap_or(usize::MAX))).await
         }
+        Some("fold") => fold::run(scale.unwrap_or(10_000_000)).await,
         Some("scan") => scan::run(scale.unwrap_or(1_000_000)).await,
         Some("asof") => asof::run(scale.unwrap_or(10_000_000)).await,
         Some("point") => point::run(scale.unwrap_or(1_000_000)).await,
+        Some("flat") => flat::run(scale.unwrap_or(100_000_000)).await,
         Some("ingest") => ingest::run(scale.unwrap_or(1_000_000)).await,
         Some("latency") => latency::run(scale.unwrap_or(10)).await,
         _ => Err(format!("name a benchmark: {NAMES}").into()),

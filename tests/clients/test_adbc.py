@@ -128,3 +128,31 @@ def test_an_empty_answer_has_its_columns(connection):
         cursor.execute("SELECT _id, total FROM shop.orders WHERE false")
         table = cursor.fetch_arrow_table()
     assert table.num_rows == 0 and table.schema.names == ["_id", "total"]
+
+
+def test_a_call_keeps_goes_back_and_tells_what_it_did(connection, server, orders):
+    with connection.cursor() as cursor:
+        announced = cursor.adbc_execute_schema("CALL snapshot('shop.orders', 'early')")
+        assert announced.names == ["name", "instant", "rows", "bytes"]
+    assert ask(connection, "SELECT count(*) FROM shop.\"orders$snapshots\"") == [(0,)], "described is not done"
+    (name, _, rows, _), = ask(connection, "CALL snapshot('shop.orders', 'early')")
+    assert (name, rows) == ("early", 2)
+    server.changes("shop/orders", [{"op": "delete", "id": "1"}])
+    dry = ask(connection, "CALL restore('shop.orders', snapshot => ?, dry_run => true)", ("early",))
+    assert dry == [(1, 0, 0, 1, 0)]
+    assert ask(connection, "SELECT count(*) FROM shop.orders") == [(1,)]
+    assert ask(connection, "CALL restore('shop.orders', snapshot => 'early')") == [(1, 0, 0, 1, 1)]
+    assert ask(connection, "SELECT _id FROM shop.orders ORDER BY _id") == [("1",), ("3",)]
+    assert ask(connection, "CALL drop_snapshot('shop.orders', 'early')") == [("early",)]
+    for wrong in ("CALL nothing()", "CALL drop_snapshot('shop.orders', 'early')", "CALL restore('shop.orders')"):
+        with pytest.raises(adbc_driver_manager.Error):
+            ask(connection, wrong)
+
+
+def test_settings_of_the_past_last_in_the_session(connection, orders):
+    ask(connection, "SET tidemark.schema = 'as_of'")
+    ask(connection, "SET tidemark.nearest = on")
+    assert ask(connection, "SHOW tidemark.schema") == [("as_of",)]
+    assert ask(connection, "SHOW tidemark.nearest") == [("on",)]
+    ask(connection, "RESET ALL")
+    assert ask(connection, "SHOW tidemark.nearest") == [("off",)]

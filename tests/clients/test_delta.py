@@ -4,8 +4,12 @@ The lake is taken through every kind of maintenance; DuckDB reads by deltalake's
 from the network."""
 
 import datetime
+import json
+import os
+import pathlib
 import subprocess
 import time
+import urllib.request
 
 import deltalake
 import duckdb
@@ -18,10 +22,23 @@ WITHIN_SECONDS = 60
 EVENT = "id type ts source subject actor data meta collection document_id op prev bookmark _system_time _shard _seq".split()
 STATE = "_id _ts _system_time _seq _doc n state weight gift tags".split()
 
-# Every change is folded at once; clean-up waits for nobody.
-FOLDS = {"cdc.fold_rows_min": 1, "cdc.fold_ratio": 0, "cdc.grace_s": 0, "publish.interval_s": 1}
+GRACE_SECONDS = 10
+# Clean-up waits as little as queries allow.
+QUICK = {
+    "cdc.grace_s": GRACE_SECONDS,
+    "ingest.grace_s": GRACE_SECONDS,
+    "query.timeout_s": GRACE_SECONDS // 2,
+    "query.bulk_timeout_s": GRACE_SECONDS // 2,
+    "publish.interval_s": 1,
+}
+# Every change is folded at once.
+FOLDS = {**QUICK, "cdc.fold_rows_min": 1, "cdc.fold_ratio": 0}
 # Changes stay in deltas, which are rolled up.
 ROLLS = {**FOLDS, "cdc.fold_rows_min": 1_000_000, "cdc.rollup_files": 2}
+# Events files stay as they were flushed.
+SCATTERS = {"ingest.compact_files": 0, "publish.interval_s": 1}
+# They are put together, a few into each, so that it takes many commits and several files come out.
+COMPACTS = {**QUICK, "ingest.compact_bytes": 40_000}
 # Nothing of the past stays.
 FORGETS = {**FOLDS, "cdc.history_window_s": 1, "cdc.bases_max": 1, "cdc.external_retention_s": 0}
 
@@ -75,6 +92,16 @@ class Lake:
     def flush(self):
         """Everything acknowledged into files: a snapshot needs them."""
         self.server.post("/v1/shop/orders/snapshots", {})
+
+    def clean_up(self):
+        """Again and again while the grace goes by; how many files were deleted in all, how many are left."""
+        deleted, deadline = 0, time.monotonic() + GRACE_SECONDS + 2
+        while True:
+            told = self.server.post("/v1/shop/orders/clean-up", {})
+            deleted += told["deleted"]
+            if time.monotonic() > deadline:
+                return deleted, told["waiting"]
+            time.sleep(0.5)
 
     def ours(self, table, columns):
         named = ", ".join(f'"{column}"' for column in columns)
@@ -176,15 +203,17 @@ def test_other_engines_read_what_sql_answers_after_every_kind_of_maintenance(lak
     lake.server.changes("shop/orders", changes(740, 760))
     lake.flush()
     lake.compare(STATE + ["extra"])
-    for _again in range(3):
-        lake.start(FORGETS)
-        lake.compare(STATE + ["extra"])
+    deleted, waiting = lake.clean_up()
+    assert deleted > 0 and waiting == 0
+    lake.compare(STATE + ["extra"])
     lake.verify()
 
     # Written anew.
     told = subprocess.run([binary(), "publish", "--rebuild", "shop", "--url", lake.server.http], capture_output=True, text=True)
     assert told.returncode == 0 and "shop.orders" in told.stdout, told.stdout + told.stderr
-    assert deltalake.DeltaTable(lake.state).version() == deltalake.DeltaTable(lake.events).version() == 0
+    for root in (lake.state, lake.events):
+        plain = [name for name in os.listdir(os.path.join(root, "_delta_log")) if name.endswith(".json")]
+        assert [int(name[:20]) for name in plain] == [deltalake.DeltaTable(root).version()], "nothing older is left"
     lake.compare(STATE + ["extra"])
     lake.server.changes("shop/orders", changes(760, 770))
     lake.flush()
@@ -203,10 +232,72 @@ def test_a_file_stays_for_readers_of_the_version_before(lake):
         lake.compare()
     for version in range(deltalake.DeltaTable(lake.state).version() + 1):
         assert deltalake.DeltaTable(lake.state, version=version).to_pyarrow_table().num_rows >= 20
-    lake.start(held)
-    time.sleep(2)
+    deleted, waiting = lake.clean_up()
+    assert deleted == 0 and waiting > 0
     for version in range(deltalake.DeltaTable(lake.state).version() + 1):
         assert deltalake.DeltaTable(lake.state, version=version).to_pyarrow_table().num_rows >= 20
+
+
+def is_done(server, job):
+    """Whether a job of the server has said that nothing is left to do."""
+    with urllib.request.urlopen(server.http + "/metrics", timeout=60) as answer:
+        return f'tidemark_job_ticks_total{{job="{job}",outcome="done"}}' in answer.read().decode()
+
+
+def actions(root):
+    """Every action of the log, by version."""
+    for version in sorted(pathlib.Path(root, "_delta_log").glob("*.json")):
+        yield int(version.stem), [json.loads(line) for line in version.read_text().splitlines()]
+
+
+def test_compacted_events_are_the_same_rows_and_nobody_is_told_that_they_are_new(lake):
+    files = 150
+    aged = pathlib.Path(binary()).with_name("aged-lake")
+    assert aged.exists(), f"{aged} is missing: cargo build --profile quick --workspace --bins"
+    subprocess.run([aged, lake.home, str(files), "5"], check=True)
+    columns = ["id", "type", "ts", "data", "collection", "document_id", "_system_time", "_shard", "_seq"]
+
+    lake.start(SCATTERS)
+    lake.server.post("/v1/publish", {"namespace": "shop", "table": "events"})
+    ours = lake.ours("events", columns)
+    assert len(ours) == files * 10
+    scattered = deltalake.DeltaTable(lake.events)
+    before = scattered.version()
+    assert len(scattered.file_uris()) == files
+    for reader in READERS:
+        assert reader(lake.events, columns) == ours, reader.__name__
+
+    # Put together while a reader of the newest published version looks on.
+    lake.start(COMPACTS)
+    deadline = time.monotonic() + WITHIN_SECONDS
+    while not is_done(lake.server, "compaction"):
+        assert time.monotonic() < deadline, "compaction is never done"
+        assert by_deltalake(lake.events, columns) == ours
+        assert lake.server.rows("SELECT count(*), count(DISTINCT id) FROM shop.events") == [(len(ours), len(ours))]
+    lake.server.post("/v1/publish", {"namespace": "shop", "table": "events"})
+    assert 1 < len(deltalake.DeltaTable(lake.events).file_uris()) < files // 3
+    assert lake.ours("events", columns) == ours
+    for reader in READERS:
+        assert reader(lake.events, columns) == ours, reader.__name__
+
+    # An append-only table takes it, because no row comes and none goes.
+    moved = [action for version, of in actions(lake.events) if version > before for action in of]
+    added, removed = ([action[kind] for action in moved if kind in action] for kind in ("add", "remove"))
+    assert added and removed and not any(action["dataChange"] for action in added + removed)
+    assert deltalake.DeltaTable(lake.events).metadata().configuration["delta.appendOnly"] == "true"
+    late = datetime.datetime(2025, 1, 2, tzinfo=datetime.UTC)
+    theirs = polars.scan_delta(lake.events).filter(polars.col("_system_time") >= late).collect().height
+    assert [(theirs,)] == lake.server.rows("SELECT count(*) FROM shop.events WHERE _system_time >= TIMESTAMP '2025-01-02T00:00:00Z'")
+
+    # Who still reads the version before finds its files; what comes later is new.
+    old = deltalake.DeltaTable(lake.events, version=before).to_pyarrow_table(columns=columns).to_pylist()
+    assert plained(tuple(row.values()) for row in old) == ours
+    lake.server.post("/v1/shop/events", [{"type": "late", "id": "late"}])
+    lake.server.post("/v1/publish", {"namespace": "shop", "table": "events"})
+    newest = [action["add"]["dataChange"] for action in list(actions(lake.events))[-1][1] if "add" in action]
+    assert newest == [True] and by_deltalake(lake.events, columns) == lake.ours("events", columns)
+    assert lake.server.stop() == 0
+    lake.verify()
 
 
 def test_publishing_can_be_switched_off(lake):

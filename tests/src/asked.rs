@@ -40,6 +40,23 @@ pub fn documents(lake: &Lake, (namespace, collection): (&Namespace, &CollectionN
     lake.ask(&sql).map(|batches| batches.iter().flat_map(rows).collect())
 }
 
+/// The changes of a collection as events, at the instants, in any order: key, image, source time, bookmark.
+///
+/// # Errors
+/// What the room says.
+pub fn events(lake: &Lake, (namespace, collection): (&Namespace, &CollectionName), asked: &Asked) -> Rows {
+    let clauses = clauses(asked, Order::SystemFirst);
+    let sql = format!(
+        "SELECT document_id, data, arrow_cast(ts, 'Int64'), bookmark FROM {namespace}.events {clauses} \
+         WHERE collection = '{collection}'"
+    );
+    lake.ask(&sql).map(|batches| {
+        let mut all: Vec<[String; 4]> = batches.iter().flat_map(rows).collect();
+        all.sort();
+        all
+    })
+}
+
 /// Rows of so many columns, as text.
 ///
 /// # Panics

@@ -125,6 +125,19 @@ impl Client {
         self.post(path, body.to_string(), &[("content-type", "application/json")]).await
     }
 
+    /// PUTs JSON.
+    pub async fn put_json(&self, path: &str, body: &Value) -> Reply {
+        let request = self.http.put(format!("{}{path}", self.base)).body(body.to_string());
+        let headers = [("content-type", "application/json")];
+        self.send(request, &headers).await.unwrap_or_else(|error| panic!("PUT {path}: {error}"))
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Reply {
+        let request = self.http.delete(format!("{}{path}", self.base));
+        self.send(request, &[]).await.unwrap_or_else(|error| panic!("DELETE {path}: {error}"))
+    }
+
     /// Sends changes of `namespace/collection`; the receipt.
     pub async fn changes(&self, collection: &str, changes: &Value) -> Value {
         self.post_json(&format!("/v1/{collection}/changes"), changes).await.ok()

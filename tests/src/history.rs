@@ -64,6 +64,16 @@ pub enum Kind {
     Dropped,
     /// A question outside the window was refused.
     AskedOutside,
+    /// The process died in the middle of a compaction.
+    CrashInCompaction,
+    /// Events files were put together.
+    Compacted,
+    /// The process died in the middle of cleaning up the events table.
+    CrashInEventsCleanUp,
+    /// Files of the events table were deleted.
+    EventsCleaned,
+    /// A question for the events themselves.
+    AskedEvents,
     /// The process died at a named point.
     CrashAtPoint,
     /// A change below the greatest source time of a base.
@@ -84,7 +94,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 32] = [
         Self::Tie,
         Self::Late,
         Self::Duplicate,
@@ -104,6 +114,11 @@ impl Kind {
         Self::RolledUp,
         Self::Dropped,
         Self::AskedOutside,
+        Self::CrashInCompaction,
+        Self::Compacted,
+        Self::CrashInEventsCleanUp,
+        Self::EventsCleaned,
+        Self::AskedEvents,
         Self::CrashAtPoint,
         Self::LateAfterFold,
         Self::ClockStepBack,
@@ -306,6 +321,22 @@ impl History {
             [id, fields["n"].to_string(), self.text_of_v(&fields["v"]), doc]
         };
         self.fold(asked).into_iter().map(row).collect()
+    }
+
+    /// What the events table must hold, as `asked::events` answers it.
+    #[must_use]
+    pub fn events(&self, asked: &Asked) -> Vec<[String; 4]> {
+        let text = |of: Option<&String>| of.map_or_else(|| "NULL".to_owned(), Clone::clone);
+        let counted = self.oracle.changes().iter().filter(|change| asked.counts(change));
+        let mut rows: Vec<[String; 4]> = counted
+            .map(|change| {
+                let ts = change.ts.unwrap_or(change.system_time);
+                let (doc, bookmark) = (text(change.doc.as_ref()), text(change.bookmark.as_ref()));
+                [change.id.clone(), doc, ts.micros().to_string(), bookmark]
+            })
+            .collect();
+        rows.sort();
+        rows
     }
 
     /// A column of integers and fractions is Float64; with text among them everything is text.

@@ -3,20 +3,24 @@
 //! A [`World`] is what survives a crash: the objects, the log's folder, the clock. A [`Lake`] is one process over it with
 //! a runtime of its own, so that a kill ends every task where it stands.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use arrow::array::RecordBatch;
 use futures::TryStreamExt as _;
 use object_store::{ObjectStore, memory::InMemory};
 use tidemark_catalog::{
-    Catalog, CollectionManifest, LiveTail, Publisher, catalog,
+    Catalog, CollectionManifest, EventsManifest, LiveTail, Publisher, catalog,
     publish::{self, How},
     verify::{Depth, verify},
 };
 use tidemark_cdc::{Cdc, Duty, More, point::Points};
 use tidemark_ingest::{Format, Ingest, RawBatch, Receipt, Request, Target};
 use tidemark_model::{Clock, CollectionName, Ids, Instant, Namespace, clock::ManualClock};
-use tidemark_query::{Query, Session, Statement};
+use tidemark_query::{CollectionRef, Export, Holds, Query, Session, Statement, Then};
 use tidemark_storage::{
     Store,
     log::{LogError, LogOptions},
@@ -36,7 +40,9 @@ const LOCK_TRIES_MAX: usize = 500;
 #[derive(Debug)]
 pub struct World {
     objects: Arc<dyn ObjectStore>,
-    log: tempfile::TempDir,
+    log: PathBuf,
+    /// Goes with the world, unless it lies over a folder of somebody else.
+    _folder: Option<tempfile::TempDir>,
     /// The wall clock of every process.
     pub clock: Arc<ManualClock>,
     seed: u64,
@@ -86,6 +92,8 @@ pub enum Job {
     Fold,
     /// Upkeep of the past.
     Upkeep(Duty),
+    /// Upkeep of the events table.
+    Events(tidemark_ingest::Duty),
     /// Other engines get to see the tables.
     Publish(How),
 }
@@ -94,10 +102,28 @@ impl World {
     /// Nothing yet; the clock stands at `at`.
     #[must_use]
     pub fn new(seed: u64, at: Instant) -> Self {
+        let folder = fast_folder();
+        let log = folder.path().join("log");
+        Self { _folder: Some(folder), ..Self::on(Arc::new(InMemory::new()), log, (seed, at)) }
+    }
+
+    /// The same on a disk, where a server over `home` looks for its lake and its log.
+    ///
+    /// # Panics
+    /// When there can be no folder.
+    #[must_use]
+    pub fn over(home: &Path, at: Instant) -> Self {
+        let data = home.join("data");
+        let store = Store::local(data.join("lake")).expect("a folder for the lake");
+        Self::on(store.objects(), data.join("log"), (1, at))
+    }
+
+    fn on(objects: Arc<dyn ObjectStore>, log: PathBuf, (seed, at): (u64, Instant)) -> Self {
         let ingest = tidemark_ingest::Config { ts_ahead_s_max: u32::MAX, ..Default::default() };
         Self {
-            objects: Arc::new(InMemory::new()),
-            log: fast_folder(),
+            objects,
+            log,
+            _folder: None,
             clock: Arc::new(ManualClock::at(at)),
             seed,
             starts: 0,
@@ -125,7 +151,7 @@ impl World {
         let store = Store::wrapping(Arc::new(objects), "memory:///");
         let deps = catalog::Deps { store, clock: Arc::clone(&clock), ids: Arc::clone(&ids), metrics: metrics.clone() };
         let catalog = Catalog::open(catalog::Config::default(), deps).await.expect("the catalog opens");
-        let (ingest, tasks) = self.open_ingest(&catalog, &clock, &ids, &metrics).await;
+        let (ingest, tasks) = self.open_ingest(&catalog, (&clock, &ids), &metrics, halt).await;
         let live = Arc::new(ingest.clone()) as Arc<dyn LiveTail>;
         let deps = tidemark_cdc::Deps {
             catalog: catalog.clone(),
@@ -146,12 +172,12 @@ impl World {
     async fn open_ingest(
         &self,
         catalog: &Catalog,
-        clock: &Arc<dyn Clock>,
-        ids: &Arc<Ids>,
+        (clock, ids): (&Arc<dyn Clock>, &Arc<Ids>),
         metrics: &prometheus::Registry,
+        halt: &Arc<Halt>,
     ) -> (Ingest, tidemark_ingest::Tasks) {
         for _try in 0..LOCK_TRIES_MAX {
-            let folder: PathBuf = self.log.path().join("log");
+            let folder = self.log.clone();
             let log = LogOptions {
                 segment_bytes: SEGMENT_BYTES,
                 free_space_min_percent: 0,
@@ -163,6 +189,7 @@ impl World {
                 ids: Arc::clone(ids),
                 log,
                 metrics: metrics.clone(),
+                points: points(halt),
             };
             match Ingest::open(self.ingest.clone(), deps).await {
                 Err(tidemark_ingest::Error::Log(LogError::InUse { .. })) => {
@@ -194,6 +221,16 @@ async fn upkeep(cdc: &Cdc, duty: Duty) -> Result<(), String> {
     Err(format!("{duty:?} is never done"))
 }
 
+/// The same of the events table.
+async fn events_upkeep(ingest: &Ingest, duty: tidemark_ingest::Duty) -> Result<(), String> {
+    for _tick in 0..TICKS_MAX {
+        if ingest.upkeep(duty).await.map_err(|error| error.to_string())? == tidemark_ingest::More::No {
+            return Ok(());
+        }
+    }
+    Err(format!("{duty:?} of events is never done"))
+}
+
 async fn published(publisher: &Publisher, how: How) -> Result<(), String> {
     for (namespace, table) in publisher.tables(None) {
         publisher.publish(&namespace, &table, how).await.map_err(|error| error.to_string())?;
@@ -204,6 +241,10 @@ async fn published(publisher: &Publisher, how: How) -> Result<(), String> {
 /// A folder in memory where there is one: syncing is proved elsewhere, here it would only take time.
 fn fast_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_none| tempfile::tempdir()).expect("a temporary folder")
+}
+
+fn reference((namespace, collection): (&Namespace, &CollectionName)) -> CollectionRef {
+    CollectionRef { namespace: namespace.clone(), collection: collection.clone() }
 }
 
 impl Lake {
@@ -224,6 +265,15 @@ impl Lake {
         self.runtime.block_on(self.rooms().ingest.append(namespace, request))
     }
 
+    /// Sends lines of events, or of changes that name their collection; the receipt.
+    ///
+    /// # Errors
+    /// What the room says.
+    pub fn send_events(&self, namespace: &Namespace, lines: String) -> Result<Receipt, tidemark_ingest::Error> {
+        let request = Request::new(Target::Events, RawBatch::plain(Format::Ndjson, lines));
+        self.runtime.block_on(self.rooms().ingest.append(namespace, request))
+    }
+
     /// Asks SQL.
     ///
     /// # Errors
@@ -233,6 +283,30 @@ impl Lake {
         self.runtime.block_on(async {
             let answer = self.rooms().query.run(&statement).await.map_err(|error| error.to_string())?;
             answer.stream.try_collect().await.map_err(|error| error.to_string())
+        })
+    }
+
+    /// The instant of a snapshot.
+    ///
+    /// # Errors
+    /// What the room says.
+    pub fn instant_of(&self, table: (&Namespace, &CollectionName), name: &str) -> Result<Instant, String> {
+        let instant = self.runtime.block_on(self.rooms().query.instant_of(&reference(table), name));
+        instant.map_err(|error| error.to_string())
+    }
+
+    /// How many documents an export of a snapshot holds.
+    ///
+    /// # Panics
+    /// When it is refused.
+    #[must_use]
+    pub fn exported(&self, table: (&Namespace, &CollectionName), snapshot: &str) -> usize {
+        let (then, holds) = (Then::default(), Holds::Documents);
+        let export = Export { of: reference(table), then, snapshot: Some(snapshot.to_owned()), predicate: None, holds };
+        self.runtime.block_on(async {
+            let answer = self.rooms().query.export(&export).await.expect("is exported");
+            let batches: Vec<RecordBatch> = answer.stream.try_collect().await.expect("streams");
+            batches.iter().map(RecordBatch::num_rows).sum()
         })
     }
 
@@ -268,6 +342,12 @@ impl Lake {
         self.rooms().catalog.manifest(namespace, collection)
     }
 
+    /// The newest manifest of the events.
+    #[must_use]
+    pub fn events_manifest(&self, namespace: &Namespace) -> Arc<EventsManifest> {
+        self.rooms().catalog.events(namespace)
+    }
+
     fn until_killed(&self, work: impl Future<Output = Result<(), String>>) -> Ended {
         let ended = self.runtime.block_on(async {
             tokio::select! {
@@ -290,6 +370,7 @@ impl Lake {
                 Job::Flush => rooms.ingest.flush(namespace).await.map_err(|error| error.to_string()),
                 Job::Delta => rooms.cdc.drain().await.map_err(|error| error.to_string()),
                 Job::Upkeep(duty) => upkeep(&rooms.cdc, duty).await,
+                Job::Events(duty) => events_upkeep(&rooms.ingest, duty).await,
                 Job::Publish(how) => published(&rooms.publisher, how).await,
                 Job::Fold => rooms.cdc.settle(namespace).await.map_err(|error| error.to_string()),
             }
@@ -302,17 +383,14 @@ impl Lake {
         self.halt.arm(writes, last);
     }
 
-    /// Looks the whole lake over, every checksum included; what is wrong. Files of the events table that a death in a
-    /// flush left behind are none of the upkeep's.
+    /// Looks the whole lake over, every checksum included; what is wrong.
     ///
     /// # Panics
     /// When it cannot look.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
         let store = self.rooms().catalog.store();
-        let report = self.runtime.block_on(verify(store, Depth::Checksums, Instant::MAX, 0)).expect("looks");
-        let is_flush = |it: &String| it.contains("/events/") && it.contains("no manifest names it");
-        report.complaints.into_iter().filter(|it| !is_flush(it)).collect()
+        self.runtime.block_on(verify(store, Depth::Checksums, Instant::MAX, 0)).expect("looks").complaints
     }
 
     /// How many objects there are.
@@ -323,6 +401,15 @@ impl Lake {
     pub fn objects(&self) -> usize {
         let root = tidemark_storage::ObjectPath::default();
         self.runtime.block_on(self.rooms().catalog.store().list(&root)).expect("lists").len()
+    }
+
+    /// Puts other bytes in the place of an object, as damage does.
+    ///
+    /// # Panics
+    /// When the store fails.
+    pub fn overwrite(&self, path: &str, bytes: &'static str) {
+        let path = tidemark_storage::ObjectPath::from(path);
+        self.runtime.block_on(self.rooms().catalog.store().put(&path, bytes.into())).expect("writes");
     }
 
     /// Lets the process die when it passes a point of this name.

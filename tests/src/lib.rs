@@ -9,6 +9,7 @@
 //! 4. [`history`]: random histories: what is sent, and what is remembered of it.
 //! 5. [`lake`]: the rooms of one process over bytes that outlive it; [`halting`]: a store that stops at a chosen write.
 //! 6. [`asked`]: questions in SQL, and answers as rows of text.
+//! 7. [`aged`]: a lake of long ago, for servers that begin with one.
 //!
 //! And besides: [`chance`] (a seeded generator), [`remarks`] (what a run wants to tell people), [`scenario`] (SQL as text),
 //! [`examples`] (documents whose examples are run).
@@ -20,6 +21,7 @@
     reason = "a harness that cannot go on fails the test that uses it"
 )]
 
+pub mod aged;
 pub mod asked;
 pub mod chance;
 pub mod client;

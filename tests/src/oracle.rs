@@ -33,6 +33,15 @@ pub struct Asked {
     pub valid_time: Option<Instant>,
 }
 
+impl Asked {
+    /// Whether a change counts.
+    #[must_use]
+    pub fn counts(&self, change: &Acknowledged) -> bool {
+        let ts = change.ts.unwrap_or(change.system_time);
+        self.system_time.is_none_or(|t| change.system_time <= t) && self.valid_time.is_none_or(|v| ts <= v)
+    }
+}
+
 /// Every acknowledged change of one collection.
 #[derive(Debug, Clone, Default)]
 pub struct Oracle {
@@ -56,8 +65,7 @@ impl Oracle {
     pub fn fold(&self, asked: &Asked) -> BTreeMap<String, String> {
         let mut winners: BTreeMap<&str, &Acknowledged> = BTreeMap::new();
         for change in &self.changes {
-            let ts = change.ts.unwrap_or(change.system_time);
-            if asked.system_time.is_some_and(|t| change.system_time > t) || asked.valid_time.is_some_and(|v| ts > v) {
+            if !asked.counts(change) {
                 continue;
             }
             match winners.get(change.id.as_str()) {

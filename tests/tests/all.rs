@@ -2,12 +2,16 @@
 //!
 //! - [`doors`]: health, metrics, guards, drain.
 //! - [`bad_input`]: every refusal with its status, and nothing stored partly.
+//! - [`compact`]: readers see every row once while events files are put together and deleted.
 //! - [`export`]: what went out comes in again and is equal; Parquet.
 //! - [`full_disk`]: a medium without space refuses, answers on, and recovers.
 //! - [`kill`]: SIGKILL under load, over and over: every acknowledged event once, the same answers.
 //! - [`oracle`]: random histories with crashes in between answer like a fold of thirty lines.
 //! - [`points`]: a death at every named point of the work behind the doors.
+//! - [`quiet`]: days and months without a change.
+//! - [`retention`]: how long the past is kept, said over the doors.
 //! - [`restore`]: a collection becomes again what it was, and the past stays.
+//! - [`truncate`]: a source truncates a table.
 //! - [`sync`]: no reply leaves before its sync; a sync that fails ends the process.
 //! - [`scenarios`]: SQL as text, through the real binary.
 //! - [`documents`]: examples of README and docs.
@@ -15,6 +19,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod bad_input;
+mod compact;
 mod documents;
 mod doors;
 mod export;
@@ -22,6 +27,9 @@ mod full_disk;
 mod kill;
 mod oracle;
 mod points;
+mod quiet;
 mod restore;
+mod retention;
 mod scenarios;
 mod sync;
+mod truncate;

@@ -14,7 +14,7 @@ use tidemark_catalog::manifest::{Snapshot, SnapshotKind};
 use tidemark_cdc::{Duty, point::POINTS};
 use tidemark_model::{CollectionName, Instant, Namespace};
 use tidemark_tests::{
-    asked::{Order, Rows, clauses, documents, rows},
+    asked::{Order, Rows, clauses, documents, events, rows},
     chance::Chance,
     halting::Last,
     history::{History, Kind, Seen},
@@ -40,6 +40,8 @@ const PROBES: usize = 2;
 const DAY_US: u64 = 86_400_000_000;
 /// A little more than the window in which copies are refused.
 const WINDOW_US: u64 = DAY_US + DAY_US / 24;
+/// The farthest the clock steps back at once: ten minutes.
+const BACK_US: u64 = 600_000_000;
 /// The longest the clock jumps ahead at once, days.
 const DAYS_MAX: u64 = 21;
 /// What the refusal of a question outside the window says.
@@ -114,6 +116,8 @@ impl Run {
         // Checkpoints stand four times as far apart as states by number, so they come in histories of many hours.
         world.cdc.checkpoints_max = if chance.percent(80) { 64 } else { 0 };
         world.cdc.delta_rows = if chance.percent(50) { 3 } else { 1_000_000 };
+        // Some folds go through many spans of ids.
+        world.cdc.fold_memory_bytes = if chance.percent(50) { 1 } else { 128 << 20 };
         // What is not named goes at once: nobody reads while it does.
         world.cdc.grace_s = 0;
         world.cdc.manifests_max = if chance.percent(50) { 3 } else { 4096 };
@@ -123,6 +127,10 @@ impl Run {
         world.cdc.history_window_s = if chance.percent(40) { 2 * 24 * 3600 } else { 0 };
         // Some keep few states, so that questions start from snapshots.
         world.cdc.bases_max = if chance.percent(50) { 2 } else { 64 };
+        // Events files are put together as soon as their day is over; some stay small, so that several come out.
+        (world.ingest.compact_after_s, world.ingest.grace_s) = (0, 0);
+        world.ingest.compact_bytes = if chance.percent(50) { 128 << 20 } else { 24 << 10 };
+        world.ingest.manifests_max = world.cdc.manifests_max;
         let lake = Some(world.start());
         Self {
             chance,
@@ -145,8 +153,9 @@ impl Run {
         self.lake.take().unwrap().drain();
         self.lake = Some(self.world.start());
         self.ask(QUESTIONS_LAST);
-        for duty in Duty::ALL {
-            assert_eq!(self.lake().run(Job::Upkeep(duty), &self.namespace), Ended::Whole);
+        let duties = Duty::ALL.map(Job::Upkeep).into_iter().chain(tidemark_ingest::Duty::ALL.map(Job::Events));
+        for job in duties {
+            assert_eq!(self.lake().run(job, &self.namespace), Ended::Whole);
         }
         self.ask(QUESTIONS_LAST);
         assert_eq!(self.lake().complaints(), Vec::<String>::new());
@@ -169,7 +178,7 @@ impl Run {
             }
             69..=71 => self.crash(),
             72..=73 => {
-                self.world.clock.step(-i64::try_from(self.chance.below(60_000_000)).unwrap());
+                self.world.clock.step(-i64::try_from(self.chance.below(BACK_US)).unwrap());
                 self.stepped_back = true;
             }
             74..=75 => {
@@ -177,11 +186,15 @@ impl Run {
                 self.world.clock.step(i64::try_from(jump).unwrap());
                 self.history.jumped();
             }
-            76..=85 => {
+            76..=83 => {
                 let duty = *self.chance.pick(&Duty::ALL).unwrap();
                 self.job(Job::Upkeep(duty));
             }
-            86..=87 => self.snapshot(),
+            84..=87 => {
+                let duty = *self.chance.pick(&tidemark_ingest::Duty::ALL).unwrap();
+                self.job(Job::Events(duty));
+            }
+            88..=89 => self.snapshot(),
             _ => self.ask(QUESTIONS),
         }
     }
@@ -208,7 +221,8 @@ impl Run {
     /// In one of three cases the next job dies in its middle; whether that is at a named point.
     fn perhaps_halt(&self) -> bool {
         if self.chance.percent(20) {
-            self.lake().halt_at(self.chance.pick(&POINTS).unwrap());
+            let points = [&POINTS[..], &tidemark_ingest::point::POINTS].concat();
+            self.lake().halt_at(self.chance.pick(&points).unwrap());
             return true;
         } else if self.chance.percent(35) {
             let last = if self.chance.percent(50) { Last::Applied } else { Last::NotApplied };
@@ -219,9 +233,10 @@ impl Run {
 
     /// Does a job, perhaps with a death in its middle: what was answered before it is answered after it.
     fn job(&mut self, job: Job) {
-        let before = self.probes();
+        let (before, events_before) = (self.probes(), self.events_probe());
         let (late, objects) = (self.late_snapshots(), self.lake().objects());
         let manifest = self.lake().manifest(self.table());
+        let events_then = self.lake().events_manifest(&self.namespace);
         let is_point = self.perhaps_halt();
         if self.lake().run(job, &self.namespace) == Ended::Killed {
             self.history.seen.count(match job {
@@ -230,6 +245,8 @@ impl Run {
                 Job::Fold => Kind::CrashInFold,
                 Job::Upkeep(Duty::Snapshots) => Kind::CrashInSnapshot,
                 Job::Upkeep(Duty::Checkpoints) => Kind::CrashInCheckpoint,
+                Job::Events(tidemark_ingest::Duty::Compaction) => Kind::CrashInCompaction,
+                Job::Events(tidemark_ingest::Duty::CleanUp) => Kind::CrashInEventsCleanUp,
                 Job::Publish(_) | Job::Upkeep(Duty::CleanUp | Duty::RollUp | Duty::Retention) => Kind::CrashInCleanUp,
             });
             if is_point {
@@ -242,6 +259,13 @@ impl Run {
         if job == Job::Upkeep(Duty::RollUp) && now.deltas.len() < manifest.deltas.len() {
             self.history.seen.count(Kind::RolledUp);
         }
+        let events_now = self.lake().events_manifest(&self.namespace);
+        if events_now.files.len() < events_then.files.len() {
+            self.history.seen.count(Kind::Compacted);
+        }
+        if events_now.head.orphans_below > events_then.head.orphans_below {
+            self.history.seen.count(Kind::EventsCleaned);
+        }
         if now.window != manifest.window {
             self.history.seen.count(Kind::Dropped);
         }
@@ -250,6 +274,15 @@ impl Run {
         }
         (late..self.late_snapshots()).for_each(|_| self.history.seen.count(Kind::LateSnapshot));
         self.check(&before, &format!("{job:?}"));
+        if let Some((asked, rows)) = events_before {
+            assert_eq!(events(self.lake(), self.table(), &asked), rows, "events at {asked:?} after {job:?}");
+        }
+    }
+
+    /// A question for the events themselves and its answer.
+    fn events_probe(&self) -> Option<(Asked, Rows)> {
+        let asked = (!self.history.oracle.changes().is_empty()).then(|| self.question())?;
+        Some((asked, events(self.lake(), self.table(), &asked)))
     }
 
     /// Keeps a past instant under a name; a snapshot that a death prevented is taken afterwards.
@@ -333,6 +366,10 @@ impl Run {
             let asked = self.question();
             self.compare(&asked);
         }
+        let asked = self.question();
+        assert_eq!(events(self.lake(), self.table(), &asked), Ok(self.history.events(&asked)), "events at {asked:?}");
+        self.history.seen.count(Kind::AskedEvents);
+        self.asked += 1;
         // Beyond a window there is no whole past to compare.
         if self.lake().manifest(self.table()).window.is_none() {
             self.compare_past();

@@ -3,9 +3,10 @@
 
 use tidemark_catalog::publish::{self, How};
 use tidemark_cdc::{Duty, point::POINTS};
+use tidemark_ingest::Duty::{CleanUp, Compaction};
 use tidemark_model::{CollectionName, Instant, Namespace};
 use tidemark_tests::{
-    asked::{Order, Rows, clauses, documents},
+    asked::{Order, Rows, clauses, documents, events},
     chance::Chance,
     history::History,
     lake::{Ended, Job, Lake, World},
@@ -23,7 +24,8 @@ const PROBES: usize = 6;
 
 #[test]
 fn a_death_at_any_point_changes_no_answer_and_leaves_nothing_behind() {
-    for (seed, point) in (0..).zip(POINTS.into_iter().chain(publish::POINTS)) {
+    let points = POINTS.into_iter().chain(tidemark_ingest::point::POINTS).chain(publish::POINTS);
+    for (seed, point) in (0..).zip(points) {
         let mut past = Past::new(seed, point);
         past.live();
         past.die_at(point);
@@ -46,6 +48,8 @@ impl Past {
         (cdc.fold_rows_min, cdc.bases_max, cdc.grace_s) = (5, 3, 0);
         (cdc.rollup_files, cdc.rollup_rows, cdc.delta_rows) = (2, 64, 1_000_000);
         cdc.external_retention_s = 24 * 3600;
+        let ingest = &mut world.ingest;
+        (ingest.compact_after_s, ingest.grace_s, ingest.external_retention_s) = (0, 0, 24 * 3600);
         cdc.history_window_s = if point.starts_with("retention") { 2 * 24 * 3600 } else { 0 };
         let table = (Namespace::parse("lab").unwrap(), CollectionName::parse("docs").unwrap());
         let lake = Some(world.start());
@@ -88,6 +92,13 @@ impl Past {
 
     fn die_at(&mut self, point: &str) {
         let before = self.answers();
+        if point.starts_with("events_cleanup") {
+            assert_eq!(self.run(Job::Events(Compaction)), Ended::Whole);
+        }
+        if point == "publish.erased" {
+            // A log that nobody can read.
+            self.lake().overwrite("lab/events/_delta_log/00000000000000000000.json", "{");
+        }
         self.lake().halt_at(point);
         let job = match point.split('.').next().unwrap() {
             "delta" => Job::Delta,
@@ -96,7 +107,9 @@ impl Past {
             "checkpoint" => Job::Upkeep(Duty::Checkpoints),
             "rollup" => Job::Upkeep(Duty::RollUp),
             "retention" => Job::Upkeep(Duty::Retention),
-            "publish" if point.ends_with("erased") => Job::Publish(How::Anew),
+            "compact" => Job::Events(Compaction),
+            "events_cleanup" => Job::Events(CleanUp),
+            "publish" if !["publish.picked", "publish.committed"].contains(&point) => Job::Publish(How::Anew),
             "publish" => Job::Publish(How::Further),
             _ => Job::Upkeep(Duty::CleanUp),
         };
@@ -104,11 +117,13 @@ impl Past {
         self.lake.take().unwrap().kill();
         self.lake = Some(self.world.start());
         self.compare(&before, point);
-        let duties = Duty::ALL.map(Job::Upkeep);
-        for job in [Job::Delta, Job::Fold, Job::Publish(How::Further)].into_iter().chain(duties) {
+        let first = [Job::Delta, Job::Fold, Job::Events(Compaction), Job::Publish(How::Further)];
+        for job in first.into_iter().chain(Duty::ALL.map(Job::Upkeep)).chain([Job::Events(CleanUp)]) {
             assert_eq!(self.run(job), Ended::Whole, "{job:?} after {point}");
             self.compare(&before, &format!("{job:?} after {point}"));
         }
+        let days = self.lake().events_manifest(&self.table.0).files.len();
+        assert!(days < ROUNDS / 2, "{days} events files after {point}");
         assert_eq!(self.lake().complaints(), Vec::<String>::new(), "{point}");
     }
 
@@ -129,6 +144,10 @@ impl Past {
 
     /// The same answers; a question outside the window may be refused once there is one.
     fn compare(&self, before: &[(Asked, Rows)], when: &str) {
+        for (asked, _) in before {
+            let found = events(self.lake(), (&self.table.0, &self.table.1), asked);
+            assert_eq!(found, Ok(self.history.events(asked)), "events at {asked:?} {when}");
+        }
         let manifest = self.lake().manifest((&self.table.0, &self.table.1));
         for (asked, rows) in before {
             let start = manifest.start(asked.system_time.unwrap_or(Instant::MAX), asked.valid_time);

@@ -257,6 +257,42 @@ async fn sql_calls_what_keeps_and_goes_back() {
     }
 }
 
+/// Killed in the middle, a restore has done a part of its work; asked for again it does the rest.
+#[tokio::test]
+async fn a_restore_that_was_cut_off_does_the_rest() {
+    const DOCUMENTS: i64 = 60_000;
+    let home = tempfile::tempdir().unwrap();
+    let mut server = Server::start(home.path()).await;
+    let client = server.client();
+    for from in (0..DOCUMENTS).step_by(10_000) {
+        let changes: Vec<Value> =
+            (from..from + 10_000).map(|n| json!({"op": "insert", "id": format!("d{n:05}"), "doc": {"n": n}})).collect();
+        client.changes("shop/orders", &json!(changes)).await;
+    }
+    let _kept = client.post_json("/v1/shop/orders/snapshots", &json!({"name": "full"})).await.ok();
+    let digest = "SELECT count(*), sum(n), count(DISTINCT _doc) FROM shop.copy";
+    let restore = json!({"snapshot": "full", "into": "shop.copy"});
+    let mut running = tokio::task::JoinSet::new();
+    let (asking, body) = (client.clone(), restore.to_string());
+    running.spawn(async move { asking.try_post("/v1/shop/orders/restore", body, &[]).await.map(|_| ()) });
+    let appended = "SELECT count(*) FROM shop.events WHERE source = 'tidemark.restore'";
+    while client.number(appended).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    server.kill().await;
+    let ended = running.join_next().await.unwrap().unwrap();
+    assert!(ended.is_err(), "the restore ended before it was cut off");
+    server.restart().await;
+    let client = server.client();
+    let part = client.number(appended).await;
+    assert!((1..DOCUMENTS).contains(&part), "{part} of {DOCUMENTS} were restored");
+    assert_eq!(client.number("SELECT count(*) FROM shop.copy").await, part, "what was appended is whole");
+    let report = client.post_json("/v1/shop/orders/restore", &restore).await.ok();
+    assert_eq!((&report["added"], &report["unchanged"]), (&json!(DOCUMENTS - part), &json!(part)), "{report}");
+    let (sum, rows) = (DOCUMENTS * (DOCUMENTS - 1) / 2, client.rows(digest).await);
+    assert_eq!(json!(rows), json!([[DOCUMENTS, sum, DOCUMENTS]]));
+}
+
 /// A document that was sent over several lines is one document to a restore and to an export, whatever its lines look
 /// like.
 #[tokio::test]

@@ -7,14 +7,15 @@
 //!
 //! Reads answer from memory: this process is the owner, so what it knows is the newest there is.
 
-mod declare;
 mod error;
 pub(crate) mod journal;
 pub(crate) mod lake;
 mod open;
 mod owner;
+mod past;
 pub(crate) mod state;
 pub(crate) mod tables;
+mod tell;
 mod versions;
 
 use std::{
@@ -23,7 +24,8 @@ use std::{
 };
 
 use tidemark_model::{
-    Clock, CollectionName, DocSchema, Ids, Instant, Mark, Namespace, Seq, Shard, Table, schema::SchemaChange,
+    Clock, CollectionName, DocSchema, Ids, Instant, Mark, Namespace, Seq, Shard, Table,
+    schema::{SchemaChange, Steps},
 };
 use tidemark_storage::{
     Store, paths,
@@ -90,6 +92,8 @@ pub struct Collection {
     pub created_at: Instant,
     /// The schema of its newest durable row, tail included.
     pub schema: Arc<DocSchema>,
+    /// The schemas it has had.
+    pub steps: Arc<Steps>,
 }
 
 /// How a commit ended. `Lost` hands the work back: appends re-apply on the newer manifest, replacements plan again.
@@ -186,12 +190,12 @@ impl Catalog {
         state.namespaces.get(namespace)?.collections.get(name).map(|collection| Arc::clone(&collection.known))
     }
 
-    /// Takes in what durable appends brought (in memory; the log holds it until [`Self::persist`]). A namespace appears
-    /// with its first append. Idempotent, so that replay may repeat it.
-    pub fn observe(&self, namespace: &Namespace, changes: &[SchemaChange]) {
+    /// Takes in what a durable append of this system time brought (in memory; the log holds it until [`Self::persist`]). A
+    /// namespace appears with its first append. Idempotent, so that replay may repeat it.
+    pub fn observe(&self, namespace: &Namespace, at: Instant, changes: &[SchemaChange]) {
         let is_news = !changes.is_empty() || !self.state().namespaces.contains_key(namespace);
         if is_news {
-            self.state_mut().observe(namespace, changes);
+            self.state_mut().observe(namespace, at, changes);
         }
     }
 
@@ -217,7 +221,7 @@ impl Catalog {
                 Created::Lost | Created::Fenced => {
                     let there = journal::read(&journal.register, entry.version).await?;
                     self.0.owner.admits(there.epoch)?;
-                    self.state_mut().absorb(&there.content);
+                    self.state_mut().absorb(&there);
                     journal.newest = entry.version;
                 }
             }
@@ -229,8 +233,8 @@ impl Catalog {
         let content = if Entry::is_checkpoint(version) {
             Content::Checkpoint(self.state().checkpoint())
         } else {
-            let (namespace, changes, declared) = (namespace.clone(), news.changes.clone(), Vec::new());
-            Content::Changes(vec![NamespaceChanges { namespace, changes, declared }])
+            let (namespace, changes, steps) = (namespace.clone(), news.changes.clone(), news.steps.clone());
+            Content::Changes(vec![NamespaceChanges { changes, steps, ..NamespaceChanges::of(namespace) }])
         };
         let at = self.0.clock.now();
         Entry::new(version, self.epoch(), self.0.ids.ulid(at).to_string(), at, content)
@@ -255,8 +259,7 @@ impl Catalog {
         epochs: impl Fn(u64) -> bool,
     ) -> Result<Arc<EventsManifest>, CatalogError> {
         let mut manifest = self.events(namespace);
-        let register = self.state().namespaces.get(namespace).map(|known| known.events.register.clone());
-        let Some(register) = register else { return Ok(manifest) };
+        let Some(register) = self.register(namespace, &Table::Events) else { return Ok(manifest) };
         while manifest.head.version > 0 && !epochs(manifest.head.epoch) {
             let version = manifest.head.version - 1;
             let found = if version == 0 { None } else { register.read(version).await? };
@@ -285,7 +288,7 @@ impl Catalog {
         on: &EventsManifest,
         next: EventsManifest,
     ) -> Result<Commit<EventsManifest>, CatalogError> {
-        let register = self.state().namespaces.get(namespace).map(|known| known.events.register.clone());
+        let register = self.register(namespace, &Table::Events);
         let register = register.ok_or_else(|| unknown(namespace, &Table::Events))?;
         let commit = self.commit(&register, &on.head, next).await?;
         if let Some(known) = self.state_mut().namespaces.get_mut(namespace) {
@@ -316,28 +319,12 @@ impl Catalog {
         Ok(commit)
     }
 
-    /// Deletes the manifests of a collection that lie more than so many commits back, once twice as many are there; how
-    /// many were deleted. The floor of the register is raised first.
-    ///
-    /// # Errors
-    /// [`CatalogError`].
-    pub async fn trim_manifests(
-        &self,
-        namespace: &Namespace,
-        name: &CollectionName,
-        kept: u64,
-    ) -> Result<u64, CatalogError> {
-        let found =
-            self.with_collection((namespace, name), |slot, _| (slot.register.clone(), slot.manifest.head.version));
-        let Some((register, newest)) = found.filter(|(_, newest)| *newest > kept.saturating_mul(2)) else {
-            return Ok(0);
-        };
-        // In large steps, because the floor's own entries stay for ever.
-        if newest - register.floor().await? <= kept.saturating_mul(2) {
-            return Ok(0);
+    /// The register of a table's manifests; `None` of one that does not exist.
+    pub(crate) fn register(&self, namespace: &Namespace, table: &Table) -> Option<Register> {
+        match table {
+            Table::Events => self.state().namespaces.get(namespace).map(|known| known.events.register.clone()),
+            Table::Collection(name) => self.with_collection((namespace, name), |slot, _known| slot.register.clone()),
         }
-        self.0.owner.check().await?;
-        Ok(register.trim(newest - kept).await?)
     }
 
     async fn commit<M: Manifest>(&self, register: &Register, on: &Head, next: M) -> Result<Commit<M>, CatalogError> {

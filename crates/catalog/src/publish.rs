@@ -4,6 +4,8 @@
 //! 2. `pick`: the difference, a pure function.
 //! 3. One commit per table to the log below its root: `{ns}/events/_delta_log`, `{ns}/{collection}/state/_delta_log`.
 //!
+//! 4. `rebuild`: a version that says everything, a checkpoint of it, and nothing older.
+//!
 //! The manifest is the truth. A published table names files that are there anyway, so publishing writes no data, and
 //! deleting a log loses nothing: [`Publisher::publish`] with [`How::Anew`] writes it again. Publishing and the deletion of
 //! files take turns ([`Catalog::published`]): what is published is named by the manifest at that moment, and what was
@@ -11,15 +13,16 @@
 
 mod log;
 pub(crate) mod pick;
+mod rebuild;
 pub(crate) mod wanted;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant as Moment},
 };
 
-use tidemark_model::{Namespace, Table};
+use tidemark_model::{Instant, Namespace, Table};
 use tidemark_storage::{ObjectPath, paths};
 use tokio::sync::OwnedMutexGuard;
 
@@ -30,9 +33,11 @@ use self::{
 };
 use crate::{Catalog, CatalogError, point::Points};
 
-/// Every point, `{step}.{moment}`: *picked* stands before the commit to the log, *committed* behind it, *erased* behind the
-/// deletion of a log that is written anew.
-pub const POINTS: [&str; 3] = ["publish.picked", "publish.committed", "publish.erased"];
+/// Every point, `{step}.{moment}`: *picked* stands before the commit to the log, *committed* behind it; of a rebuild
+/// *checkpointed* behind its checkpoint, *shortened* behind every older object that is deleted, *erased* behind the deletion of
+/// a log that cannot go on.
+pub const POINTS: [&str; 5] =
+    ["publish.picked", "publish.committed", "publish.checkpointed", "publish.shortened", "publish.erased"];
 
 /// How long publishing one table may take.
 const PUBLISH_WITHIN: Duration = Duration::from_secs(120);
@@ -60,7 +65,8 @@ impl Default for Config {
 pub enum How {
     /// It goes on.
     Further,
-    /// It is deleted, and one version is written anew from the newest manifest.
+    /// A version that says everything is written from the newest manifest, and what is older is deleted; where the log cannot
+    /// go on, it is deleted first.
     Anew,
 }
 
@@ -201,16 +207,8 @@ impl Publisher {
         let Some((root, wanted)) = self.catalog.wanted(namespace, table) else { return Ok(None) };
         let away = |error: LogError| failed(namespace, table, error);
         let store = self.catalog.store();
-        let mut gone = BTreeMap::new();
         if how == How::Anew {
-            // What readers of the log before may still read stays on the list of what was removed.
-            match Log::open(store, &root).await {
-                Ok(before) => gone = before.named().await.unwrap_or_default(),
-                Err(error) => tracing::warn!(%root, %error, "the published log cannot be read and is written anew"),
-            }
-            self.catalog.check_owner().await?;
-            self.erase(&root).await?;
-            self.points.pass("publish", "erased").await;
+            self.erase_unless_it_goes_on(&root).await?;
         }
         let log = Log::open(store, &root).await.map_err(away)?;
         let told = |version, (added, removed): (usize, usize)| Publication {
@@ -222,27 +220,25 @@ impl Publisher {
             added: added as u64,
             removed: removed as u64,
         };
-        let Some(mut plan) = pick(log.published.as_ref(), &wanted) else {
+        let plan = match (&log.published, how) {
+            (Some(published), How::Anew) => Some(pick::restated(published, &wanted)),
+            (published, _) => pick(published.as_ref(), &wanted),
+        };
+        let Some(plan) = plan else {
+            self.shorten(&root, &log).await.map_err(|error| error.of(namespace, table))?;
             return Ok(log.published.as_ref().map(|published| told(published.version, (0, 0))));
         };
-        gone.retain(|path, _| wanted.files.iter().all(|file| file.path != *path));
-        plan.removes.extend(gone);
-        let counts = (plan.adds.len(), plan.removes.len());
+        let (counts, restates) = ((plan.adds.len(), plan.removes.len()), plan.restates);
         self.points.pass("publish", "picked").await;
         self.catalog.check_owner().await?;
         let version = log.commit(plan, &wanted, &self.stamp(namespace, table)).await.map_err(away)?;
         self.points.pass("publish", "committed").await;
         tracing::debug!(%root, version, manifest = wanted.manifest, added = counts.0, removed = counts.1, "published");
-        Ok(Some(told(version, counts)))
-    }
-
-    /// Deletes a log from its end on, so that what a crash leaves is an older version.
-    async fn erase(&self, root: &ObjectPath) -> Result<(), CatalogError> {
-        let store = self.catalog.store();
-        for object in store.list(&paths::delta_log(root)).await?.iter().rev() {
-            store.delete(&object.location).await?;
+        if restates || log.rebuilt.is_some() {
+            let log = Log::open(store, &root).await.map_err(away)?;
+            self.shorten(&root, &log).await.map_err(|error| error.of(namespace, table))?;
         }
-        Ok(())
+        Ok(Some(told(version, counts)))
     }
 
     fn stamp(&self, namespace: &Namespace, table: &Table) -> Stamp {
@@ -283,6 +279,15 @@ impl Catalog {
             tracing::warn!(%root, %error, "the published log cannot be read: no file below it is deleted");
         });
         Some(Held { root, files: files.ok(), _turn: turn })
+    }
+
+    /// The greatest system time whose rows other engines see of a table; `None` where nothing is published, or the log
+    /// cannot be read.
+    pub async fn published_up_to(&self, namespace: &Namespace, table: &Table) -> Option<Instant> {
+        let root = self.published_root(namespace, table)?;
+        let read = Log::open(self.store(), &root).await;
+        let log = read.inspect_err(|error| tracing::warn!(%root, %error, "the published log cannot be read"));
+        Some(log.ok()?.published?.newest)
     }
 
     /// Where a table is published.

@@ -62,7 +62,7 @@ pub async fn verify(store: &Store, depth: Depth, now: Instant, grace_s: u64) -> 
     let mut state = State::new(store.clone());
     let mut looking = Looking { store, depth, oldest: orphans_from(now, grace_s), report: Report::default() };
     for entry in journal::load(&register).await? {
-        state.absorb(&entry.content);
+        state.absorb(&entry);
     }
     looking.chain(&register, &paths::catalog()).await?;
     looking.chain(&Register::new(store.clone(), paths::owner()), &paths::owner()).await?;

@@ -9,6 +9,8 @@
 //! 2. read the collection's manifest, which by now may have gone further than that events manifest;
 //! 3. cut tail and events files by the collection's mark.
 
+mod snapshots;
+
 use std::sync::Arc;
 
 use arrow::{
@@ -18,6 +20,7 @@ use arrow::{
 };
 use tidemark_model::{CollectionName, Namespace, Seq, Table};
 
+pub use self::snapshots::Held;
 use crate::{Behind, Catalog, Collection, CollectionManifest, EventsManifest, LiveTail, Tail, manifest::EventsFile};
 
 /// How often a view is read anew because the tail moved on between its two steps.

@@ -1,121 +1,60 @@
-//! Clean-up: files of a collection that its manifest does not name, and manifests that are long past (storage.md,
-//! Clean-up).
-//!
-//! 1. LIST, then look at the newest manifest: what it does not name is an orphan of a crash, or was replaced.
-//! 2. A file is left alone until it has been seen unnamed for the grace: a query may still read it.
-//!    So is one that other engines see in the published table, or saw until `external_retention` ago.
-//! 3. Commit `orphans_below`. From then on nobody can name these files: jobs of this process take turns with this one, a
-//!    process before it finds its number taken by a newer epoch.
-//! 4. Delete, telling every path. A crash in between leaves the rest to the next run.
-//!
-//! A collection whose manifest stands where the last run found nothing is not looked at: idle costs nothing.
+//! Clean-up of a collection: files that its manifest does not name, and manifests that are long past, as the catalog does it
+//! for every table ([`tidemark_catalog::cleanup`]).
 
-pub(crate) mod pick;
+use std::time::Duration;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant as Moment},
+use tidemark_catalog::{
+    Catalog,
+    cleanup::{Cleaned, Cleaner, Limits, Swept},
+    point::Points,
 };
+use tidemark_model::Table;
 
-use tidemark_catalog::CollectionManifest;
-use tidemark_storage::{ObjectPath, paths};
+use crate::{Config, Error, job::Job, metrics::Step, room::More};
 
-use crate::{Error, job::Job, metrics::Step, room::More};
+/// What cleans the collections.
+pub(crate) fn cleaner(config: &Config, catalog: &Catalog, points: &Points) -> Cleaner {
+    let limits = Limits {
+        grace: Duration::from_secs(config.grace_s),
+        external_retention: Duration::from_secs(config.external_retention_s),
+        manifests_max: config.manifests_max,
+    };
+    Cleaner::new(catalog.clone(), limits, (Step::CleanUp.as_str(), points.clone()))
+}
 
-/// The most files one run deletes.
-const DELETES_MAX: usize = 1000;
-
-/// What clean-up remembers between runs; a restart forgets it and waits for the grace anew.
-#[derive(Debug, Default)]
-pub(crate) struct Memory {
-    /// When files were first seen unnamed, by table.
-    unnamed: Mutex<HashMap<ObjectPath, BTreeMap<ObjectPath, Moment>>>,
-    /// The manifest version at which nothing was left to do, by table.
-    clean: Mutex<HashMap<ObjectPath, u64>>,
+/// Deletes what may go of one collection, where something may have changed since the last time.
+pub(crate) async fn step(job: &Job<'_>) -> Result<More, Error> {
+    let swept = job.tools.cleaner.run(job.namespace, &table(job)).await?;
+    Ok(noted(job, &swept))
 }
 
 /// Deletes what may go of one collection.
-pub(crate) async fn step(job: &Job<'_>) -> Result<More, Error> {
-    let table = job.table();
-    if lock(&job.tools.memory.clean).get(&table) == Some(&job.manifest.head.version) {
-        return Ok(More::No);
-    }
-    let mut listed = Vec::new();
-    for directory in paths::data_directories(&table) {
-        listed.extend(job.store().list(&directory).await?.into_iter().map(|object| object.location));
-    }
-    let manifest = job.tools.catalog.manifest(job.namespace, &job.collection.name);
-    let unnamed = pick::unnamed(listed, &manifest);
-    let is_clean = unnamed.is_empty();
-    let mut ripe = job.tools.memory.ripe(&table, unnamed, Duration::from_secs(job.tools.config.grace_s));
-    let old = job.tools.catalog.trim_manifests(job.namespace, &job.collection.name, job.tools.config.manifests_max);
-    let trimmed = old.await?;
-    // Nothing is published until the files are gone.
-    let held = if ripe.is_empty() { None } else { job.published().await };
-    ripe.retain(|path| held.as_ref().is_none_or(|held| !held.holds(path)));
-    ripe.truncate(DELETES_MAX);
-    if ripe.is_empty() {
-        if is_clean {
-            lock(&job.tools.memory.clean).insert(table, manifest.head.version);
-        }
-        job.tools.metrics.deleted(trimmed);
-        return Ok(More::No);
-    }
-    let mut next = CollectionManifest::clone(&manifest);
-    next.head.orphans_below = manifest.head.version + 1;
-    let job = Job { manifest, ..job.clone() };
-    if !job.commit(Step::CleanUp, next).await? {
-        return Ok(More::Yes);
-    }
-    for path in &ripe {
-        job.store().delete(path).await?;
-        tracing::info!(%path, "deleted: no manifest names it");
-        job.tools.metrics.deleted(1);
-        job.point(Step::CleanUp, "deleted").await;
-    }
-    job.tools.memory.forget(&table, &ripe);
-    Ok(More::Yes)
+pub(crate) async fn sweep(job: &Job<'_>) -> Result<(Swept, More), Error> {
+    let swept = job.tools.cleaner.sweep(job.namespace, &table(job)).await?;
+    let more = noted(job, &swept);
+    Ok((swept, more))
 }
 
-impl Memory {
-    /// Notes what is unnamed now; the files that have been for at least the grace.
-    fn ripe(&self, table: &ObjectPath, unnamed: Vec<ObjectPath>, grace: Duration) -> Vec<ObjectPath> {
-        let now = Moment::now();
-        let mut tables = lock(&self.unnamed);
-        let seen = tables.entry(table.clone()).or_default();
-        let current = unnamed.into_iter().map(|path| {
-            let since = seen.get(&path).copied().unwrap_or(now);
-            (path, since)
-        });
-        *seen = current.collect();
-        let ripe = seen.iter().filter(|(_, since)| now.duration_since(**since) >= grace);
-        ripe.map(|(path, _)| path.clone()).collect()
-    }
+/// How many data files of a collection its newest manifest does not name.
+pub(crate) async fn unnamed(job: &Job<'_>) -> Result<u64, Error> {
+    Ok(job.tools.cleaner.unnamed(job.namespace, &table(job)).await?.len() as u64)
+}
 
-    fn forget(&self, table: &ObjectPath, gone: &[ObjectPath]) {
-        if let Some(seen) = lock(&self.unnamed).get_mut(table) {
-            seen.retain(|path, _| !gone.contains(path));
+fn table(job: &Job<'_>) -> Table {
+    Table::Collection(job.collection.name.clone())
+}
+
+/// Counts what a run did; whether there may be more to do at once.
+fn noted(job: &Job<'_>, swept: &Swept) -> More {
+    let metrics = &job.tools.metrics;
+    metrics.deleted(swept.trimmed);
+    match swept.cleaned {
+        Cleaned::Nothing => return More::No,
+        Cleaned::Lost => metrics.lost(Step::CleanUp),
+        Cleaned::Deleted(files) => {
+            metrics.committed(Step::CleanUp);
+            metrics.deleted(files);
         }
     }
-}
-
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_goes_when_it_was_seen_unnamed_for_the_grace() {
-        let (memory, table, path) = (Memory::default(), ObjectPath::from("n/c"), ObjectPath::from("n/c/state/x"));
-        let hour = Duration::from_secs(3600);
-        assert!(memory.ripe(&table, vec![path.clone()], hour).is_empty());
-        assert_eq!(memory.ripe(&table, vec![path.clone()], Duration::ZERO), std::slice::from_ref(&path));
-        // Named again (it cannot be, but a list may be late), then unnamed: the grace begins anew.
-        assert!(memory.ripe(&table, Vec::new(), Duration::ZERO).is_empty());
-        assert!(memory.ripe(&table, vec![path], hour).is_empty());
-    }
+    More::Yes
 }

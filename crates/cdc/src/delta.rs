@@ -19,6 +19,6 @@ pub(crate) async fn step(job: &Job<'_>, backlog: &Backlog<'_>, urgency: Urgency)
         return Ok(More::No);
     }
     let plan = pick::plan(&job.events, job.collection.shard, backlog, &pace);
-    let written = write::write(job, &plan).await?;
-    publish::publish(job, &plan, written).await
+    let written = write::write(job, plan).await?;
+    publish::publish(job, written).await
 }

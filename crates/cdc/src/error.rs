@@ -3,7 +3,7 @@
 use tidemark_catalog::CatalogError;
 use tidemark_fold::FoldError;
 use tidemark_model::{Instant, Kind};
-use tidemark_storage::{StoreError, files::FileError};
+use tidemark_storage::files::FileError;
 
 /// Why a step failed; nothing it did is visible then.
 #[derive(Debug, thiserror::Error)]
@@ -11,9 +11,6 @@ pub enum Error {
     /// The catalog could not commit.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The store could not list or delete.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// A file could not be written or read.
     #[error(transparent)]
     File(#[from] FileError),
@@ -66,6 +63,9 @@ pub enum Error {
         /// How many there may be.
         max: usize,
     },
+    /// A number that no retention has.
+    #[error(transparent)]
+    Retention(#[from] tidemark_model::retention::TooMuch),
     /// An instant at which there is nothing yet to be kept.
     #[error("{collection} held nothing at {at} that could be kept")]
     NothingThen {
@@ -99,12 +99,12 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Catalog(error) => error.kind(),
-            Self::Store(error) => error.kind(),
             Self::File(error) => error.kind(),
             Self::Unsettled { .. } | Self::NotInFiles(_) => Kind::Unavailable,
             Self::UnknownCollection(_) | Self::UnknownSnapshot { .. } => Kind::NotFound,
             Self::SnapshotExists { .. } => Kind::Conflict,
             Self::SnapshotName(_) | Self::NothingThen { .. } | Self::Future { .. } | Self::Outside(_) => Kind::Invalid,
+            Self::Retention(_) => Kind::Invalid,
             Self::TooManySnapshots { .. } => Kind::TooMany,
             Self::Fold(_) | Self::Thread { .. } | Self::Metrics(_) => Kind::Internal,
         }
@@ -120,15 +120,11 @@ impl Error {
             Self::SnapshotName(_) => "invalid_snapshot_name",
             Self::TooManySnapshots { .. } => "too_many_snapshots",
             Self::NothingThen { .. } => "nothing_then",
+            Self::Retention(_) => "invalid_retention",
             Self::Future { .. } => "instant_in_future",
             Self::Outside(_) => "outside_window",
             Self::NotInFiles(_) | Self::Unsettled { .. } => "unavailable",
-            Self::Catalog(_)
-            | Self::Store(_)
-            | Self::File(_)
-            | Self::Fold(_)
-            | Self::Thread { .. }
-            | Self::Metrics(_) => "internal",
+            Self::Catalog(_) | Self::File(_) | Self::Fold(_) | Self::Thread { .. } | Self::Metrics(_) => "internal",
         }
     }
 

@@ -1,9 +1,9 @@
 //! What every step of one collection needs: its names, its paths, and reading, writing and committing.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use tidemark_catalog::{Catalog, Collection, CollectionManifest, Commit, EventsManifest, LiveTail, publish::Held};
-use tidemark_model::{Clock, Ids, Instant, Namespace, Table};
+use tidemark_catalog::{Catalog, Collection, CollectionManifest, Commit, EventsManifest, LiveTail, cleanup::Cleaner};
+use tidemark_model::{Clock, Ids, Instant, Namespace, Retention};
 use tidemark_storage::{
     ObjectPath as Path, Store,
     files::{self, Content, FileKind, Wanted, Written},
@@ -12,7 +12,7 @@ use tidemark_storage::{
 use ulid::Ulid;
 
 use crate::{
-    Config, Error, cleanup,
+    Config, Error,
     metrics::{Metrics, Step},
     point::Points,
     room::More,
@@ -27,8 +27,7 @@ pub(crate) struct Tools {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<Ids>,
     pub(crate) metrics: Metrics,
-    /// What clean-up remembers between runs.
-    pub(crate) memory: cleanup::Memory,
+    pub(crate) cleaner: Cleaner,
     /// Where tests let it die.
     pub(crate) points: Points,
 }
@@ -52,6 +51,12 @@ impl Job<'_> {
     /// The directory of the collection.
     pub(crate) fn table(&self) -> Path {
         paths::table(self.namespace, &self.collection.directory)
+    }
+
+    /// How long the past is kept: as was said of the collection, of its namespace, or to the process.
+    pub(crate) fn retention(&self) -> Retention {
+        let said = self.tools.catalog.retention(self.namespace, &self.collection.name);
+        said.or(self.tools.config.retention())
     }
 
     /// A unique end for a file name.
@@ -81,13 +86,6 @@ impl Job<'_> {
         let written = files::write(self.store(), kind, path, content).await?;
         self.tools.metrics.wrote(kind.as_str(), written.rows, written.bytes);
         Ok(written)
-    }
-
-    /// What other engines see of the collection, or may still be reading.
-    pub(crate) async fn published(&self) -> Option<Held> {
-        let retention = Duration::from_secs(self.tools.config.external_retention_s);
-        let table = Table::Collection(self.collection.name.clone());
-        self.tools.catalog.published((self.namespace, &table), retention).await
     }
 
     /// Passes a fail point.

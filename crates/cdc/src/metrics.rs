@@ -91,6 +91,12 @@ impl Metrics {
         self.steps.with_label_values(&[step.as_str(), "committed"]).inc();
     }
 
+    /// How many commits of any step were lost.
+    #[cfg(test)]
+    pub(crate) fn lost_so_far(&self) -> u64 {
+        [Step::Delta, Step::Fold].map(|step| self.steps.with_label_values(&[step.as_str(), "lost"]).get()).iter().sum()
+    }
+
     /// A step lost the race for its commit and is planned again.
     pub(crate) fn lost(&self, step: Step) {
         self.steps.with_label_values(&[step.as_str(), "lost"]).inc();

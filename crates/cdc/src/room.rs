@@ -4,6 +4,7 @@
 //! make one delta and one fold, so that a busy collection does not starve a quiet one; a collection that fails does not
 //! hold up the others.
 
+mod clean_up;
 mod past;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -12,6 +13,7 @@ use tidemark_catalog::{Catalog, LiveTail};
 use tidemark_model::{Clock, CollectionName, Ids, Namespace};
 use tokio::sync::Mutex;
 
+pub use self::clean_up::{CleanedUp, Mode};
 use crate::{
     Config, Error, cleanup, delta, fold,
     job::{Job, Tools},
@@ -109,8 +111,8 @@ impl Cdc {
         let metrics = Metrics::register(&deps.metrics)?;
         let (catalog, clock, ids) = (deps.catalog.clone(), Arc::clone(&deps.clock), Arc::clone(&deps.ids));
         let live = Arc::clone(&deps.live);
-        let (memory, points) = (cleanup::Memory::default(), deps.points.clone());
-        let tools = Tools { config, catalog, live, clock, ids, metrics, memory, points };
+        let (cleaner, points) = (cleanup::cleaner(&config, &catalog, &deps.points), deps.points.clone());
+        let tools = Tools { config, catalog, live, clock, ids, metrics, cleaner, points };
         Ok(Self { tools: Arc::new(tools), turn: Arc::default() })
     }
 

@@ -7,7 +7,7 @@
 
 mod named;
 pub(crate) mod pick;
-mod publish;
+pub(crate) mod publish;
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Takes the next snapshot of the calendar that is due.
 pub(crate) async fn step(mut job: Job<'_>) -> Result<More, Error> {
-    let keep = pick::Keep::of(&job.tools.config);
+    let keep = pick::Keep::of(&job.retention());
     let Some(due) = pick::due(&job.manifest, job.tools.live.now(), &keep) else { return Ok(More::No) };
     let Some(manifest) = covering(&job, due.instant).await? else { return Ok(More::No) };
     job.manifest = manifest;

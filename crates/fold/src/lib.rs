@@ -9,7 +9,8 @@
 //! 5. [`shadow`]: winners against a base: which of them stand, which base rows they hide.
 //! 6. [`mod@versions`]: changes → version rows: which change held when, on both clocks; [`mod@rest`]: of changes those that a
 //!    base does not hold.
-//! 7. [`sort`] and [`merge`]: the order of delta files, and a base file with its overlay worked in.
+//! 7. [`sort`] and [`merge`]: the order of delta files, and a base file with its overlay worked in. [`runs`]: stretches of
+//!    rows of several batches as one.
 //!
 //! `order` is what they share: key and order columns as slices, and the comparison of two changes.
 
@@ -21,6 +22,7 @@ mod order;
 pub mod rest;
 #[cfg(test)]
 mod rows;
+pub mod runs;
 pub mod shadow;
 pub mod sort;
 pub mod versions;

@@ -1,22 +1,13 @@
 //! A sorted file of a base and a sorted overlay → the file that follows: hidden rows go, overlay rows come in between.
 
-use arrow::{
-    array::RecordBatch,
-    compute::{concat_batches, interleave_record_batch},
+use arrow::array::RecordBatch;
+
+use crate::{
+    FoldError,
+    order::Order,
+    runs::{Run, copy},
+    shadow::gallop,
 };
-
-use crate::{FoldError, order::Order, shadow::gallop};
-
-/// From this mean length on, runs are copied as slices instead of row by row.
-const RUN_ROWS_MIN: usize = 16;
-
-/// Rows of one batch that follow each other in the result.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    batch: usize,
-    from: usize,
-    to: usize,
-}
 
 /// The rows of a file that are not hidden and those of the overlay, ascending by `_id`, in batches of at most `rows_max`
 /// rows. All batches have one schema; file and overlay are sorted; an id of the overlay that the file has is hidden
@@ -49,7 +40,7 @@ pub fn merge(
     }
     runs.push(Run { batch: file.len(), from: next, to: incoming.len() });
     let sources: Vec<&RecordBatch> = file.iter().chain([overlay]).collect();
-    cut(runs, rows_max.max(1)).iter().map(|runs| copy(&sources, runs)).collect()
+    cut(runs, rows_max.max(1)).iter().map(|runs| Ok(copy(&sources, runs)?)).collect()
 }
 
 /// Where the entries end that stand before the next incoming row.
@@ -101,18 +92,6 @@ fn cut(runs: Vec<Run>, rows_max: usize) -> Vec<Vec<Run>> {
     groups
 }
 
-fn copy(sources: &[&RecordBatch], runs: &[Run]) -> Result<RecordBatch, FoldError> {
-    let rows: usize = runs.iter().map(|run| run.to - run.from).sum();
-    if rows >= runs.len() * RUN_ROWS_MIN {
-        let slices: Vec<RecordBatch> =
-            runs.iter().map(|run| sources[run.batch].slice(run.from, run.to - run.from)).collect();
-        return Ok(concat_batches(sources[0].schema_ref(), &slices)?);
-    }
-    let places: Vec<(usize, usize)> =
-        runs.iter().flat_map(|run| (run.from..run.to).map(|row| (run.batch, row))).collect();
-    Ok(interleave_record_batch(sources, &places)?)
-}
-
 #[cfg(test)]
 mod tests {
     use tidemark_model::Ids;
@@ -145,18 +124,6 @@ mod tests {
             let mut expected: Vec<_> = visible.chain(read(&shadows.overlay)).collect();
             expected.sort_by(|a, b| a.id.as_bytes().cmp(b.id.as_bytes()));
             assert_eq!(merged.iter().flat_map(read).collect::<Vec<_>>(), expected, "seed {seed}");
-        }
-    }
-
-    #[test]
-    fn slices_and_single_rows_copy_alike() {
-        let random = Ids::seeded(5);
-        let rows = history(&random, 0, 300);
-        let batch = changes(&rows);
-        for lengths in [[1, 2, 3], [60, 80, 100]] {
-            let runs: Vec<Run> = lengths.iter().map(|n| Run { batch: 0, from: *n, to: n * 2 }).collect();
-            let expected: Vec<_> = runs.iter().flat_map(|run| rows[run.from..run.to].to_vec()).collect();
-            assert_eq!(read(&copy(&[&batch], &runs).expect("copies")), expected);
         }
     }
 }

@@ -50,10 +50,10 @@ impl Room {
         }
         let large = request.batch.encoding != Encoding::Identity || request.batch.bytes.len() > IN_PLACE_BYTES_MAX;
         let prepared = self.prepare(namespace, request, large).await?;
-        let Some(key) = prepared.key.clone() else { return self.store(namespace, prepared, None).await };
+        let Some(key) = prepared.key.clone() else { return self.store_all(namespace, prepared, None).await };
         match self.claim_key(namespace, &key).await? {
             Ok(claim) => {
-                let receipt = self.store(namespace, prepared, Some(&key)).await?;
+                let receipt = self.store_all(namespace, prepared, Some(&key)).await?;
                 claim.settle(receipt.clone());
                 Ok(receipt)
             }
@@ -79,6 +79,7 @@ impl Room {
                 rules: &room.rules,
                 shards: room.catalog.shards(),
                 now: room.clock.now(),
+                can_truncate: room.documents().is_some(),
             };
             prepare::prepare(&namespace, request, &door)
         });
@@ -117,12 +118,25 @@ impl Room {
         }
     }
 
-    /// Everything behind the key: ids, log, ack.
-    async fn store(
+    async fn store_all(
         self: &Arc<Self>,
         namespace: &Namespace,
         prepared: Prepared,
         key: Option<&Key>,
+    ) -> Result<Receipt, Error> {
+        if prepared.rest.is_empty() {
+            return self.store(namespace, prepared, key, None).await;
+        }
+        self.store_in_parts(namespace, prepared, key).await
+    }
+
+    /// Everything behind the key: ids, log, ack. What was done of the request before stands in what its key is remembered by.
+    pub(crate) async fn store(
+        self: &Arc<Self>,
+        namespace: &Namespace,
+        prepared: Prepared,
+        key: Option<&Key>,
+        before: Option<&Receipt>,
     ) -> Result<Receipt, Error> {
         let decoded = prepared.decoded;
         let (claim, verdicts) = self.claim_ids(namespace, &prepared.batch.ids).await?;
@@ -132,7 +146,8 @@ impl Room {
             // Nothing to append: what the request spoke of is stored, or was refused.
             return Ok(outcome.at(self.log.closed(), Vec::new()));
         }
-        let record = key.map(|key| KeyRecord { key: key.key, body: key.body, receipt: outcome.encode() });
+        let whole = || before.map_or_else(|| outcome.encode(), |before| outcome.after(before).encode());
+        let record = key.map(|key| KeyRecord { key: key.key, body: key.body, receipt: whole() });
         let ready = self.ready(namespace, batch, (record, decoded > IN_PLACE_BYTES_MAX)).await?;
         let receipt = self.log(namespace, ready, outcome).await?;
         claim.settle(receipt.system_time);

@@ -44,19 +44,19 @@ pub(crate) fn build(rows: &[Row<'_>], collections: &[CollectionName]) -> Result<
         Arc::new(rows.iter().map(name).collect::<StringArray>()),
         text(rows, |row| match &row.kind {
             RowKind::Change { document_id, .. } => Some(document_id),
-            RowKind::Event { .. } => None,
+            RowKind::Event { .. } | RowKind::Truncate { .. } => None,
         }),
         text(rows, |row| match row.kind {
             RowKind::Change { op, .. } => Some(op.as_str()),
-            RowKind::Event { .. } => None,
+            RowKind::Event { .. } | RowKind::Truncate { .. } => None,
         }),
         text(rows, |row| match &row.kind {
             RowKind::Change { prev, .. } => prev.as_deref(),
-            RowKind::Event { .. } => None,
+            RowKind::Event { .. } | RowKind::Truncate { .. } => None,
         }),
         text(rows, |row| match &row.kind {
             RowKind::Change { bookmark, .. } => bookmark.as_deref(),
-            RowKind::Event { .. } => None,
+            RowKind::Event { .. } | RowKind::Truncate { .. } => None,
         }),
     ];
     RecordBatch::try_new(log_schema(), columns)
@@ -85,6 +85,7 @@ fn types(rows: &[Row<'_>]) -> ArrayRef {
     text(rows, |row| match &row.kind {
         RowKind::Event { event_type } => Some(event_type),
         RowKind::Change { op, .. } => Some(change_type(*op)),
+        RowKind::Truncate { .. } => None,
     })
 }
 

@@ -35,6 +35,21 @@ pub struct Config {
     pub flush_age_s: u32,
     /// Bytes of the log from which on the namespaces that keep its oldest segment are flushed. Default 512 MiB.
     pub log_bytes: u64,
+    /// Small events files of one hour from which on they are compacted, and of one day; below 2 none are. Default 2.
+    pub compact_files: usize,
+    /// Bytes of a compacted events file, at most; one with at most half as many is small. Default 128 MiB.
+    pub compact_bytes: u64,
+    /// How long after its end the files of an hour or a day are compacted, seconds. Default 900: keep it above
+    /// `flush_age_s`.
+    pub compact_after_s: u32,
+    /// How long a file of the events table that nothing names any more stays for queries that may still read it, seconds.
+    /// At least twice the longest query. Default 7200.
+    pub grace_s: u64,
+    /// How long a file stays after the published table has dropped it, for other engines that may still read it, seconds.
+    /// Default 604,800: 7 days.
+    pub external_retention_s: u64,
+    /// Commits of an events table whose manifests are kept; of up to twice as many they are. Default 4096.
+    pub manifests_max: u64,
     /// Most collections of one namespace; records for further ones are refused. Default 10,000.
     pub collections_max: usize,
     /// Most event ids that are remembered for deduplication, in all; more are refused with 429. Default 20,000,000
@@ -65,6 +80,12 @@ impl Default for Config {
             flush_rows: 250_000,
             flush_age_s: 600,
             log_bytes: 512 << 20,
+            compact_files: 2,
+            compact_bytes: 128 << 20,
+            compact_after_s: 900,
+            grace_s: 7200,
+            external_retention_s: 7 * 86_400,
+            manifests_max: 4096,
             collections_max: 10_000,
             dedup_ids_max: 20_000_000,
             dedup_keys_max: 1_000_000,

@@ -45,6 +45,8 @@ pub(crate) struct Context<'c> {
     pub(crate) reading: &'c Reading,
     /// Key fields of collections of this namespace, as they are configured.
     pub(crate) document_keys: Option<&'c BTreeMap<String, Vec<String>>>,
+    /// Whether a truncate can be taken.
+    pub(crate) can_truncate: bool,
     /// Whether every record is a CloudEvent.
     pub(crate) is_cloud: bool,
 }

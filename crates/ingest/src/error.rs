@@ -107,6 +107,9 @@ pub enum Error {
         /// The collection.
         collection: String,
     },
+    /// Which documents live is not known now: what stands before the truncate is stored.
+    #[error("which documents a truncate deletes could not be found: {0}: send the request again")]
+    Documents(#[from] tidemark_catalog::documents::Unanswered),
     /// The server is draining.
     #[error("the server is draining: send to another one, or again later")]
     Draining,
@@ -171,7 +174,8 @@ impl Error {
             | Self::TooManyFields { .. } => Kind::Unprocessable,
             Self::Pressure { .. } => Kind::TooMany,
             Self::NoSchema { .. } => Kind::NotFound,
-            Self::Draining => Kind::Unavailable,
+            Self::Documents(unanswered) if unanswered.kind == Kind::TooMany => Kind::TooMany,
+            Self::Draining | Self::Documents(_) => Kind::Unavailable,
             Self::Log(error) => log_kind(error),
             Self::Catalog(CatalogError::Store(error)) | Self::File(FileError::Store(error)) => store_kind(error),
             Self::Catalog(CatalogError::Fenced { .. }) => Kind::Unavailable,

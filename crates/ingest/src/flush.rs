@@ -10,8 +10,8 @@
 //! One flush at a time per namespace.
 
 pub(crate) mod pick;
-mod publish;
-mod write;
+pub(crate) mod publish;
+pub(crate) mod write;
 
 use std::{
     collections::HashMap,
@@ -19,11 +19,12 @@ use std::{
     time::Instant as Stopwatch,
 };
 
-use tidemark_catalog::{Bell, Catalog};
+use tidemark_catalog::{Bell, Catalog, EventsManifest};
 use tidemark_model::{Clock, Ids, Instant, Namespace};
 use tidemark_storage::log::{Log, Pressure};
 
 pub(crate) use self::pick::Pace;
+use self::publish::Published;
 use crate::{
     dedup::{ids::IdIndex, keys::KeyIndex, lock},
     error::Error,
@@ -134,12 +135,7 @@ impl Flusher {
 
     /// Puts appends into files and commits them; the system time up to which the namespace is in files then.
     async fn take_in(&self, namespace: &Namespace, appends: &[Arc<Kept>]) -> Result<Instant, Error> {
-        let on = self.catalog.events(namespace);
-        let file = write::events_file(self, namespace, appends, on.head.version).await?;
-        let sidecars = sidecar::write(self, namespace, appends, &on.sidecars).await?;
-        // The catalog's own entry comes before the commit that first needs it: what the manifest names, exists.
-        self.catalog.persist(namespace).await?;
-        let manifest = publish::commit(self, namespace, (&on, appends), (file, sidecars)).await?;
+        let manifest = self.written(namespace, appends).await?;
         lock(&self.visible.tail(namespace)).drop_covered(&manifest.mark, manifest.system_time);
         if let Some(log) = self.log.get()
             && let Err(error) = log.release(namespace, manifest.system_time)
@@ -148,5 +144,21 @@ impl Flusher {
         }
         self.bell.ring();
         Ok(manifest.system_time)
+    }
+
+    /// Writes and commits; once more when clean-up came in between.
+    async fn written(&self, namespace: &Namespace, appends: &[Arc<Kept>]) -> Result<Arc<EventsManifest>, Error> {
+        for _attempt in 0..publish::ATTEMPTS_MAX {
+            let on = self.catalog.events(namespace);
+            let file = write::events_file(self, namespace, appends, on.head.version).await?;
+            let sidecars = sidecar::write(self, namespace, appends, &on.sidecars).await?;
+            // The catalog's own entry comes before the commit that first needs it: what the manifest names, exists.
+            self.catalog.persist(namespace).await?;
+            match publish::commit(self, namespace, (&on, appends), (file, sidecars)).await? {
+                Published::Covered(manifest) => return Ok(manifest),
+                Published::Orphaned => tracing::debug!(%namespace, "clean-up came between: the flush is written anew"),
+            }
+        }
+        Err(publish::crowded(namespace))
     }
 }

@@ -3,14 +3,14 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use async_trait::async_trait;
-use tidemark_catalog::{Behind, Bell, Catalog, LiveTail, NotClosed, Tail};
+use tidemark_catalog::{Behind, Bell, Catalog, LiveTail, NotClosed, Tail, documents::Documents};
 use tidemark_model::{Clock, Ids, Instant, Mark, Namespace, Table};
 use tidemark_storage::log::{Log, LogDeps, LogOptions};
 use tokio_util::task::TaskTracker;
@@ -23,10 +23,12 @@ use crate::{
     error::Error,
     flush::{Flusher, Pace},
     metrics::Metrics,
+    point::Points,
     receipt::Receipt,
     replay,
     request::Request,
     tasks::Tasks,
+    upkeep::Upkeep,
     visible::Visible,
 };
 
@@ -43,6 +45,8 @@ pub struct Deps {
     pub log: LogOptions,
     /// Where metrics are registered.
     pub metrics: prometheus::Registry,
+    /// Where tests let the process die; none by default.
+    pub points: Points,
 }
 
 /// The handle of the room. Cheap to clone.
@@ -63,9 +67,12 @@ pub(crate) struct Room {
     pub(crate) rules: Rules,
     pub(crate) visible: Arc<Visible>,
     pub(crate) flusher: Flusher,
+    pub(crate) upkeep: Upkeep,
     /// Bytes of bodies that are being read and parsed.
     pub(crate) bodies: Budget,
     pub(crate) metrics: Arc<Metrics>,
+    /// Who knows which documents live, if anybody does.
+    pub(crate) documents: Mutex<Option<Weak<dyn Documents>>>,
     /// Requests that have passed the door: a client that goes away does not stop them half-way.
     pub(crate) requests: TaskTracker,
     pub(crate) is_draining: AtomicBool,
@@ -96,11 +103,13 @@ impl Ingest {
         let room = Room {
             bodies: Budget::new(config.bodies_bytes_max),
             rules: Rules::of(&deps.catalog),
+            upkeep: Upkeep::new(&config, &deps.catalog, deps.points),
             visible: Arc::clone(&flusher.visible),
             metrics: Arc::clone(&flusher.metrics),
             catalog: deps.catalog,
             clock: deps.clock,
             ids: deps.ids,
+            documents: Mutex::default(),
             requests: TaskTracker::new(),
             is_draining: AtomicBool::new(false),
             config,

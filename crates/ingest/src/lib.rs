@@ -9,8 +9,10 @@
 //! 3. `dedup`: keys and event ids are claimed; the same request, the same event is stored once.
 //! 4. `append`: `observe` which kinds of values came, `admission` evolves schemas under the log's lock, the log makes it
 //!    durable, `visible` moves it into the `tail`, and only then the [`receipt`] goes out.
+//!    `truncate`: a request whose source deletes all documents at once is stored in parts.
 //! 5. `flush`: tails become files, sidecars (`sidecar`) and one commit.
 //! 6. `replay`: at start the log comes back into the tails.
+//! 7. [`upkeep`]: `compact`: small files become few; and files that nothing names any more go. [`point`]: where tests let it die.
 //!
 //! `RawBatch → Prepared → ValidBatch → LogBatch → Receipt`: an unvalidated batch cannot be logged, an unlogged one not be
 //! acknowledged. [`front`] is the handle, [`tasks`] what runs behind it, `budget` what bounds it, [`config`] its settings.
@@ -20,6 +22,7 @@ mod append;
 mod batch;
 mod budget;
 mod columns;
+mod compact;
 pub mod config;
 mod declared;
 mod dedup;
@@ -36,6 +39,7 @@ mod metrics;
 mod named;
 mod observe;
 mod parse;
+pub mod point;
 mod prepare;
 pub mod receipt;
 pub mod refusal;
@@ -47,6 +51,8 @@ mod sidecar;
 mod tail;
 pub mod tasks;
 mod transcode;
+mod truncate;
+pub mod upkeep;
 mod visible;
 
 pub use config::Config;
@@ -55,3 +61,4 @@ pub use front::{Deps, Ingest};
 pub use receipt::Receipt;
 pub use request::{Durability, Encoding, Format, OnError, Origin, RawBatch, Reading, Request, Target, Tombstones};
 pub use tasks::Tasks;
+pub use upkeep::{Duty, More};

@@ -33,10 +33,31 @@ pub(crate) struct Metrics {
     flush_failures: IntCounter,
     commits_lost: IntCounter,
     sidecars_unreadable: IntCounter,
+    steps: IntCounterVec,
+    compact_seconds: Histogram,
+    compacted_files: IntCounter,
+    compacted_bytes: IntCounter,
+    deleted: IntCounter,
     log_bytes: IntGauge,
     broken_invariants: IntCounterVec,
     back_pressure: IntCounterVec,
     told: Mutex<Option<Stopwatch>>,
+}
+
+/// A step of upkeep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Compact,
+    CleanUp,
+}
+
+impl Step {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Compact => "compact",
+            Self::CleanUp => "events_cleanup",
+        }
+    }
 }
 
 /// How often back-pressure is told in the log; the counter has every time.
@@ -69,6 +90,7 @@ impl Metrics {
         };
         let requests = HistogramVec::new(seconds("request_seconds", "Requests, by status.")?, &["status"])?;
         let remembered = Opts::new(name("remembered"), "Keys and event ids that are remembered.");
+        let steps = Opts::new(name("steps_total"), "Steps of upkeep by outcome.");
         Ok(Self {
             events: counter("events_total", "Events that were acknowledged and stored.")?,
             bytes: counter("bytes_total", "Decoded bytes of bodies that were acknowledged.")?,
@@ -88,6 +110,14 @@ impl Metrics {
             flush_failures: counter("flush_failures_total", "Flushes that will be tried again.")?,
             commits_lost: counter("commits_lost_total", "Commits that found their number taken.")?,
             sidecars_unreadable: counter("sidecars_unreadable_total", "Sidecars that could not be read.")?,
+            steps: registered(registry, IntCounterVec::new(steps, &["step", "outcome"])?)?,
+            compact_seconds: registered(
+                registry,
+                Histogram::with_opts(seconds("compact_seconds", "Compactions, from files to commit.")?)?,
+            )?,
+            compacted_files: counter("compacted_files_total", "Events files that were put together into others.")?,
+            compacted_bytes: counter("compacted_bytes_total", "Bytes of the files that came out.")?,
+            deleted: counter("deleted_total", "Files and manifests of events that clean-up deleted.")?,
             log_bytes: gauge("log_bytes", "Bytes of the log that are not released.")?,
             back_pressure: counters("back_pressure_total", "Requests refused because a cap was reached.", "cap")?,
             told: Mutex::new(None),
@@ -167,6 +197,23 @@ impl Metrics {
     /// A sidecar could not be read.
     pub(crate) fn sidecar_unreadable(&self) {
         self.sidecars_unreadable.inc();
+    }
+
+    /// A step of upkeep ended: `committed`, `lost` (planned again) or `failed`.
+    pub(crate) fn step(&self, step: Step, outcome: &str) {
+        self.steps.with_label_values(&[step.as_str(), outcome]).inc();
+    }
+
+    /// So many files became one of so many bytes.
+    pub(crate) fn compacted(&self, took: Duration, files: usize, bytes: u64) {
+        self.compact_seconds.observe(took.as_secs_f64());
+        self.compacted_files.inc_by(files as u64);
+        self.compacted_bytes.inc_by(bytes);
+    }
+
+    /// Clean-up deleted files or manifests.
+    pub(crate) fn deleted(&self, objects: u64) {
+        self.deleted.inc_by(objects);
     }
 
     /// What the log holds.

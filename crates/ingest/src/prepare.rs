@@ -3,7 +3,7 @@
 //! Inflate, check UTF-8, read every record once, sort rows, make columns, hash ids and contents. Runs on a blocking
 //! thread when the body is large. Deduplication and the log come after (append).
 
-use tidemark_model::{Ids, Instant, Namespace};
+use tidemark_model::{CollectionName, Ids, Instant, Namespace, Shard};
 
 use crate::{
     admission::Admission,
@@ -18,8 +18,9 @@ use crate::{
     parse::{self, Sink},
     refusal::{Code, Refusal, Refused},
     request::{Format, KEY_BYTES_MAX, OnError, Origin, Request},
-    row::Row,
+    row::{Row, RowKind, Text},
     transcode,
+    truncate::{TRUNCATES_MAX, Truncation},
 };
 
 /// What reading a request needs besides the request.
@@ -31,6 +32,8 @@ pub(crate) struct Door<'d> {
     pub(crate) rules: &'d Rules,
     pub(crate) shards: u16,
     pub(crate) now: Instant,
+    /// Whether somebody knows which documents live.
+    pub(crate) can_truncate: bool,
 }
 
 /// An idempotency key on its way.
@@ -46,6 +49,8 @@ pub(crate) struct Key {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) batch: ValidBatch,
+    /// Truncates, each with the rows behind it.
+    pub(crate) rest: Vec<(Truncation, ValidBatch)>,
     pub(crate) key: Option<Key>,
     pub(crate) refused: Refused,
     pub(crate) on_error: OnError,
@@ -54,6 +59,14 @@ pub(crate) struct Prepared {
     pub(crate) decoded: usize,
     /// The place of the body among the bytes in flight; held until the ack.
     pub(crate) _place: Option<Reservation>,
+}
+
+impl Prepared {
+    /// A part of a request, whose body was counted with the first.
+    pub(crate) fn part(batch: ValidBatch, on_error: OnError, total: usize) -> Self {
+        let (rest, key, refused, decoded) = (Vec::new(), None, Refused::default(), 0);
+        Self { batch, rest, key, refused, on_error, total, decoded, _place: None }
+    }
 }
 
 /// Reads a request.
@@ -76,11 +89,12 @@ pub(crate) fn prepare(namespace: &Namespace, mut request: Request, door: &Door<'
         depth_max: door.limits.depth_max,
         reading: &request.reading,
         document_keys: door.limits.document_keys.get(namespace.as_str()),
+        can_truncate: door.can_truncate,
         is_cloud: matches!(format, Format::CloudEvents | Format::CloudEventsBatch),
     };
     let mut taken = Taken::new(&context, request.on_error, door.rules.in_force(namespace));
     let batch_id = parse::records(decoded.text(), format, door.limits.events_max, &mut taken)?;
-    let Taken { rows, collections, refused, first, total, .. } = taken;
+    let Taken { rows, collections, refused, first, total, truncates, .. } = taken;
     if let (OnError::Reject, Some(first)) = (request.on_error, first) {
         return Err(Error::Records { count: refused.count, total, first, errors: refused.listed });
     }
@@ -90,11 +104,16 @@ pub(crate) fn prepare(namespace: &Namespace, mut request: Request, door: &Door<'
         return Err(Error::TooManyCollections { limit });
     }
     let shards: Vec<_> = collections.iter().map(|name| door.admission.shard_of(namespace, name, door.shards)).collect();
-    let batch = ValidBatch::build(rows, &collections, &shards).map_err(|error| Error::Rows("built", error))?;
+    let build = |rows| ValidBatch::build(rows, &collections, &shards).map_err(|error| Error::Rows("built", error));
+    let (rows, divided) = if truncates == 0 { (rows, Vec::new()) } else { divided(rows, &collections, &shards) };
+    let batch = build(rows)?;
+    let rest = divided.into_iter().map(|(truncation, rows)| Ok((truncation, build(rows)?)));
+    let rest = rest.collect::<Result<_, Error>>()?;
     let key = request.key.or_else(|| batch_id.map(std::borrow::Cow::into_owned));
     let key = key.map(|key| hashed(&key, hash::body(&request.target, decoded.bytes()))).transpose()?;
     Ok(Prepared {
         batch,
+        rest,
         key,
         refused,
         on_error: request.on_error,
@@ -102,6 +121,36 @@ pub(crate) fn prepare(namespace: &Namespace, mut request: Request, door: &Door<'
         decoded: decoded.bytes().len(),
         _place: request.batch.place,
     })
+}
+
+/// The rows before the first truncate, and each truncate with the rows behind it.
+fn divided<'a>(
+    rows: Vec<Row<'a>>,
+    collections: &[CollectionName],
+    shards: &[Shard],
+) -> (Vec<Row<'a>>, Vec<(Truncation, Vec<Row<'a>>)>) {
+    let (mut before, mut divided): (_, Vec<(Truncation, Vec<Row<'a>>)>) = (Vec::new(), Vec::new());
+    for row in rows {
+        let Row { index, ts, .. } = row;
+        match row.kind {
+            RowKind::Truncate { collection, bookmark } => {
+                let owned = |text: Option<Text<'_>>| text.map(Text::into_owned);
+                let truncation = Truncation {
+                    index,
+                    collection: collections[collection].clone(),
+                    shard: shards[collection],
+                    ts,
+                    bookmark: owned(bookmark),
+                    source: owned(row.source),
+                    subject: owned(row.subject),
+                    meta: owned(row.meta),
+                };
+                divided.push((truncation, Vec::new()));
+            }
+            _ => divided.last_mut().map_or(&mut before, |(_, behind)| behind).push(row),
+        }
+    }
+    (before, divided)
 }
 
 fn hashed(key: &str, body: u128) -> Result<Key, Error> {
@@ -123,12 +172,14 @@ struct Taken<'a, 'c> {
     refused: Refused,
     first: Option<Refusal>,
     total: usize,
+    /// How many truncates there were.
+    truncates: usize,
 }
 
 impl<'c> Taken<'_, 'c> {
     fn new(context: &'c Context<'c>, on_error: OnError, rules: Option<InForce>) -> Self {
         let (rows, collections, refused) = (Vec::new(), Collections::default(), Refused::default());
-        Self { context, on_error, rows, collections, rules, refused, first: None, total: 0 }
+        Self { context, on_error, rows, collections, rules, refused, first: None, total: 0, truncates: 0 }
     }
 
     /// A change whose document fits the declared schema of its collection.
@@ -160,7 +211,14 @@ impl<'a> Sink<'a> for Taken<'a, '_> {
         let read = envelope::read(index, fields, self.context, &mut self.collections);
         match read.and_then(|row| self.fits(row, fields)) {
             Ok(_) if self.on_error == OnError::Reject && self.first.is_some() => {}
-            Ok(row) => self.rows.push(row),
+            Ok(Row { kind: RowKind::Truncate { .. }, .. }) if self.truncates == TRUNCATES_MAX => {
+                let message = format!("one request takes {TRUNCATES_MAX} truncates: send them in parts");
+                self.refuse(index, None, Refusal::new(Code::UnsupportedOp, "/op", message));
+            }
+            Ok(row) => {
+                self.truncates += usize::from(matches!(row.kind, RowKind::Truncate { .. }));
+                self.rows.push(row);
+            }
             Err(refusal) => {
                 let id = envelope::shown_id(fields, self.context);
                 self.refuse(index, id.as_deref(), refusal);

@@ -37,6 +37,17 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// Adds what a later part of the same request came to.
+    pub(crate) fn add(&mut self, part: Self) {
+        self.accepted += part.accepted;
+        self.duplicates += part.duplicates;
+        self.rejected += part.rejected;
+        self.system_time = self.system_time.max(part.system_time);
+        self.positions.extend(part.positions);
+        self.errors.extend(part.errors);
+        self.errors.truncate(crate::refusal::LISTED_MAX);
+    }
+
     /// About what it takes in memory.
     pub(crate) fn bytes(&self) -> usize {
         let text = |error: &RecordError| {
@@ -81,6 +92,20 @@ impl Outcome {
     /// Reads them back.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
+    }
+
+    /// With what an earlier part of the same request came to.
+    pub(crate) fn after(&self, before: &Receipt) -> Self {
+        let mut errors = before.errors.clone();
+        errors.extend(self.errors.iter().cloned());
+        errors.truncate(crate::refusal::LISTED_MAX);
+        Self {
+            accepted: self.accepted + before.accepted,
+            duplicates: self.duplicates + before.duplicates,
+            rejected: self.rejected + before.rejected,
+            durability: self.durability,
+            errors,
+        }
     }
 
     /// The receipt of an append.

@@ -32,7 +32,7 @@ pub(crate) async fn all(flusher: &Flusher, options: LogOptions, config: &Config)
             match ends.judge((epoch, &append)).await? {
                 Standing::Covered => {
                     covered += 1;
-                    flusher.visible.observe(&append.namespace, &append.changes);
+                    flusher.visible.observe(&append);
                 }
                 Standing::Behind => {
                     taken += 1;

@@ -55,6 +55,13 @@ pub(crate) enum RowKind<'a> {
         /// The source's order inside one instant.
         bookmark: Option<Text<'a>>,
     },
+    /// What happened to all documents of a collection. Such a row is never stored: it divides its request.
+    Truncate {
+        /// The number of the collection among those of the request.
+        collection: usize,
+        /// The source's order inside one instant.
+        bookmark: Option<Text<'a>>,
+    },
 }
 
 /// One record.
@@ -82,7 +89,7 @@ impl Row<'_> {
     pub(crate) const fn collection(&self) -> Option<usize> {
         match self.kind {
             RowKind::Event { .. } => None,
-            RowKind::Change { collection, .. } => Some(collection),
+            RowKind::Change { collection, .. } | RowKind::Truncate { collection, .. } => Some(collection),
         }
     }
 }

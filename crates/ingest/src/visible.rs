@@ -98,8 +98,9 @@ impl Visible {
     }
 
     /// Takes in what an append says about schemas; also of one whose rows are in files already.
-    pub(crate) fn observe(&self, namespace: &Namespace, changes: &[SchemaChange]) {
-        self.catalog.observe(namespace, changes);
+    pub(crate) fn observe(&self, append: &Append) {
+        let (namespace, changes) = (&append.namespace, append.changes.as_slice());
+        self.catalog.observe(namespace, append.assigned.system_time, changes);
         self.admission.durable(namespace, changes);
         if changes.is_empty() {
             return;
@@ -115,7 +116,7 @@ impl Visible {
 
     /// Moves an append into its tail.
     pub(crate) fn take(&self, append: &Append, pending: Option<Pending>) {
-        self.observe(&append.namespace, &append.changes);
+        self.observe(append);
         let pending = pending.unwrap_or_else(|| {
             let (groups, entries) = recovered(&append.rows, &append.assigned.positions);
             let place = self.unflushed.take(unflushed_bytes(&append.rows, append.key.as_ref()));

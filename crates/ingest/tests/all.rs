@@ -13,6 +13,8 @@ mod bad_input;
 mod bounds;
 #[path = "all/cloud_events.rs"]
 mod cloud_events;
+#[path = "all/compact.rs"]
+mod compact;
 #[path = "all/cost.rs"]
 mod cost;
 #[path = "all/declared.rs"]

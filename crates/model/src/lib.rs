@@ -8,8 +8,8 @@
 //! 3. [`position`]: shards, sequences, marks — where something stands in the log.
 //! 4. [`change`]: operations and the order key that decides which change wins.
 //! 5. [`json`]: number texts, value kinds and depth — how a document is looked at without losing a digit.
-//! 6. [`schema`]: the typed columns of a collection and how they widen.
-//! 7. [`declared`]: what somebody said that documents must look like.
+//! 6. [`schema`]: the typed columns of a collection, how they widen, and which there were when.
+//! 7. [`declared`]: what somebody said that documents must look like; [`retention`]: how long their past is kept.
 //! 8. [`clock`] and [`ids`]: time and chance, always passed in.
 //! 9. [`error`]: the twelve kinds every error is told as, and their one table to HTTP, gRPC and SQLSTATE.
 
@@ -23,6 +23,7 @@ pub mod instant;
 pub mod json;
 pub mod name;
 pub mod position;
+pub mod retention;
 pub mod schema;
 
 pub use change::{Op, OrderKey};
@@ -32,4 +33,5 @@ pub use ids::Ids;
 pub use instant::Instant;
 pub use name::{CollectionName, EventType, Namespace, Table};
 pub use position::{Mark, Positions, Seq, Shard};
+pub use retention::Retention;
 pub use schema::{DocSchema, FieldType};

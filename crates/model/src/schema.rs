@@ -5,10 +5,13 @@
 //! at admission, before the ack, and the evolution travels in the log group ([`SchemaChange`]): replay repeats it,
 //! flush, cdc and fold persist it, nobody infers it again.
 
+mod steps;
+
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::steps::{Step, Steps, Unkept};
 use crate::{CollectionName, Instant, Shard, json::EXACT_FLOAT_MAX, json::Value};
 
 /// The most typed columns of one collection; fields past it are read from `_doc`.

@@ -1,6 +1,8 @@
-//! What the doors share: how instants are read.
+//! What the doors share: how instants and settings are read.
 
 use tidemark_model::Instant;
+
+use crate::SchemaOf;
 
 /// RFC 3339 with a zone, or epoch milliseconds as digits.
 ///
@@ -12,6 +14,32 @@ pub(crate) fn read_instant(text: &str) -> Result<Instant, String> {
     read.map_err(|e| e.to_string())
 }
 
+/// `on` or `off`, also as `true` and `false`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub(crate) fn read_switch(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "on" | "true" => Ok(true),
+        "off" | "false" => Ok(false),
+        other => Err(format!("{:?} is neither on nor off", clip(other))),
+    }
+}
+
+/// `present` or `as_of`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub(crate) fn read_schema(text: &str) -> Result<SchemaOf, String> {
+    let text = text.trim().to_ascii_lowercase();
+    let found = [SchemaOf::Present, SchemaOf::Instant].into_iter().find(|known| known.as_str() == text);
+    found.ok_or_else(|| format!("{:?} is no schema of the past: use 'present' or 'as_of'", clip(&text)))
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
 #[cfg(test)]
 pub(crate) mod fixture;
 
@@ -20,7 +48,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn instants_are_texts_or_milliseconds() {
+    fn instants_are_texts_or_milliseconds_and_settings_words() {
+        for (text, is_on) in [("on", Some(true)), (" OFF", Some(false)), ("true", Some(true)), ("1", None), ("", None)]
+        {
+            assert_eq!(read_switch(text).ok(), is_on, "{text}");
+        }
+        for (text, of) in [("as_of", Some(SchemaOf::Instant)), ("Present", Some(SchemaOf::Present)), ("then", None)] {
+            assert_eq!(read_schema(text).ok(), of, "{text}");
+        }
         for (text, micros) in [
             ("1970-01-01T00:00:01Z", Some(1_000_000)),
             (" 1970-01-01T01:00:00.000001+01:00 ", Some(1)),

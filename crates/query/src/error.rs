@@ -74,6 +74,9 @@ pub enum Error {
     /// Too many queries at once.
     #[error("too many queries are running: try again")]
     TooMany,
+    /// Too many exports and restores at once.
+    #[error("too many exports and restores are running: try again when one is done, or raise query.bulk_concurrency")]
+    TooManyBulk,
     /// The engine refused the statement or failed.
     #[error("{0}")]
     Engine(String, #[source] Box<DataFusionError>),
@@ -97,7 +100,7 @@ impl Error {
             Self::Refused { kind, .. } => *kind,
             Self::TooLarge(_) => Kind::TooLarge,
             Self::Unavailable(_) | Self::TimedOut(_) => Kind::Unavailable,
-            Self::Memory(_) | Self::TooMany => Kind::TooMany,
+            Self::Memory(_) | Self::TooMany | Self::TooManyBulk => Kind::TooMany,
             Self::Engine(..) => Kind::Invalid,
             Self::Internal(_) => Kind::Internal,
         }
@@ -121,6 +124,7 @@ impl Error {
             Self::Memory(_) => "memory_exceeded",
             Self::TimedOut(_) => "timed_out",
             Self::TooMany => "too_many_queries",
+            Self::TooManyBulk => "too_many_bulk",
             Self::Engine(..) => "engine",
             Self::Internal(_) => "internal",
         }
@@ -171,6 +175,7 @@ fn external(inner: &(dyn std::error::Error + Send + Sync + 'static), text: &str)
     match inner.downcast_ref::<Error>() {
         Some(Error::TimedOut(seconds)) => Error::TimedOut(*seconds),
         Some(Error::TooMany) => Error::TooMany,
+        Some(Error::TooManyBulk) => Error::TooManyBulk,
         Some(Error::Refused { kind, code, detail }) => Error::Refused { kind: *kind, code, detail: detail.clone() },
         Some(Error::OutsideWindow(outside)) => Error::OutsideWindow(*outside),
         Some(Error::Unavailable(reason)) => Error::Unavailable(reason.clone()),

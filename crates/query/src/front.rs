@@ -61,6 +61,10 @@ pub struct Config {
     pub concurrency: usize,
     /// Queries that may wait for a place. Default 64.
     pub queue: usize,
+    /// Exports and restores at once; they take no place from queries. Default 2.
+    pub bulk_concurrency: usize,
+    /// Exports and restores that may wait for a place. Default 8.
+    pub bulk_queue: usize,
     /// Bytes of SQL text. Default 64 KiB.
     pub text_bytes_max: usize,
     /// Tokens of SQL text. Default 10,000.
@@ -80,6 +84,8 @@ impl Default for Config {
             bulk_timeout_s: 3600,
             concurrency: 16,
             queue: 64,
+            bulk_concurrency: 2,
+            bulk_queue: 8,
             text_bytes_max: 64 << 10,
             tokens_max: 10_000,
             depth_max: 64,
@@ -115,6 +121,8 @@ struct Room {
     sessions: Sessions,
     budget: Arc<Budget>,
     gate: Gate,
+    /// Of what may run for long.
+    bulk: Gate,
     metrics: Arc<Metrics>,
     /// Who does what is called.
     procedures: OnceLock<Weak<dyn Procedures>>,
@@ -122,7 +130,8 @@ struct Room {
 
 /// A place among the statements that run; given back on drop.
 struct Place {
-    _permit: OwnedSemaphorePermit,
+    /// None of a call: what it does holds places of its own.
+    permit: Option<OwnedSemaphorePermit>,
     _running: Running,
     deadline: Instant,
     timeout_s: u64,
@@ -134,14 +143,23 @@ impl Place {
     }
 }
 
+/// How long something runs, which decides whose places it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Length {
+    /// A query.
+    Query,
+    /// An export or a comparison.
+    Bulk,
+}
+
 /// A statement that has begun to run.
 struct Begun {
     rows: SendableRecordBatchStream,
     columns: SchemaRef,
     as_of: AsOf,
     settings: Vec<Setting>,
-    /// How long it may take, where that is longer than a query.
-    timeout_s: Option<u64>,
+    /// Of a call: how long it may take. It asks no more of the engine.
+    call_timeout_s: Option<u64>,
 }
 
 /// Which constants of a text are folded: a statement that is described may have parameters without values.
@@ -175,8 +193,10 @@ impl Query {
         let caches = Caches::within(config.cache_bytes);
         let reader = Reader { catalog: deps.catalog.clone(), caches, metrics: Arc::clone(&metrics) };
         let lake = Lake { catalog: deps.catalog, live: deps.live, reader: Arc::new(reader) };
-        let (budget, gate) = (Budget::of(config.pool_memory_bytes), Gate::new(config.concurrency, config.queue));
-        let room = Room { config, lake, sessions, budget, gate, metrics, procedures: OnceLock::new() };
+        let budget = Budget::of(config.pool_memory_bytes);
+        let gate = Gate::new(config.concurrency, config.queue, || Error::TooMany);
+        let bulk = Gate::new(config.bulk_concurrency, config.bulk_queue, || Error::TooManyBulk);
+        let room = Room { config, lake, sessions, budget, gate, bulk, metrics, procedures: OnceLock::new() };
         Ok(Self { room: Arc::new(room), threads: Arc::new(Threads::start(cores)?) })
     }
 
@@ -186,7 +206,7 @@ impl Query {
     /// [`Error`].
     pub async fn describe(&self, statement: &Statement) -> Result<Description, Error> {
         let (room, statement) = (Arc::clone(&self.room), statement.clone());
-        let place = self.enter(self.room.config.timeout_s).await?;
+        let place = self.enter(Length::Query).await?;
         let described = self.threads.run(async move { room.describe(&statement).await });
         timeout_at(place.deadline, described).await.map_err(|_elapsed| place.timed_out())?
     }
@@ -197,16 +217,16 @@ impl Query {
     /// [`Error`]; failures later than planning come as errors of the stream, which [`Error::from`] reads.
     pub async fn run(&self, statement: &Statement) -> Result<Answer, Error> {
         let (room, statement) = (Arc::clone(&self.room), statement.clone());
-        self.started(self.room.config.timeout_s, async move { room.begin(&statement).await }).await
+        self.started(Length::Query, async move { room.begin(&statement).await }).await
     }
 
     /// Begins what plans, and counts how it went.
     async fn started(
         &self,
-        timeout_s: u64,
+        length: Length,
         planning: impl Future<Output = Result<Begun, Error>> + Send + 'static,
     ) -> Result<Answer, Error> {
-        let answer = self.planned(timeout_s, planning).await;
+        let answer = self.planned(length, planning).await;
         if let Err(error) = &answer {
             self.room.metrics.ended(error.code());
         }
@@ -215,16 +235,19 @@ impl Query {
 
     async fn planned(
         &self,
-        timeout_s: u64,
+        length: Length,
         planning: impl Future<Output = Result<Begun, Error>> + Send + 'static,
     ) -> Result<Answer, Error> {
-        let place = self.enter(timeout_s).await?;
+        let mut place = self.enter(length).await?;
         let entered = Instant::now();
         let planning = self.threads.run(planning);
         let begun = timeout_at(place.deadline, planning).await.map_err(|_elapsed| place.timed_out())??;
         self.room.metrics.phase("plan", entered.elapsed());
-        let Begun { rows, columns, as_of, settings, timeout_s: longer } = begun;
-        let timeout_s = longer.unwrap_or(timeout_s);
+        let Begun { rows, columns, as_of, settings, call_timeout_s } = begun;
+        if call_timeout_s.is_some() {
+            place.permit = None;
+        }
+        let timeout_s = call_timeout_s.unwrap_or(place.timeout_s);
         let running = answer::Running {
             columns: Arc::clone(&columns),
             rows,
@@ -237,13 +260,17 @@ impl Query {
     }
 
     /// A place among the statements that run.
-    async fn enter(&self, timeout_s: u64) -> Result<Place, Error> {
+    async fn enter(&self, length: Length) -> Result<Place, Error> {
+        let Config { timeout_s, bulk_timeout_s, .. } = self.room.config;
+        let (gate, timeout_s) = match length {
+            Length::Query => (&self.room.gate, timeout_s),
+            Length::Bulk => (&self.room.bulk, bulk_timeout_s),
+        };
         let begun = Instant::now();
         let deadline = begun + Duration::from_secs(timeout_s);
-        let permit =
-            timeout_at(deadline, self.room.gate.enter()).await.map_err(|_elapsed| Error::TimedOut(timeout_s))??;
+        let permit = timeout_at(deadline, gate.enter()).await.map_err(|_elapsed| Error::TimedOut(timeout_s))??;
         self.room.metrics.phase("wait", begun.elapsed());
-        Ok(Place { _permit: permit, _running: self.room.metrics.running(), deadline, timeout_s })
+        Ok(Place { permit: Some(permit), _running: self.room.metrics.running(), deadline, timeout_s })
     }
 
     /// Every table that can be asked, ordered by schema and name.
@@ -343,7 +370,7 @@ impl Room {
         let Prepared { state, session, pin, reads, references, settings, params, is_bound } =
             self.parsed(parsed, statement, Folds::WhatIsBound)?;
         let asked = Asked { session: &session, params: &statement.params, pin };
-        let relations = self.lake.describe(&references, asked, is_bound.then_some(&state))?;
+        let relations = self.lake.describe(&references, asked, is_bound.then_some(&state)).await?;
         let (plan, _) = logical(state, reads, relations).await?;
         let params = params_of(&plan, params)?;
         let plan = if is_bound { with_params(plan, statement)? } else { plan };
@@ -368,7 +395,7 @@ impl Room {
         let columns = shape::of(plan.schema());
         let plan = state.create_physical_plan(&plan).await?;
         let rows = execute_stream(plan, state.task_ctx())?;
-        Ok(Begun { rows, columns, as_of, settings, timeout_s: None })
+        Ok(Begun { rows, columns, as_of, settings, call_timeout_s: None })
     }
 }
 
@@ -406,6 +433,7 @@ fn params_of(plan: &LogicalPlan, count: usize) -> Result<SchemaRef, Error> {
 mod call;
 mod difference;
 mod export;
+mod live;
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use tidemark_catalog::{
     Base, Behind, Catalog, Commit, LiveTail, NotClosed, Tail, catalog,
-    manifest::{BaseFile, CollectionRows, DeltaFile, EventsFile, Range},
+    manifest::{BaseFile, CollectionRows, DeltaFile, EventsFile, Range, Snapshot, SnapshotKind, Window},
 };
 use tidemark_fold::{
     columns::{self, doc, event},
@@ -173,7 +173,7 @@ impl Lab {
             self.schema = schema.clone();
             news.push(SchemaChange::Evolved { collection: Self::collection(), schema });
         }
-        self.catalog.observe(&Self::namespace(), &news);
+        self.catalog.observe(&Self::namespace(), Instant::from_micros(system_time), &news);
         self.live.tail.lock().unwrap().push(events(&appended));
         self.changes.extend(appended);
         *self.live.closed.lock().unwrap() = system_time;
@@ -317,6 +317,35 @@ impl Lab {
         });
         let commit = self.catalog.commit_collection((&namespace, &collection), &on, next).await.unwrap();
         assert!(matches!(commit, Commit::Committed(_)));
+    }
+
+    /// Keeps the newest base as a snapshot of its last instant.
+    pub(crate) async fn snapshot(&mut self, name: &str) -> Instant {
+        let (namespace, collection) = (Self::namespace(), Self::collection());
+        let on = self.catalog.manifest(&namespace, &collection);
+        let base = on.bases.last().unwrap().clone();
+        let mut next = on.as_ref().clone();
+        let (instant, taken_at) = (base.system_time, base.system_time);
+        let (name, kind) = (name.to_owned(), SnapshotKind::Named);
+        next.snapshots.push(Snapshot { name, kind, instant, taken_at, base, until: None });
+        let commit = self.catalog.commit_collection((&namespace, &collection), &on, next).await.unwrap();
+        assert!(matches!(commit, Commit::Committed(_)));
+        instant
+    }
+
+    /// Drops what lies before the newest base, as retention does; from where on history is whole.
+    pub(crate) async fn forget(&mut self) -> Instant {
+        let (namespace, collection) = (Self::namespace(), Self::collection());
+        let on = self.catalog.manifest(&namespace, &collection);
+        let mut next = on.as_ref().clone();
+        let horizon = next.bases.last().unwrap().clone();
+        next.deltas.retain(|delta| horizon.leaves(delta));
+        next.bases = vec![horizon.clone()];
+        let (system_time, valid_time) = (horizon.system_time, horizon.max_ts);
+        next.window = Some(Window { system_time, valid_time, mark: horizon.mark, bound: horizon.max_ts });
+        let commit = self.catalog.commit_collection((&namespace, &collection), &on, next).await.unwrap();
+        assert!(matches!(commit, Commit::Committed(_)));
+        system_time
     }
 
     async fn base_file(&self, path: tidemark_storage::ObjectPath, rows: RecordBatch) -> Option<BaseFile> {

@@ -21,4 +21,4 @@ mod sql;
 
 pub use error::Error;
 pub use front::{Becomes, CollectionRef, Config, Deps, Difference, Differences, Differing, Export, Holds, Query, Then};
-pub use statement::{Answer, AsOf, Description, Pin, Session, Setting, Statement, TableInfo};
+pub use statement::{Answer, AsOf, Description, Pin, SchemaOf, Session, Setting, Statement, TableInfo};

@@ -9,7 +9,7 @@ use arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use async_trait::async_trait;
-use tidemark_model::{Instant, Kind};
+use tidemark_model::{Instant, Kind, Retention};
 
 use crate::{CollectionRef, Then, sql::procedure::Procedure};
 
@@ -47,6 +47,15 @@ pub enum Call {
         /// Whether it is only counted.
         is_dry: bool,
     },
+    /// Let go what lies beyond how long the past is kept.
+    CleanUp {
+        /// Of which collection.
+        of: CollectionRef,
+        /// How long; what is not said is as it is in force.
+        retention: Retention,
+        /// Whether it is only told.
+        is_dry: bool,
+    },
 }
 
 /// What came of a call.
@@ -67,6 +76,15 @@ pub enum Outcome {
     Dropped(String),
     /// A restore: documents added, changed, removed, left as they are; changes appended.
     Restored([u64; 5]),
+    /// A clean-up.
+    CleanedUp {
+        /// From where on every instant is exact.
+        exact_from: Option<Instant>,
+        /// Names of snapshots that went.
+        snapshots: Vec<String>,
+        /// Changes that went; files that nothing names, their bytes; files deleted; files that wait.
+        counts: [u64; 5],
+    },
 }
 
 /// Why a call was not done.
@@ -94,6 +112,10 @@ pub(crate) fn columns(procedure: Procedure) -> SchemaRef {
     Arc::new(Schema::new(match procedure {
         Procedure::Snapshot => vec![text("name"), text("instant"), int("rows"), int("bytes")],
         Procedure::DropSnapshot => vec![text("dropped")],
+        Procedure::CleanUp => {
+            let counts = ["changes", "files", "bytes", "deleted", "waiting"].map(int);
+            [Field::new("exact_from", DataType::Utf8, true), text("snapshots")].into_iter().chain(counts).collect()
+        }
         Procedure::Restore => ["added", "changed", "removed", "unchanged", "appended"].map(int).into(),
     }))
 }
@@ -108,6 +130,10 @@ pub(crate) fn row(outcome: Outcome, columns: SchemaRef) -> Result<RecordBatch, a
         }
         Outcome::Dropped(name) => vec![text(name)],
         Outcome::Restored(counts) => counts.map(int).into(),
+        Outcome::CleanedUp { exact_from, snapshots, counts } => {
+            let from = Arc::new(StringArray::from(vec![exact_from.map(|at| at.to_string())])) as ArrayRef;
+            [from, text(snapshots.join(" "))].into_iter().chain(counts.map(int)).collect()
+        }
     };
     RecordBatch::try_new(columns, cells)
 }

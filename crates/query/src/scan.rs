@@ -14,6 +14,7 @@
 //! 8. [`cache`]: what is kept, within a budget of bytes.
 //! 9. [`question`]: everything that can be asked, and which table answers it: [`past`] makes rows of what moved, out of
 //!    the changes one by one ([`log`]); [`listing`] tells versions and files, [`deleted`] what is dead.
+//! 10. [`then`]: the columns a table had.
 
 pub(crate) mod adapt;
 pub(crate) mod base;
@@ -32,6 +33,7 @@ pub(crate) mod provider;
 pub(crate) mod prune;
 pub(crate) mod question;
 pub(crate) mod reach;
+pub(crate) mod then;
 pub(crate) mod width;
 
 use std::sync::Arc;

@@ -12,6 +12,31 @@ pub struct Session {
     pub as_of: Option<Instant>,
     /// Default of `FOR VALID_TIME AS OF`.
     pub valid_as_of: Option<Instant>,
+    /// Whether an instant whose history was dropped is read as the nearest one before it that is kept.
+    pub nearest: bool,
+    /// Which columns a collection has in a question about the past.
+    pub schema: SchemaOf,
+}
+
+/// Which columns a collection has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SchemaOf {
+    /// Those it has now: one that did not exist at the instant reads NULL.
+    #[default]
+    Present,
+    /// Those it had at the instant of system time.
+    Instant,
+}
+
+impl SchemaOf {
+    /// Its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Instant => "as_of",
+        }
+    }
 }
 
 /// A setting of a session; `None` is its default.
@@ -21,6 +46,10 @@ pub enum Setting {
     AsOf(Option<Instant>),
     /// [`Session::valid_as_of`].
     ValidAsOf(Option<Instant>),
+    /// [`Session::nearest`].
+    Nearest(bool),
+    /// [`Session::schema`].
+    Schema(SchemaOf),
 }
 
 impl Session {
@@ -29,6 +58,8 @@ impl Session {
         match setting {
             Setting::AsOf(at) => self.as_of = at,
             Setting::ValidAsOf(at) => self.valid_as_of = at,
+            Setting::Nearest(is_on) => self.nearest = is_on,
+            Setting::Schema(of) => self.schema = of,
         }
     }
 }

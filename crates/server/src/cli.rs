@@ -56,6 +56,16 @@ pub enum Command {
     #[command(after_help = "A server publishes by itself what changes. Without a table every table is published.\n\n\
                             Examples:\n  tidemark publish\n  tidemark publish shop.events\n  tidemark publish --rebuild shop.orders")]
     Publish(PublishArgs),
+    /// Say how long the past of a collection is kept, or that of all in a namespace; without numbers it is shown.
+    #[command(after_help = "Numbers that are not given stay as they were said.\n\n\
+                            Examples:\n  tidemark retention shop --history-window 365d\n  \
+                            tidemark retention shop.orders --history-window forever --daily 90\n  tidemark retention shop.orders --reset")]
+    Retention(RetentionArgs),
+    /// Let go what lies beyond how long the past is kept, now, and delete files that nobody can be reading any more.
+    #[command(after_help = "Numbers that are not given are those in force.\n\n\
+                            Examples:\n  tidemark clean-up shop.orders --dry-run\n  \
+                            tidemark clean-up shop.orders --history-window 30d --daily 7 --dry-run")]
+    CleanUp(CleanUpArgs),
     /// Make a collection, or some of its documents, again what it was at an instant or in a snapshot, by changes that win;
     /// nothing is rewritten, and another restore undoes it.
     #[command(after_help = "Examples:\n  tidemark restore shop.orders --as-of 2026-02-01T00:00:00Z --dry-run\n  \
@@ -298,6 +308,74 @@ pub struct SnapshotsArgs {
     pub server: ServerArgs,
 }
 
+/// How much is kept.
+#[derive(Debug, Clone, Args)]
+pub struct KeepArgs {
+    /// How long every change is kept, such as 90d, 12h or forever
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub history_window: Option<u64>,
+    /// How many daily snapshots stay
+    #[arg(long, value_name = "COUNT")]
+    pub daily: Option<u64>,
+    /// How many monthly snapshots stay
+    #[arg(long, value_name = "COUNT")]
+    pub monthly: Option<u64>,
+}
+
+/// Seconds of `90d`, `12h`, `30m`, `45s`; 0 of `forever`.
+fn seconds(text: &str) -> Result<u64, String> {
+    if text == "forever" {
+        return Ok(0);
+    }
+    let units = [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
+    let found = units.into_iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
+    let read = found.and_then(|(number, seconds)| number.parse::<u64>().ok()?.checked_mul(seconds));
+    read.filter(|seconds| *seconds > 0)
+        .ok_or_else(|| "use a number with d, h, m or s, such as 90d, or forever".to_owned())
+}
+
+/// Flags of `retention`.
+#[derive(Debug, Clone, Args)]
+pub struct RetentionArgs {
+    /// The collection, or the namespace whose default it is: NAMESPACE[.COLLECTION]
+    #[arg(value_name = "COLLECTION", value_parser = table)]
+    pub of: String,
+    /// What is said.
+    #[command(flatten)]
+    pub keep: KeepArgs,
+    /// Take back what was said
+    #[arg(long, conflicts_with_all = ["history_window", "daily", "monthly"])]
+    pub reset: bool,
+    /// Where to ask.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// A namespace, or a collection of one, as text.
+fn table(text: &str) -> Result<String, String> {
+    if text.contains('.') {
+        return text.parse::<CollectionRef>().map(|_| text.to_owned());
+    }
+    Namespace::parse(text).map(|_| text.to_owned()).map_err(|e| e.to_string())
+}
+
+/// Flags of `clean-up`.
+#[derive(Debug, Clone, Args)]
+pub struct CleanUpArgs {
+    /// The collection, NAMESPACE.COLLECTION
+    #[arg(value_name = "COLLECTION")]
+    pub of: CollectionRef,
+    /// As if this were said of it.
+    #[command(flatten)]
+    pub keep: KeepArgs,
+    /// Only tell what would go
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where to ask.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
 /// Which past is meant.
 #[derive(Debug, Clone, Args)]
 pub struct ThenArgs {
@@ -398,6 +476,10 @@ mod tests {
             ("tidemark ingest x --namespace a --batch 0", "1..=10000"),
             ("tidemark snapshot orders", "shop.orders"),
             ("tidemark snapshot shop.orders --drop", "--name"),
+            ("tidemark retention ../x", "beginning with a letter"),
+            ("tidemark retention shop --history-window 90", "such as 90d"),
+            ("tidemark retention shop --reset --daily 1", "cannot be used with"),
+            ("tidemark clean-up shop", "shop.orders"),
             ("tidemark restore shop.orders", "--as-of"),
             ("tidemark restore shop.orders --as-of x --snapshot y", "cannot be used with"),
         ] {

@@ -5,6 +5,7 @@ mod export;
 mod ingest;
 mod publish;
 mod restore;
+mod retention;
 mod serve;
 mod snapshot;
 mod sql;
@@ -87,6 +88,8 @@ async fn dispatch(command: Command, environment: Environment) -> Result<(), Fail
         Command::Snapshot(args) => snapshot::take_or_drop(&args, &environment).await,
         Command::Snapshots(args) => snapshot::list(&args, &environment).await,
         Command::Publish(args) => publish::run(&args, &environment).await,
+        Command::Retention(args) => retention::say(&args, &environment).await,
+        Command::CleanUp(args) => retention::clean_up(&args, &environment).await,
         Command::Restore(args) => restore::run(&args, &environment).await,
         Command::Export(args) => export::run(&args, &environment).await,
         Command::Verify(args) => verify::run(&args, &environment).await,

@@ -48,6 +48,9 @@ pub enum ConfigError {
         /// What is wrong and where.
         reason: String,
     },
+    /// Settings that do not go together.
+    #[error("{0}")]
+    Together(String),
     /// A secret that names a file that cannot be read, or that is empty.
     #[error("secret {key} cannot be used: {reason}")]
     Secret {
@@ -120,6 +123,7 @@ fn merge(layers: Vec<Layer>) -> Result<Loaded, ConfigError> {
         })?;
     }
     settings.read_secrets()?;
+    settings.check_together()?;
     Ok(Loaded { settings, origins })
 }
 

@@ -7,7 +7,8 @@
 //! 4. [`ports`] accept connections; [`doors`] puts the layers of every request around the rooms; [`guard`] says who
 //!    may ask; [`health`] and [`metrics`] say how it is going; [`telemetry`] writes logs.
 //! 5. [`snapshots`]: the routes that take, list and drop snapshots; [`restore`] goes back to one, or to an instant.
-//!    [`publishing`]: the route that publishes tables.
+//!    [`documents`]: which documents live, for truncates.
+//!    [`retention`]: how long the past is kept. [`publishing`]: the route that publishes tables.
 //! 6. [`client`] talks to a running server; [`statements`] and [`table`] are the prompt's reading and writing.
 //! 7. [`shutdown`]: how it ends. [`clock`]: where time and chance come in.
 
@@ -17,6 +18,7 @@ pub mod client;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod documents;
 pub mod doors;
 pub mod guard;
 pub mod health;
@@ -25,6 +27,7 @@ pub mod metrics;
 pub mod ports;
 pub mod publishing;
 pub mod restore;
+pub mod retention;
 pub mod schedule;
 pub mod server;
 pub mod shutdown;

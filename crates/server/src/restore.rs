@@ -122,7 +122,7 @@ impl Restorer {
     /// What is wrong with what is wanted.
     pub async fn begin(&self, wanted: Wanted) -> Result<Run, Problem> {
         let Wanted { source, into, snapshot, predicate, mode, actor, .. } = wanted.clone();
-        let then = self.then(&wanted)?;
+        let then = self.then(&wanted).await?;
         let meta = json!({
             "source": format!("{}.{}", source.namespace, source.collection),
             "as_of": then.as_of.map(|at| at.to_string()),
@@ -146,13 +146,14 @@ impl Restorer {
     }
 
     /// The instants that are meant.
-    fn then(&self, wanted: &Wanted) -> Result<Then, Problem> {
+    async fn then(&self, wanted: &Wanted) -> Result<Then, Problem> {
         let Wanted { source, then, snapshot, .. } = wanted;
         let invalid = |detail: &str| Problem::new(Kind::Invalid, "invalid_restore", detail);
         match (snapshot, then.as_of) {
             (Some(_), Some(_)) => Err(invalid("a snapshot has an instant of its own: leave as_of out")),
             (Some(name), None) => {
-                Ok(Then { as_of: Some(self.query.instant_of(source, name).map_err(|error| asked(&error))?), ..*then })
+                let at = self.query.instant_of(source, name).await.map_err(|error| asked(&error))?;
+                Ok(Then { as_of: Some(at), ..*then })
             }
             (None, None) if then.valid_as_of.is_none() => {
                 Err(invalid("nothing says which past is wanted: name as_of, valid_as_of or snapshot"))

@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use tidemark_catalog::{Bell, CatalogError, Publisher, publish};
 use tidemark_cdc::{Cdc, Duty, More};
+use tidemark_ingest::Ingest;
 use tidemark_model::Ids;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
@@ -41,27 +42,31 @@ pub type Tick = Arc<dyn Fn() -> BoxFuture<'static, Result<Left, Failed>> + Send 
 
 /// The jobs of a process.
 #[must_use]
-pub fn jobs(cdc: &Cdc, publisher: &Publisher, events_committed: Bell) -> Vec<Job> {
+pub fn jobs(ingest: &Ingest, cdc: &Cdc, publisher: &Publisher) -> Vec<Job> {
     let rest = Duration::from_millis(cdc.config().interval_ms);
-    let every = |name, seconds, duty| {
+    let every = |name, seconds, tick| {
         let interval = Duration::from_secs(seconds);
-        Job { name, interval, jitter: interval / 4, bell: None, tick: cdc_tick(cdc, What::Upkeep(duty)) }
+        Job { name, interval, jitter: interval / 4, bell: None, tick }
     };
+    let past = |duty| cdc_tick(cdc, What::Upkeep(duty));
+    let events = |duty| events_tick(ingest, duty);
     let changes = cdc_tick(cdc, What::Changes);
     // Looks more often than it publishes: each table keeps its own interval.
     let looks = Duration::from_secs(publisher.config().interval_s.clamp(1, 40)) / 4;
     let publish = publish_tick(publisher);
     vec![
         // Changes become deltas, deltas become states: at every ring, and now and then.
-        Job { name: "cdc", interval: rest, jitter: rest / 4, bell: Some(events_committed), tick: changes },
+        Job { name: "cdc", interval: rest, jitter: rest / 4, bell: Some(ingest.bell()), tick: changes },
         // Other engines get to see what changed.
         Job { name: "publish", interval: looks, jitter: looks / 4, bell: None, tick: publish },
         // name, seconds of rest, what is done
-        every("snapshots", 60, Duty::Snapshots),
-        every("checkpoints", 15, Duty::Checkpoints),
-        every("roll-up", 30, Duty::RollUp),
-        every("retention", 600, Duty::Retention),
-        every("clean-up", 600, Duty::CleanUp),
+        every("snapshots", 60, past(Duty::Snapshots)),
+        every("checkpoints", 15, past(Duty::Checkpoints)),
+        every("roll-up", 30, past(Duty::RollUp)),
+        every("retention", 600, past(Duty::Retention)),
+        every("clean-up", 600, past(Duty::CleanUp)),
+        every("compaction", 60, events(tidemark_ingest::Duty::Compaction)),
+        every("events clean-up", 600, events(tidemark_ingest::Duty::CleanUp)),
     ]
 }
 
@@ -84,6 +89,21 @@ fn cdc_tick(cdc: &Cdc, what: What) -> Tick {
             match ticked {
                 Ok(More::Yes) => Ok(Left::More),
                 Ok(More::No) => Ok(Left::Nothing),
+                Err(error) if error.is_fatal() => Err(Failed::ForGood(error.to_string())),
+                Err(error) => Err(Failed::Again(error.to_string())),
+            }
+        })
+    })
+}
+
+fn events_tick(ingest: &Ingest, duty: tidemark_ingest::Duty) -> Tick {
+    let ingest = ingest.clone();
+    Arc::new(move || {
+        let ingest = ingest.clone();
+        Box::pin(async move {
+            match ingest.upkeep(duty).await {
+                Ok(tidemark_ingest::More::Yes) => Ok(Left::More),
+                Ok(tidemark_ingest::More::No) => Ok(Left::Nothing),
                 Err(error) if error.is_fatal() => Err(Failed::ForGood(error.to_string())),
                 Err(error) => Err(Failed::Again(error.to_string())),
             }

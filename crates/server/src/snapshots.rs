@@ -12,11 +12,14 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tidemark_catalog::{Catalog, LiveTail as _, manifest::Snapshot};
+use tidemark_catalog::{Catalog, LiveTail as _, View, manifest::Snapshot, view::Held};
 use tidemark_cdc::Cdc;
 use tidemark_ingest::Ingest;
-use tidemark_model::{CollectionName, Instant, Kind, Namespace};
+use tidemark_model::{CollectionName, Instant, Kind, Namespace, Table};
 use tidemark_proto::Problem;
+
+/// How long the present may take to close.
+const CLOSE_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
 struct Rooms {
@@ -54,6 +57,9 @@ struct Shown {
     rows: u64,
     bytes: u64,
     schema_id: u32,
+    /// Of a period in which nothing changed: the one before, whose state is still the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    derived_from: Option<String>,
     files: Vec<File>,
 }
 
@@ -64,6 +70,13 @@ struct File {
     rows: u64,
     bytes: u64,
     sha256: String,
+}
+
+impl From<&Held<'_>> for Shown {
+    fn from(held: &Held<'_>) -> Self {
+        let derived_from = held.is_derived().then(|| held.stored.name.clone());
+        Self { name: held.name.clone(), instant: held.instant.to_string(), derived_from, ..Self::from(held.stored) }
+    }
 }
 
 impl From<&Snapshot> for Shown {
@@ -82,6 +95,7 @@ impl From<&Snapshot> for Shown {
             rows: snapshot.base.rows,
             bytes: snapshot.base.bytes(),
             schema_id: snapshot.base.schema.id,
+            derived_from: None,
             files: files.collect(),
         }
     }
@@ -90,15 +104,18 @@ impl From<&Snapshot> for Shown {
 type Names = Result<Path<(String, String)>, PathRejection>;
 
 async fn list(State(rooms): State<Rooms>, path: Names) -> Response {
-    let named = named(path).and_then(|(namespace, collection)| {
-        let known = rooms.catalog.collection(&namespace, &collection);
-        known.ok_or_else(|| unknown(&namespace, &collection))?;
-        Ok(rooms.catalog.manifest(&namespace, &collection))
-    });
-    answer(named.map(|manifest| {
-        let snapshots: Vec<Shown> = manifest.snapshots.iter().map(Shown::from).collect();
-        json(&serde_json::json!({ "snapshots": snapshots }))
-    }))
+    let listed = async {
+        let (namespace, collection) = named(path)?;
+        rooms.catalog.collection(&namespace, &collection).ok_or_else(|| unknown(&namespace, &collection))?;
+        let (upto, table) = (rooms.ingest.now(), Table::Collection(collection));
+        let closed = rooms.ingest.close_instant(upto, CLOSE_WITHIN).await;
+        closed.map_err(|late| Problem::new(Kind::Unavailable, "unavailable", late.to_string()))?;
+        let view = View::read(&rooms.catalog, &rooms.ingest, &namespace, &table).await;
+        let view = view.map_err(|behind| Problem::new(Kind::Unavailable, "unavailable", behind.to_string()))?;
+        let snapshots: Vec<Shown> = view.snapshots(upto).iter().map(Shown::from).collect();
+        Ok(json(&serde_json::json!({ "snapshots": snapshots })))
+    };
+    answer(listed.await)
 }
 
 async fn take(State(rooms): State<Rooms>, path: Names, body: Bytes) -> Response {

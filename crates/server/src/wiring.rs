@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use tidemark_catalog::{Catalog, CatalogError, LiveTail, Publisher, point::Points};
+use tidemark_catalog::{Catalog, CatalogError, LiveTail, Publisher, documents::Documents, point::Points};
 use tidemark_cdc::Cdc;
 use tidemark_ingest::Ingest;
 use tidemark_model::{Clock, Ids};
@@ -19,6 +19,7 @@ use crate::{
     claim::{Claim, ClaimError},
     clock::{SystemClock, random_ids},
     config::{Environment, Secret, Settings},
+    documents::Asking,
     machine,
     metrics::Metrics,
     restore::{Restorer, call::Caller},
@@ -90,6 +91,8 @@ pub struct Rooms {
     cdc_drain: Duration,
     /// Does what SQL calls; the query room holds it weakly.
     _procedures: Arc<dyn Procedures>,
+    /// Tells ingest which documents live; held weakly too.
+    _documents: Arc<dyn Documents>,
     /// Last, so that it is given back after everything else.
     _claim: Claim,
 }
@@ -110,9 +113,11 @@ impl Rooms {
         let restorer = Restorer { catalog: catalog.clone(), ingest: ingest.clone(), query: query.clone() };
         let procedures: Arc<dyn Procedures> = Arc::new(Caller::new(restorer, cdc.clone(), Handle::current()));
         query.serve(&procedures);
+        let documents: Arc<dyn Documents> = Arc::new(Asking(query.clone()));
+        ingest.serve(&documents);
         let runner = Runner::new(parts.metrics.clone(), Arc::clone(&parts.ids), failed.clone());
         let publisher = Publisher::new(catalog.clone(), settings.publish.clone(), Points::default());
-        for job in schedule::jobs(&cdc, &publisher, ingest.bell()) {
+        for job in schedule::jobs(&ingest, &cdc, &publisher) {
             runner.start(job);
         }
         let cdc_drain = Duration::from_secs(settings.cdc.drain_s);
@@ -127,6 +132,7 @@ impl Rooms {
             failed,
             cdc_drain,
             _procedures: procedures,
+            _documents: documents,
             _claim: claim,
         })
     }
@@ -143,6 +149,7 @@ impl Rooms {
             .merge(tidemark_query::http::router(self.query.clone()))
             .merge(crate::restore::door::router(self.restorer()))
             .merge(crate::snapshots::router(self.catalog.clone(), self.ingest.clone(), self.cdc.clone()))
+            .merge(crate::retention::router(self.catalog.clone(), self.cdc.clone()))
             .merge(crate::publishing::router(self.publisher.clone(), self.ingest.clone()))
     }
 
@@ -208,6 +215,7 @@ async fn open_ingest(
         ids: Arc::clone(&parts.ids),
         log: LogOptions::new(settings.log_directory(), catalog.cluster().to_owned(), catalog.epoch()),
         metrics: parts.registry.clone(),
+        points: Points::default(),
     };
     Ok(Ingest::open(settings.ingest.clone(), deps).await?)
 }

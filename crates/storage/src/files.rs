@@ -1,13 +1,16 @@
 //! Parquet files: one shape per kind, unique names, checksums, footers that could rebuild a manifest.
 //!
 //! 1. [`write()`]: rows → bytes on a blocking thread (`layout` says how a kind is encoded) → one durable object.
-//! 2. [`read()`]: footer → row groups that can hold wanted rows → wanted columns of these → exact filter → rows.
+//!    [`Writer`]: the same while the rows come.
+//! 2. [`read()`]: footer → row groups that can hold wanted rows → wanted columns of these → exact filter → rows; where a
+//!    file is read in several parts, [`Opened`] keeps its footer. [`Rows`]: every row, a batch at a time.
 //!
 //! Text stays Utf8 and times stay µs UTC: the Arrow schema travels in the footer.
 
 mod decode;
 mod encode;
 mod layout;
+mod writer;
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use object_store::path::Path;
@@ -15,6 +18,10 @@ use parquet::errors::ParquetError;
 use tidemark_model::Kind;
 
 pub(crate) use self::encode::hex;
+pub use self::{
+    decode::{Opened, Rows},
+    writer::Writer,
+};
 use crate::{Store, StoreError};
 
 /// The version of the footer entries written here (`tidemark.format`).
@@ -116,6 +123,46 @@ pub struct Wanted {
     pub above: Option<(String, i64)>,
     /// Only rows whose Utf8 column of this name equals the text (pruned by statistics, then filtered exactly).
     pub equal: Option<(String, String)>,
+    /// Only rows of a span of a column that the file is sorted by (pruned by pages, then filtered exactly).
+    pub span: Option<Span>,
+}
+
+/// Values of a Utf8 column without nulls, by their bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// The name of the column.
+    pub column: String,
+    /// The first value that may be in it; `None` has no such end.
+    pub from: Option<String>,
+    /// The first value that is behind it; `None` has no such end.
+    pub below: Option<String>,
+}
+
+impl Span {
+    /// Whether all values between two lie in the span.
+    #[must_use]
+    pub fn holds(&self, least: &str, greatest: &str) -> bool {
+        self.from.as_deref().is_none_or(|from| from <= least)
+            && self.below.as_deref().is_none_or(|below| greatest < below)
+    }
+
+    /// Whether a value between two may lie in the span.
+    #[must_use]
+    pub fn meets(&self, least: &str, greatest: &str) -> bool {
+        self.from.as_deref().is_none_or(|from| from <= greatest)
+            && self.below.as_deref().is_none_or(|below| least < below)
+    }
+}
+
+/// A page of a column, as the footer tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Its least value, or a beginning of that; empty where the footer tells none.
+    pub least: String,
+    /// Its rows.
+    pub rows: u64,
+    /// About how many bytes all columns of these rows take, decompressed.
+    pub bytes: u64,
 }
 
 /// Reads a file, decoding on a blocking thread, in batches of at most 64 k rows.
@@ -123,7 +170,7 @@ pub struct Wanted {
 /// # Errors
 /// [`FileError`].
 pub async fn read(store: &Store, path: &Path, wanted: &Wanted) -> Result<Vec<RecordBatch>, FileError> {
-    decode::decode(&decode::Source::new(store.objects(), path.clone()), wanted).await
+    Opened::for_wanted(store, path.clone(), wanted).await?.read(wanted).await
 }
 
 /// Runs CPU-heavy work where it does not hold up the tasks of the runtime, and gives its errors the file's name.

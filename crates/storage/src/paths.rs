@@ -58,6 +58,25 @@ pub(crate) fn is_register(directory: &std::path::Path) -> bool {
     directory.file_name().is_some_and(|name| name == "_manifest" || name == "_floor")
 }
 
+/// `{namespace}/{directory}/_versions`: what manifests stood for that were deleted.
+#[must_use]
+pub fn versions(table: &Path) -> Path {
+    table.clone().join("_versions")
+}
+
+/// `{namespace}/{directory}/_versions/{first}-{last}.json`.
+#[must_use]
+pub fn versions_file(table: &Path, first: u64, last: u64) -> Path {
+    versions(table).join(format!("{first:020}-{last:020}.json"))
+}
+
+/// The first and the last version that such a file tells of.
+#[must_use]
+pub fn versions_of(path: &Path) -> Option<(u64, u64)> {
+    let (first, last) = path.filename()?.strip_suffix(".json")?.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
 /// `{namespace}/{directory}/manifest.json`: the best-effort copy of the newest manifest.
 #[must_use]
 pub fn manifest_copy(namespace: &Namespace, directory: &str) -> Path {
@@ -99,6 +118,18 @@ pub fn states(table: &Path) -> Path {
 #[must_use]
 pub fn delta_log(root: &Path) -> Path {
     root.clone().join("_delta_log")
+}
+
+/// The version that an object of such a log is of; the hint where to begin has none.
+#[must_use]
+pub fn delta_log_version(path: &Path) -> Option<u64> {
+    path.filename()?.get(..20)?.parse().ok()
+}
+
+/// Whether an object of such a log is a checkpoint.
+#[must_use]
+pub fn is_delta_checkpoint(path: &Path) -> bool {
+    path.filename().is_some_and(|name| name.contains(".checkpoint."))
 }
 
 /// A path as seen from a directory that it lies below; `None` where it lies elsewhere.
@@ -175,8 +206,11 @@ mod tests {
                 snapshot_file(&flights, "2026-02", Ulid::nil()),
                 "nyc/flights/snapshots/2026-02-00000000000000000000000000.parquet",
             ),
+            (versions_file(&flights, 1, 42), "nyc/flights/_versions/00000000000000000001-00000000000000000042.json"),
         ] {
             assert_eq!(path.as_ref(), expected);
         }
+        assert_eq!(versions_of(&versions_file(&flights, 1, 42)), Some((1, 42)));
+        assert_eq!(versions_of(&entry(&catalog(), 7)), None);
     }
 }

@@ -10,6 +10,7 @@
 mod error;
 mod local;
 mod metered;
+mod upload;
 mod url;
 
 use std::{path::PathBuf, sync::Arc};
@@ -17,21 +18,14 @@ use std::{path::PathBuf, sync::Arc};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{
-    GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart, path::Path,
-    prefix::PrefixStore,
+    GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path, prefix::PrefixStore,
 };
 
 use sha2::{Digest as _, Sha256};
 
 pub use error::StoreError;
 pub use local::{Disk, LocalStore, OnSyncError, OsDisk};
-
-/// From this size on an object is put in parts, so that no single request outlasts its time-out.
-const MULTIPART_BYTES: usize = 16 << 20;
-/// The size of a part. S3 takes at most 10,000 parts, so the largest object is 78 GiB.
-const PART_BYTES: usize = 8 << 20;
-/// The most parts of one object under way at once.
-const PARTS_MAX: usize = 4;
+pub use upload::Upload;
 
 /// The bytes of one lake. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -165,21 +159,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::OutOfSpace`], or whatever the store says.
     pub async fn put(&self, path: &Path, bytes: Bytes) -> Result<(), StoreError> {
-        let put = if bytes.len() < MULTIPART_BYTES {
-            self.objects.put(path, PutPayload::from(bytes)).await.map(|_put| ())
-        } else {
-            self.put_parts(path, bytes).await
-        };
-        put.map_err(|source| StoreError::of("put", path, source))
+        let mut upload = self.upload(path.clone());
+        match upload.write(bytes).await {
+            Ok(()) => upload.finish().await,
+            Err(error) => {
+                upload.abort().await;
+                Err(error)
+            }
+        }
     }
 
-    async fn put_parts(&self, path: &Path, mut bytes: Bytes) -> object_store::Result<()> {
-        let mut upload = WriteMultipart::new_with_chunk_size(self.objects.put_multipart(path).await?, PART_BYTES);
-        while !bytes.is_empty() {
-            upload.wait_for_capacity(PARTS_MAX).await?;
-            upload.put(bytes.split_to(PART_BYTES.min(bytes.len())));
-        }
-        upload.finish().await.map(|_put| ())
+    /// Begins an object whose bytes come bit by bit, under a name that no one else can have chosen.
+    #[must_use]
+    pub fn upload(&self, path: Path) -> Upload {
+        Upload::new(self.clone(), path)
     }
 
     /// Creates an object if the name is free: the one primitive everything that must happen once rests on.

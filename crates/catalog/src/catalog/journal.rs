@@ -5,7 +5,12 @@
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
-use tidemark_model::{CollectionName, DocSchema, Instant, Namespace, Shard, declared::Declared, schema::SchemaChange};
+use tidemark_model::{
+    CollectionName, DocSchema, Instant, Namespace, Shard,
+    declared::Declared,
+    retention::Kept,
+    schema::{SchemaChange, Step, Steps},
+};
 use tidemark_storage::{paths, register::Register};
 
 use super::CatalogError;
@@ -25,7 +30,7 @@ pub(crate) struct Entry {
     pub(crate) version: u64,
     pub(crate) epoch: u64,
     put_id: String,
-    committed_at: Instant,
+    pub(crate) committed_at: Instant,
     pub(crate) content: Content,
 }
 
@@ -45,9 +50,23 @@ pub(crate) enum Content {
 pub(crate) struct NamespaceChanges {
     pub(crate) namespace: Namespace,
     pub(crate) changes: Vec<SchemaChange>,
+    /// What became of the schemas of collections, in order. Entries without hold the newest schema in `changes`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) steps: Vec<Stepped>,
     /// Schemas that were declared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) declared: Vec<Declared>,
+    /// Retentions that were said, or taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) retention: Vec<Kept>,
+}
+
+/// One step of the schema of a collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stepped {
+    pub(crate) collection: CollectionName,
+    pub(crate) step: Step,
 }
 
 /// A whole namespace.
@@ -59,6 +78,9 @@ pub(crate) struct NamespaceRecord {
     /// Every version of every declared schema, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) declared: Vec<Declared>,
+    /// Every retention in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) retention: Vec<Kept>,
 }
 
 /// A whole collection.
@@ -70,6 +92,28 @@ pub(crate) struct CollectionRecord {
     pub(crate) shard: Shard,
     pub(crate) created_at: Instant,
     pub(crate) schema: DocSchema,
+    /// How it became so.
+    #[serde(default, skip_serializing_if = "Steps::is_empty")]
+    pub(crate) steps: Steps,
+}
+
+impl NamespaceChanges {
+    /// Nothing new of a namespace.
+    pub(crate) fn of(namespace: Namespace) -> Self {
+        let (changes, steps, declared, retention) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { namespace, changes, steps, declared, retention }
+    }
+}
+
+impl NamespaceRecord {
+    /// With what was said about a namespace and is in no state yet.
+    pub(crate) fn add(&mut self, news: NamespaceChanges) {
+        self.declared.extend(news.declared);
+        for kept in news.retention {
+            self.retention.retain(|known| known.collection != kept.collection);
+            self.retention.extend((!kept.retention.is_nothing()).then_some(kept));
+        }
+    }
 }
 
 impl Entry {
@@ -122,7 +166,7 @@ pub(crate) async fn read(register: &Register, version: u64) -> Result<Entry, Cat
 
 #[cfg(test)]
 mod tests {
-    use tidemark_model::declared::Strictness;
+    use tidemark_model::{Retention, declared::Strictness};
 
     use super::*;
 
@@ -138,20 +182,42 @@ mod tests {
     fn bytes_are_pinned() {
         let (namespace, collection) = (Namespace::parse("nyc").unwrap(), CollectionName::parse("flights").unwrap());
         let (directory, shard, created_at) = ("flights".to_owned(), Shard(3), Instant::from_micros(5));
-        let changes = vec![
-            SchemaChange::Created { collection: collection.clone(), directory: directory.clone(), shard, created_at },
-            SchemaChange::Evolved { collection: collection.clone(), schema: schema() },
-        ];
-        let record = CollectionRecord { name: collection, directory, shard, created_at, schema: schema() };
+        let created =
+            SchemaChange::Created { collection: collection.clone(), directory: directory.clone(), shard, created_at };
+        let evolved = SchemaChange::Evolved { collection: collection.clone(), schema: schema() };
+        let step = DocSchema::default().step_to(&schema(), created_at);
+        let stepped = Stepped { collection: collection.clone(), step: step.clone() };
+        let none = Steps::default();
+        let changes = |changes, steps| {
+            Content::Changes(vec![NamespaceChanges { changes, steps, ..NamespaceChanges::of(namespace.clone()) }])
+        };
+        let record = |steps| CollectionRecord {
+            name: collection.clone(),
+            directory: directory.clone(),
+            shard,
+            created_at,
+            schema: schema(),
+            steps,
+        };
+        let checkpoint = |steps| {
+            let collections = vec![record(steps)];
+            let (namespace, declared, retention) = (namespace.clone(), Vec::new(), Vec::new());
+            Content::Checkpoint(vec![NamespaceRecord { namespace, collections, declared, retention }])
+        };
+        let mut steps = Steps::default();
+        steps.push(step);
         for (stored, content) in [
+            // From before the steps of schemas were written down.
             (
                 include_bytes!("../../fixtures/catalog_changes_v1.json").as_slice(),
-                Content::Changes(vec![NamespaceChanges { namespace: namespace.clone(), changes, declared: vec![] }]),
+                changes(vec![created.clone(), evolved], vec![]),
             ),
+            (include_bytes!("../../fixtures/catalog_checkpoint_v1.json").as_slice(), checkpoint(none)),
             (
-                include_bytes!("../../fixtures/catalog_checkpoint_v1.json").as_slice(),
-                Content::Checkpoint(vec![NamespaceRecord { namespace, collections: vec![record], declared: vec![] }]),
+                include_bytes!("../../fixtures/catalog_changes_v1_steps.json").as_slice(),
+                changes(vec![created], vec![stepped]),
             ),
+            (include_bytes!("../../fixtures/catalog_checkpoint_v1_steps.json").as_slice(), checkpoint(steps)),
         ] {
             let entry = entry(content);
             assert_eq!(
@@ -172,11 +238,31 @@ mod tests {
             schema: r#"{"type":"object"}"#.to_owned(),
         };
         let namespace = Namespace::parse("nyc").unwrap();
-        let changes = NamespaceChanges { namespace, changes: vec![], declared: vec![declared] };
+        let changes = NamespaceChanges { declared: vec![declared], ..NamespaceChanges::of(namespace) };
         let (entry, stored) =
             (entry(Content::Changes(vec![changes])), include_bytes!("../../fixtures/catalog_declared_v1.json"));
         assert_eq!(String::from_utf8_lossy(&entry.encode().unwrap()), String::from_utf8_lossy(stored.trim_ascii_end()));
         assert_eq!(Entry::decode(3, stored).unwrap(), entry);
+    }
+
+    #[test]
+    fn retentions_stand_beside_changes_and_in_checkpoints() {
+        let namespace = Namespace::parse("nyc").unwrap();
+        let said = Retention { history_window_s: Some(86_400), daily: Some(7), monthly: None };
+        let of = |name: &str| Some(CollectionName::parse(name).unwrap());
+        let kept = |collection, retention| Kept { collection, retention };
+        let retention = vec![kept(None, said), kept(of("flights"), Retention::default())];
+        let changes = NamespaceChanges { retention, ..NamespaceChanges::of(namespace.clone()) };
+        let stored = include_bytes!("../../fixtures/catalog_retention_v1.json");
+        let told = entry(Content::Changes(vec![changes.clone()]));
+        assert_eq!(String::from_utf8_lossy(&told.encode().unwrap()), String::from_utf8_lossy(stored.trim_ascii_end()));
+        assert_eq!(Entry::decode(3, stored).unwrap(), told);
+        // What is taken back is in no checkpoint, and what is said again stands once.
+        let (collections, declared) = (Vec::new(), Vec::new());
+        let retention = vec![kept(of("flights"), said), kept(None, Retention::default())];
+        let mut record = NamespaceRecord { namespace, collections, declared, retention };
+        record.add(changes);
+        assert_eq!(record.retention, [kept(None, said)]);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(super) async fn open(config: Config, deps: Deps) -> Result<Inner, CatalogErr
     let mut state = State::new(store.clone());
     for entry in &entries {
         owner.admits(entry.epoch)?;
-        state.absorb(&entry.content);
+        state.absorb(entry);
     }
     find_manifests(&store, &mut state).await?;
     let newest = entries.last().map_or(0, |entry| entry.version);

@@ -1,16 +1,21 @@
 //! What the catalog knows in memory: namespaces, collections, the newest manifests, and what is not persisted yet.
 //!
 //! No I/O. Changes are applied idempotently and in any repetition: a collection that exists stays as it is, a schema
-//! gives way only to one with a greater id.
+//! gives way only to one with a greater id, and how it became so is kept: the schema of every instant of the past is known.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tidemark_model::{CollectionName, DocSchema, Namespace, Table, declared::Declared, schema::SchemaChange};
+use tidemark_model::{
+    CollectionName, DocSchema, Instant, Namespace, Retention, Table,
+    declared::Declared,
+    retention::Kept,
+    schema::{SchemaChange, Step, Steps},
+};
 use tidemark_storage::{Store, paths, register::Register};
 
 use super::{
     Collection,
-    journal::{CollectionRecord, Content, NamespaceChanges, NamespaceRecord},
+    journal::{CollectionRecord, Content, Entry, NamespaceChanges, NamespaceRecord, Stepped},
 };
 use crate::manifest::{CollectionManifest, EventsManifest, stored::Manifest};
 
@@ -42,10 +47,12 @@ pub(crate) struct NamespaceState {
     pub(crate) collections: BTreeMap<CollectionName, CollectionState>,
     /// Versions of declared schemas, oldest first; also of collections that do not exist yet.
     pub(crate) declared: BTreeMap<CollectionName, Vec<Arc<Declared>>>,
+    /// How long the past is kept, of the namespace and of single collections; also of ones that do not exist yet.
+    pub(crate) retention: BTreeMap<Option<CollectionName>, Retention>,
     /// Whether the register knows the namespace.
     is_persisted: bool,
-    /// Changes that the register does not hold yet, in order.
-    unpersisted: Vec<SchemaChange>,
+    /// What the register does not hold yet, in order.
+    unpersisted: Vec<News>,
 }
 
 /// Everything.
@@ -55,11 +62,20 @@ pub(crate) struct State {
     pub(crate) namespaces: BTreeMap<Namespace, NamespaceState>,
 }
 
-/// What of a namespace is to be persisted: the changes, and how many observed ones they stand for.
+/// What an append brought.
+#[derive(Debug, Clone)]
+enum News {
+    Created(SchemaChange),
+    Stepped(Stepped),
+}
+
+/// What of a namespace is to be persisted.
 #[derive(Debug)]
 pub(crate) struct Unpersisted {
+    /// Collections that appeared.
     pub(crate) changes: Vec<SchemaChange>,
-    observed: usize,
+    /// What became of schemas.
+    pub(crate) steps: Vec<Stepped>,
 }
 
 impl State {
@@ -68,39 +84,66 @@ impl State {
     }
 
     /// Takes in what a durable append brought.
-    pub(crate) fn observe(&mut self, namespace: &Namespace, changes: &[SchemaChange]) {
+    pub(crate) fn observe(&mut self, namespace: &Namespace, at: Instant, changes: &[SchemaChange]) {
         for change in changes {
-            if self.apply(namespace, change) {
-                self.namespace(namespace).unpersisted.push(change.clone());
-            }
+            let news = match change {
+                SchemaChange::Created { .. } => self.create(namespace, change).then(|| News::Created(change.clone())),
+                SchemaChange::Evolved { collection, schema } => {
+                    let step = self.next_step(namespace, collection, schema, at);
+                    step.filter(|stepped| self.step(namespace, stepped)).map(News::Stepped)
+                }
+            };
+            self.namespace(namespace).unpersisted.extend(news);
         }
         self.namespace(namespace);
     }
 
     /// Takes in an entry of the register.
-    pub(crate) fn absorb(&mut self, content: &Content) {
-        match content {
+    pub(crate) fn absorb(&mut self, entry: &Entry) {
+        match &entry.content {
             Content::Changes(namespaces) => {
-                for NamespaceChanges { namespace, changes, declared } in namespaces {
+                for NamespaceChanges { namespace, changes, steps, declared, retention } in namespaces {
                     self.namespace(namespace).is_persisted = true;
                     for change in changes {
-                        self.apply(namespace, change);
+                        match change {
+                            SchemaChange::Created { .. } => {
+                                self.create(namespace, change);
+                            }
+                            SchemaChange::Evolved { collection, schema } => {
+                                self.begin_steps(namespace, collection, (schema, entry.committed_at));
+                            }
+                        }
                     }
+                    steps.iter().for_each(|stepped| _ = self.step(namespace, stepped));
                     declared.iter().for_each(|declared| self.declare(namespace, declared));
+                    retention.iter().for_each(|kept| self.keep(namespace, kept));
                 }
             }
             Content::Checkpoint(namespaces) => {
-                for NamespaceRecord { namespace, collections, declared } in namespaces {
+                for NamespaceRecord { namespace, collections, declared, retention } in namespaces {
                     self.namespace(namespace).is_persisted = true;
-                    collections.iter().for_each(|record| self.apply_record(namespace, record));
+                    collections.iter().for_each(|record| self.apply_record(namespace, record, entry.committed_at));
                     declared.iter().for_each(|declared| self.declare(namespace, declared));
+                    // What was taken back is not in it.
+                    self.namespace(namespace).retention.clear();
+                    retention.iter().for_each(|kept| self.keep(namespace, kept));
                 }
             }
         }
     }
 
+    /// Takes in how long the past of a collection or a namespace is kept.
+    fn keep(&mut self, namespace: &Namespace, Kept { collection, retention }: &Kept) {
+        let known = &mut self.namespace(namespace).retention;
+        if retention.is_nothing() {
+            known.remove(collection);
+        } else {
+            known.insert(collection.clone(), *retention);
+        }
+    }
+
     /// Takes a declared schema in, unless its version is known.
-    pub(crate) fn declare(&mut self, namespace: &Namespace, declared: &Declared) {
+    fn declare(&mut self, namespace: &Namespace, declared: &Declared) {
         let known = self.namespace(namespace);
         known.is_persisted = true;
         let versions = known.declared.entry(declared.collection.clone()).or_default();
@@ -109,40 +152,99 @@ impl State {
         }
     }
 
-    fn apply_record(&mut self, namespace: &Namespace, record: &CollectionRecord) {
-        let CollectionRecord { name: collection, directory, shard, created_at, schema } = record.clone();
-        let created = SchemaChange::Created { collection: collection.clone(), directory, shard, created_at };
-        self.apply(namespace, &created);
-        self.apply(namespace, &SchemaChange::Evolved { collection, schema });
+    fn apply_record(&mut self, namespace: &Namespace, record: &CollectionRecord, committed_at: Instant) {
+        let CollectionRecord { name: collection, directory, shard, created_at, schema, steps } = record.clone();
+        self.create(namespace, &SchemaChange::Created { collection: collection.clone(), directory, shard, created_at });
+        if steps.is_empty() {
+            return self.begin_steps(namespace, &collection, (&schema, committed_at));
+        }
+        self.with_known(namespace, &collection, |known| {
+            (schema.id > known.schema.id).then(|| Collection {
+                schema: Arc::new(schema),
+                steps: Arc::new(steps),
+                ..known.clone()
+            })
+        });
     }
 
-    /// Applies one change; whether it was news.
-    fn apply(&mut self, namespace: &Namespace, change: &SchemaChange) -> bool {
+    /// A collection appears; whether it is news.
+    fn create(&mut self, namespace: &Namespace, change: &SchemaChange) -> bool {
+        let SchemaChange::Created { collection: name, directory, shard, created_at } = change else { return false };
         let store = self.store.clone();
         let collections = &mut self.namespace(namespace).collections;
-        match change {
-            SchemaChange::Created { collection, .. } if collections.contains_key(collection) => false,
-            SchemaChange::Created { collection: name, directory, shard, created_at } => {
-                let register = Register::new(store, paths::manifests(namespace, directory));
-                let known = Collection {
-                    name: name.clone(),
-                    directory: directory.clone(),
-                    shard: *shard,
-                    created_at: *created_at,
-                    schema: Arc::new(DocSchema::default()),
-                };
-                let slot = Slot { register, manifest: Arc::new(CollectionManifest::before_first()) };
-                collections.insert(name.clone(), CollectionState { known: Arc::new(known), slot });
-                true
-            }
-            SchemaChange::Evolved { collection, schema } => match collections.get_mut(collection) {
-                Some(state) if schema.id > state.known.schema.id => {
-                    state.known = Arc::new(Collection { schema: Arc::new(schema.clone()), ..(*state.known).clone() });
-                    true
-                }
-                _ => false,
-            },
+        if collections.contains_key(name) {
+            return false;
         }
+        let register = Register::new(store, paths::manifests(namespace, directory));
+        let known = Collection {
+            name: name.clone(),
+            directory: directory.clone(),
+            shard: *shard,
+            created_at: *created_at,
+            schema: Arc::default(),
+            steps: Arc::default(),
+        };
+        let slot = Slot { register, manifest: Arc::new(CollectionManifest::before_first()) };
+        collections.insert(name.clone(), CollectionState { known: Arc::new(known), slot });
+        true
+    }
+
+    /// What turns the schema of a collection into a newer one; `None` where it is not newer.
+    fn next_step(
+        &mut self,
+        namespace: &Namespace,
+        collection: &CollectionName,
+        schema: &DocSchema,
+        at: Instant,
+    ) -> Option<Stepped> {
+        let known = &self.namespace(namespace).collections.get(collection)?.known;
+        let step = (schema.id > known.schema.id).then(|| known.schema.step_to(schema, at))?;
+        Some(Stepped { collection: collection.clone(), step })
+    }
+
+    /// The schema of a collection makes a step; whether it is news.
+    fn step(&mut self, namespace: &Namespace, Stepped { collection, step }: &Stepped) -> bool {
+        self.with_known(namespace, collection, |known| {
+            let Step { id, .. } = step;
+            (*id > known.schema.id).then(|| {
+                let schema = known.schema.as_ref().clone().stepped(step);
+                let mut steps = known.steps.as_ref().clone();
+                steps.push(step.clone());
+                Collection { schema: Arc::new(schema), steps: Arc::new(steps), ..known.clone() }
+            })
+        })
+    }
+
+    /// A schema from before steps were written down.
+    fn begin_steps(
+        &mut self,
+        namespace: &Namespace,
+        collection: &CollectionName,
+        (schema, committed_at): (&DocSchema, Instant),
+    ) {
+        self.with_known(namespace, collection, |known| {
+            (schema.id > known.schema.id).then(|| Collection {
+                schema: Arc::new(schema.clone()),
+                steps: Arc::new(Steps::from(committed_at, schema)),
+                ..known.clone()
+            })
+        });
+    }
+
+    /// What is known of a collection becomes something else, if it does; whether it did.
+    fn with_known(
+        &mut self,
+        namespace: &Namespace,
+        collection: &CollectionName,
+        becomes: impl FnOnce(&Collection) -> Option<Collection>,
+    ) -> bool {
+        let Some(state) = self.namespace(namespace).collections.get_mut(collection) else { return false };
+        let next = becomes(&state.known);
+        let is_news = next.is_some();
+        if let Some(next) = next {
+            state.known = Arc::new(next);
+        }
+        is_news
     }
 
     /// The namespace, which appears when it is first named.
@@ -155,6 +257,7 @@ impl State {
             },
             collections: BTreeMap::new(),
             declared: BTreeMap::new(),
+            retention: BTreeMap::new(),
             is_persisted: false,
             unpersisted: Vec::new(),
         })
@@ -168,37 +271,41 @@ impl State {
             shard: known.shard,
             created_at: known.created_at,
             schema: known.schema.as_ref().clone(),
+            steps: known.steps.as_ref().clone(),
+        };
+        let kept = |(collection, retention): (&Option<CollectionName>, &Retention)| Kept {
+            collection: collection.clone(),
+            retention: *retention,
         };
         let records = |(namespace, state): (&Namespace, &NamespaceState)| NamespaceRecord {
             namespace: namespace.clone(),
             collections: state.collections.values().map(|collection| record(&collection.known)).collect(),
             declared: state.declared.values().flatten().map(|declared| Declared::clone(declared)).collect(),
+            retention: state.retention.iter().map(kept).collect(),
         };
         self.namespaces.iter().map(records).collect()
     }
 
-    /// What the register does not hold of a namespace yet; of many schemas of one collection only the newest.
+    /// What the register does not hold of a namespace yet.
     pub(crate) fn unpersisted(&self, namespace: &Namespace) -> Option<Unpersisted> {
         let state = self.namespaces.get(namespace)?;
         if state.is_persisted && state.unpersisted.is_empty() {
             return None;
         }
-        let is_last = |at: usize, change: &SchemaChange| match change {
-            SchemaChange::Created { .. } => true,
-            SchemaChange::Evolved { collection: name, .. } => !state.unpersisted[at + 1..]
-                .iter()
-                .any(|later| matches!(later, SchemaChange::Evolved { collection, .. } if collection == name)),
-        };
-        let numbered = state.unpersisted.iter().enumerate();
-        let changes =
-            numbered.filter(|(at, change)| is_last(*at, change)).map(|(_at, change)| change.clone()).collect();
-        Some(Unpersisted { changes, observed: state.unpersisted.len() })
+        let (mut changes, mut steps) = (Vec::new(), Vec::new());
+        for news in &state.unpersisted {
+            match news {
+                News::Created(change) => changes.push(change.clone()),
+                News::Stepped(stepped) => steps.push(stepped.clone()),
+            }
+        }
+        Some(Unpersisted { changes, steps })
     }
 
     /// The register holds it now.
     pub(crate) fn persisted(&mut self, namespace: &Namespace, what: &Unpersisted) {
         let state = self.namespace(namespace);
         state.is_persisted = true;
-        state.unpersisted.drain(..what.observed.min(state.unpersisted.len()));
+        state.unpersisted.drain(..(what.changes.len() + what.steps.len()).min(state.unpersisted.len()));
     }
 }

@@ -1,9 +1,12 @@
 //! The catalog through its handle: news, persistence, commits, owners.
 
-use tidemark_model::{clock::ManualClock, position::Positions};
+use tidemark_model::{Retention, clock::ManualClock, position::Positions};
 
 use super::*;
 use crate::manifest::{EventsFile, Range};
+
+/// The system time of an append whose time does not matter.
+const AT: Instant = Instant::from_micros(5);
 
 /// A lake in memory that can be opened again and again, each time as by a new process.
 struct World {
@@ -92,12 +95,12 @@ async fn what_was_persisted_is_there_again_and_what_was_not_is_not() {
     for store in [Store::memory(), Store::local(directory.path().to_owned()).unwrap()] {
         let mut world = World::on(store);
         let first = world.open().await;
-        first.observe(&nyc(), &[created("flights", 3), evolved("flights", 1), evolved("flights", 2)]);
-        first.observe(&Namespace::parse("quiet").unwrap(), &[]);
+        first.observe(&nyc(), AT, &[created("flights", 3), evolved("flights", 1), evolved("flights", 2)]);
+        first.observe(&Namespace::parse("quiet").unwrap(), AT, &[]);
         first.persist(&nyc()).await.unwrap();
         first.persist(&nyc()).await.unwrap();
         assert_eq!(world.paths("_tidemark/catalog").await.len(), 1, "no news, no entry");
-        first.observe(&nyc(), &[evolved("flights", 3)]);
+        first.observe(&nyc(), AT, &[evolved("flights", 3)]);
         assert_eq!(first.namespaces().len(), 2);
 
         let second = world.open().await;
@@ -109,6 +112,7 @@ async fn what_was_persisted_is_there_again_and_what_was_not_is_not() {
         // Replay repeats everything, older schemas too: only the news counts.
         second.observe(
             &nyc(),
+            AT,
             &[created("flights", 9), evolved("flights", 1), evolved("flights", 3), evolved("flights", 2)],
         );
         let flights = second.collection(&nyc(), &name("flights")).unwrap();
@@ -117,10 +121,62 @@ async fn what_was_persisted_is_there_again_and_what_was_not_is_not() {
 }
 
 #[tokio::test]
+async fn the_schemas_of_every_instant_stay_known() {
+    let mut world = World::new();
+    let first = world.open().await;
+    let at = |micros| Instant::from_micros(micros);
+    first.observe(&nyc(), at(10), &[created("flights", 3), evolved("flights", 1)]);
+    first.observe(&nyc(), at(20), &[evolved("flights", 2)]);
+    first.persist(&nyc()).await.unwrap();
+    first.observe(&nyc(), at(30), &[evolved("flights", 3)]);
+    first.persist(&nyc()).await.unwrap();
+    let known = |catalog: &Catalog| {
+        let flights = catalog.collection(&nyc(), &name("flights")).unwrap();
+        [9, 10, 19, 20, 30, 99].map(|micros| flights.steps.at(at(micros)).unwrap().id)
+    };
+    assert_eq!(known(&first), [0, 1, 1, 2, 3, 3]);
+    let second = world.open().await;
+    assert_eq!(known(&second), known(&first), "from differences");
+    // Replay tells of them again, and of one more.
+    second.observe(&nyc(), at(30), &[evolved("flights", 3)]);
+    for nth in 0..64 {
+        second.observe(&nyc(), at(200), &[created(&format!("c{nth}"), 1)]);
+        second.persist(&nyc()).await.unwrap();
+    }
+    assert_eq!(known(&world.open().await), known(&first), "from a checkpoint");
+}
+
+#[tokio::test]
+async fn retention_is_said_taken_back_and_still_there_after_a_restart() {
+    let mut world = World::new();
+    let catalog = world.open().await;
+    let (flights, other) = (name("flights"), name("other"));
+    let days = |daily| Retention { daily: Some(daily), ..Retention::default() };
+    let window = Retention { history_window_s: Some(60), daily: Some(1), ..Retention::default() };
+    catalog.keep(&nyc(), None, window).await.unwrap();
+    catalog.keep(&nyc(), Some(&flights), days(9)).await.unwrap();
+    catalog.keep(&nyc(), Some(&flights), days(9)).await.unwrap();
+    assert_eq!(world.paths("_tidemark/catalog").await.len(), 2, "said again is said");
+    let effective = |catalog: &Catalog| [&flights, &other].map(|name| catalog.retention(&nyc(), name));
+    let expected = [Retention { daily: Some(9), ..window }, window];
+    assert_eq!(effective(&catalog), expected);
+    assert_eq!(effective(&world.open().await), expected);
+    // Over a checkpoint too, and what is taken back at the very number of one stays so.
+    let catalog = world.open().await;
+    for nth in 0..61 {
+        catalog.keep(&nyc(), Some(&other), days(nth)).await.unwrap();
+    }
+    catalog.keep(&nyc(), Some(&other), Retention::default()).await.unwrap();
+    assert_eq!(world.paths("_tidemark/catalog").await.len(), 64);
+    assert_eq!(effective(&catalog), expected);
+    assert_eq!(effective(&world.open().await), expected);
+}
+
+#[tokio::test]
 async fn a_namespace_without_collections_is_persisted_too() {
     let mut world = World::new();
     let first = world.open().await;
-    first.observe(&nyc(), &[]);
+    first.observe(&nyc(), AT, &[]);
     first.persist(&nyc()).await.unwrap();
     assert_eq!(world.open().await.namespaces(), [nyc()]);
 }
@@ -130,7 +186,7 @@ async fn a_cold_start_reads_from_the_newest_checkpoint() {
     let mut world = World::new();
     let catalog = world.open().await;
     for at in 0..150 {
-        catalog.observe(&nyc(), &[created(&format!("c{at}"), 1)]);
+        catalog.observe(&nyc(), AT, &[created(&format!("c{at}"), 1)]);
         catalog.persist(&nyc()).await.unwrap();
     }
     // What lies below the newest checkpoint is not needed.
@@ -146,7 +202,7 @@ async fn a_cold_start_reads_from_the_newest_checkpoint() {
 async fn commits_succeed_in_turn_and_the_frontier_follows() {
     let mut world = World::new();
     let catalog = world.open().await;
-    catalog.observe(&nyc(), &[created("flights", 3)]);
+    catalog.observe(&nyc(), AT, &[created("flights", 3)]);
     catalog.persist(&nyc()).await.unwrap();
     assert_eq!(catalog.frontier(), (BTreeMap::new(), Instant::MIN));
     for version in 1..=5 {
@@ -172,7 +228,7 @@ async fn commits_succeed_in_turn_and_the_frontier_follows() {
 async fn who_commits_on_an_old_manifest_has_lost_and_gets_the_newest() {
     let mut world = World::new();
     let catalog = world.open().await;
-    catalog.observe(&nyc(), &[]);
+    catalog.observe(&nyc(), AT, &[]);
     let first = catalog.events(&nyc());
     committed(catalog.commit_events(&nyc(), &first, grown(&first)).await.unwrap());
     let second = catalog.events(&nyc());
@@ -190,7 +246,7 @@ async fn who_commits_on_an_old_manifest_has_lost_and_gets_the_newest() {
 async fn a_second_owner_fences_the_first_from_every_commit() {
     let mut world = World::new();
     let first = world.open().await;
-    first.observe(&nyc(), &[created("flights", 3)]);
+    first.observe(&nyc(), AT, &[created("flights", 3)]);
     first.persist(&nyc()).await.unwrap();
     let on = first.events(&nyc());
     committed(first.commit_events(&nyc(), &on, grown(&on)).await.unwrap());
@@ -198,7 +254,7 @@ async fn a_second_owner_fences_the_first_from_every_commit() {
     let second = world.open().await;
     let on = second.events(&nyc());
     committed(second.commit_events(&nyc(), &on, grown(&on)).await.unwrap());
-    first.observe(&nyc(), &[created("late", 3)]);
+    first.observe(&nyc(), AT, &[created("late", 3)]);
     let (on, table) = (first.events(&nyc()), first.manifest(&nyc(), &name("flights")));
     let refusals = [
         first.commit_events(&nyc(), &on, grown(&on)).await.map(|_| ()),
@@ -215,7 +271,7 @@ async fn a_second_owner_fences_the_first_from_every_commit() {
 async fn orphans_below_never_falls_and_the_copy_is_written_once_a_second() {
     let mut world = World::new();
     let catalog = world.open().await;
-    catalog.observe(&nyc(), &[created("flights", 3)]);
+    catalog.observe(&nyc(), AT, &[created("flights", 3)]);
     let copy = paths::manifest_copy(&nyc(), "flights");
     for (step, orphans, expected) in [(0, 4, 1), (0, 2, 1), (999_999, 0, 1), (1, 0, 4), (-5_000_000, 0, 5)] {
         world.clock.step(step);
@@ -232,9 +288,37 @@ async fn orphans_below_never_falls_and_the_copy_is_written_once_a_second() {
     catalog_with_copies(&mut world, &copy).await;
 }
 
+#[tokio::test]
+async fn versions_stand_for_their_instant_also_when_their_manifest_is_gone() {
+    let mut world = World::new();
+    let catalog = world.open().await;
+    catalog.observe(&nyc(), AT, &[created("flights", 3)]);
+    catalog.persist(&nyc()).await.unwrap();
+    let (flights, table) = (name("flights"), Table::Collection(name("flights")));
+    // Two commits in three bring changes.
+    let instant = |number: u64| Instant::from_micros(1000 + i64::try_from(number - number / 3).unwrap());
+    for number in 1..=30 {
+        let on = catalog.manifest(&nyc(), &flights);
+        let next = CollectionManifest { mark: instant(number).micros(), system_time: instant(number), ..(*on).clone() };
+        committed(catalog.commit_collection((&nyc(), &flights), &on, next).await.unwrap());
+        catalog.trim_manifests(&nyc(), &table, 4).await.unwrap();
+    }
+    let kept = world.paths("nyc/flights/_manifest").await.len();
+    assert!((4..=8).contains(&kept) && world.paths("nyc/flights/_versions").await.len() > 1, "{kept} are kept");
+    for catalog in [catalog, world.open().await] {
+        for number in 1..=30 {
+            let found = catalog.version_instant(&nyc(), &table, number).await.unwrap();
+            assert_eq!(found, Some(instant(number)), "version {number}");
+        }
+        for none in [0, 31] {
+            assert_eq!(catalog.version_instant(&nyc(), &table, none).await.unwrap(), None);
+        }
+    }
+}
+
 async fn catalog_with_copies(world: &mut World, copy: &tidemark_storage::ObjectPath) {
     let catalog = world.open().await;
-    catalog.observe(&nyc(), &[created("flights", 3)]);
+    catalog.observe(&nyc(), AT, &[created("flights", 3)]);
     catalog.persist(&nyc()).await.unwrap();
     world.store.put(copy, "{".into()).await.unwrap();
     assert_eq!(world.open().await.manifest(&nyc(), &name("flights")).head.version, 5);

@@ -1,9 +1,10 @@
-//! What a manifest version stood for: looked up in the register of its table while the entry exists.
+//! What a manifest version stood for: looked up in the register of its table while the entry exists, then in what was
+//! written down before it was deleted.
 
-use tidemark_model::{Instant, Namespace, Seq, Table};
-use tidemark_storage::register::Register;
+use tidemark_model::{CollectionName, Instant, Namespace, Seq, Table};
+use tidemark_storage::{paths, register::Register};
 
-use super::{Catalog, CatalogError};
+use super::{Catalog, CatalogError, past};
 use crate::manifest::{
     CollectionManifest, EventsManifest,
     stored::{self, Manifest},
@@ -48,18 +49,50 @@ impl Catalog {
                 if newest.head.version == number {
                     return Ok(Some(newest.version()));
                 }
-                let register = self.state().namespaces.get(namespace).map(|known| known.events.register.clone());
-                read::<EventsManifest>(register, number).await
+                read::<EventsManifest>(self.register(namespace, table), number).await
             }
             Table::Collection(name) => {
                 let newest = self.manifest(namespace, name);
                 if newest.head.version == number {
                     return Ok(Some(newest.version()));
                 }
-                let register = self.with_collection((namespace, name), |slot, _known| slot.register.clone());
-                read::<CollectionManifest>(register, number).await
+                read::<CollectionManifest>(self.register(namespace, table), number).await
             }
         }
+    }
+
+    /// The system time that a version of a table stands for, also where its entry is no longer kept; `None` when no such
+    /// version was committed, or what it stood for was not written down.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when it cannot be read.
+    pub async fn version_instant(
+        &self,
+        namespace: &Namespace,
+        table: &Table,
+        number: u64,
+    ) -> Result<Option<Instant>, CatalogError> {
+        if let Some(version) = self.version(namespace, table, number).await? {
+            return Ok(Some(version.system_time));
+        }
+        let Table::Collection(name) = table else { return Ok(None) };
+        match self.collection(namespace, name) {
+            Some(known) if (1..self.manifest(namespace, name).head.version).contains(&number) => {
+                past::find(self.store(), &paths::table(namespace, &known.directory), number).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Writes down what versions of a collection stand for, the last excluded, before their entries are deleted.
+    pub(crate) async fn keep_versions(
+        &self,
+        (namespace, name): (&Namespace, &CollectionName),
+        register: &Register,
+        range: std::ops::Range<u64>,
+    ) -> Result<(), CatalogError> {
+        let Some(known) = self.collection(namespace, name) else { return Ok(()) };
+        past::keep(self.store(), &paths::table(namespace, &known.directory), register, range).await
     }
 
     /// The number of the newest version of a table; 0 before its first commit.

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 use tidemark_model::{Instant, Seq};
 
-use super::{Base, CollectionManifest, DeltaFile};
+use super::{Base, CollectionManifest, DeltaFile, EventsManifest};
 
 /// Why a snapshot was taken, which decides how long it stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,17 @@ pub struct Snapshot {
     pub taken_at: Instant,
     /// The fold: mark, rows, files with their SHA-256, schema. Files may be shared with other bases.
     pub base: Base,
+    /// The end of the last period after it of which is known that nothing changed up to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Instant>,
+}
+
+impl Snapshot {
+    /// The last instant whose state it is for certain.
+    #[must_use]
+    pub fn holds_until(&self) -> Instant {
+        self.until.unwrap_or(self.instant).max(self.instant)
+    }
 }
 
 /// The ends of the last day and the last month that were dealt with, whether there was something to write or not.
@@ -104,13 +115,14 @@ pub struct Window {
     pub bound: Instant,
 }
 
-/// A question about instants that what was kept can no longer answer.
+/// A question about instants that what was kept can no longer answer. Where the system time lies outside, both are instants of
+/// system time; where only the source time does, it is one of source time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the history of that instant was dropped: ask about {}{after} or later", before.map_or_else(String::new, |at| format!("{at}, or ")))]
 pub struct Outside {
-    /// The nearest instant before that is kept.
+    /// The nearest instant before that can be answered about.
     pub before: Option<Instant>,
-    /// The nearest instant after from which on something is kept.
+    /// The nearest instant after from which on something can.
     pub after: Instant,
 }
 
@@ -123,6 +135,15 @@ pub struct Named<'m> {
     pub bytes: u64,
     /// SHA-256, hex.
     pub sha256: &'m str,
+}
+
+impl EventsManifest {
+    /// Every file it names: events and sidecars.
+    pub fn every_file(&self) -> impl Iterator<Item = Named<'_>> {
+        let events = self.files.iter().map(|file| (&file.path, file.bytes, &file.sha256));
+        let sidecars = self.sidecars.iter().map(|file| (&file.path, file.bytes, &file.sha256));
+        events.chain(sidecars).map(|(path, bytes, sha256)| Named { path, bytes, sha256 })
+    }
 }
 
 impl CollectionManifest {
@@ -141,7 +162,7 @@ impl CollectionManifest {
     /// Every base with the system time up to which it is known to hold every change.
     fn known(&self) -> impl Iterator<Item = (&Base, Instant)> {
         let own = self.bases.iter().chain(&self.checkpoints).map(|base| (base, base.system_time));
-        own.chain(self.snapshots.iter().map(|snapshot| (&snapshot.base, snapshot.instant)))
+        own.chain(self.snapshots.iter().map(|snapshot| (&snapshot.base, snapshot.holds_until())))
     }
 
     /// The base that a reading of all changes up to both instants starts from (time.md, sections 4 and 5): it holds
@@ -150,16 +171,7 @@ impl CollectionManifest {
     /// # Errors
     /// [`Outside`] when changes were dropped that no such base holds.
     pub fn start(&self, system_time: Instant, valid_time: Option<Instant>) -> Result<Option<&Base>, Outside> {
-        let is_within =
-            |base: &Base| base.system_time <= system_time && valid_time.is_none_or(|at| base.reaches() <= at);
-        let is_complete = |base: &Base, known: Instant| {
-            self.window.is_none_or(|window| {
-                (base.mark >= window.mark || known >= system_time)
-                    && base.bound.is_none_or(|bound| bound >= window.bound || Some(bound) == valid_time)
-            })
-        };
-        let found = self.known().filter(|(base, known)| is_within(base) && is_complete(base, *known));
-        let mut found: Vec<&Base> = found.map(|(base, _)| base).collect();
+        let mut found: Vec<&Base> = self.eligible(system_time, valid_time).collect();
         if let Some(window) = self.window.filter(|_| found.is_empty()) {
             return Err(self.outside(system_time, valid_time, &window));
         }
@@ -178,16 +190,31 @@ impl CollectionManifest {
         Ok(if found.len() < 2 { found.pop() } else { found.into_iter().min_by_key(left) })
     }
 
-    /// The nearest instants of system time that can be asked for; of source time, where that is what lies outside.
-    fn outside(&self, system_time: Instant, valid_time: Option<Instant>, window: &Window) -> Outside {
-        let (asked, begins) = match valid_time {
-            Some(at) if system_time >= window.system_time => (at, window.valid_time),
-            _ => (system_time, window.system_time),
+    /// The bases that hold nothing beyond both instants, and all that was dropped.
+    fn eligible(&self, system_time: Instant, valid_time: Option<Instant>) -> impl Iterator<Item = &Base> {
+        let is_within =
+            move |base: &Base| base.system_time <= system_time && valid_time.is_none_or(|at| base.reaches() <= at);
+        let is_complete = move |base: &Base, known: Instant| {
+            self.window.is_none_or(|window| {
+                (base.mark >= window.mark || known >= system_time)
+                    && base.bound.is_none_or(|bound| bound >= window.bound || Some(bound) == valid_time)
+            })
         };
-        let kept = self.snapshots.iter().map(|snapshot| (snapshot.base.system_time, snapshot.instant));
-        let before = kept.clone().map(|(_, last)| last).filter(|last| *last < asked).max();
-        let after = kept.map(|(first, _)| first).filter(|first| *first > asked).chain([begins]).min();
-        Outside { before, after: after.unwrap_or(begins) }
+        let found = self.known().filter(move |(base, known)| is_within(base) && is_complete(base, *known));
+        found.map(|(base, _)| base)
+    }
+
+    /// The nearest instants of system time that can be asked for with this source time; where it is the source time that
+    /// lies outside, the first of it that can.
+    fn outside(&self, system_time: Instant, valid_time: Option<Instant>, window: &Window) -> Outside {
+        if valid_time.is_some() && system_time >= window.system_time {
+            return Outside { before: None, after: window.valid_time };
+        }
+        let is_answered = |at: &Instant| self.eligible(*at, valid_time).next().is_some();
+        let kept = self.snapshots.iter().map(|snapshot| (snapshot.base.system_time, snapshot.holds_until()));
+        let before = kept.clone().map(|(_, last)| last).filter(|last| *last < system_time && is_answered(last)).max();
+        let after = kept.map(|(first, _)| first).filter(|first| *first > system_time && is_answered(first));
+        Outside { before, after: after.chain([window.system_time]).min().unwrap_or(window.system_time) }
     }
 
     /// The deltas that may hold changes up to both instants.
@@ -251,6 +278,7 @@ mod tests {
             instant: at(45),
             taken_at: at(90),
             base: base(44, 499, None),
+            until: None,
         };
         CollectionManifest {
             mark: 79,

@@ -3,7 +3,7 @@
 //! A reader looks at `head.format` first, so that a newer manifest is told as such and not as an unknown field. Old
 //! formats are read for ever; their bytes stay under `fixtures/`.
 
-use std::io::Read;
+use std::{borrow::Cow, io::Read};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -70,19 +70,21 @@ pub(crate) fn compressed(json: Bytes) -> Result<Bytes, CatalogError> {
 
 /// Reads an entry; `path` is for the error.
 pub(crate) fn decode<M: Manifest>(path: &str, bytes: &[u8]) -> Result<M, CatalogError> {
-    let plain;
-    let json = if bytes.starts_with(&ZSTD_MAGIC) {
-        plain = decompressed(bytes).map_err(|error| unreadable(path, error.to_string()))?;
-        plain.as_slice()
-    } else {
-        bytes
-    };
+    let json = &*plain(path, bytes)?;
     let format = serde_json::from_slice::<AnyFormat>(json).map_err(|error| unreadable(path, error.to_string()))?;
     match format.head.format {
         0 => Err(unreadable(path, "format 0 was never written".to_owned())),
         found if found > FORMAT => Err(CatalogError::NewerFormat { found, known: FORMAT }),
         _ => serde_json::from_slice(json).map_err(|error| unreadable(path, error.to_string())),
     }
+}
+
+/// The JSON of an entry; `path` is for the error.
+pub(crate) fn plain<'b>(path: &str, bytes: &'b [u8]) -> Result<Cow<'b, [u8]>, CatalogError> {
+    if !bytes.starts_with(&ZSTD_MAGIC) {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    decompressed(bytes).map(Cow::Owned).map_err(|error| unreadable(path, error.to_string()))
 }
 
 #[derive(Deserialize)]

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use deltalake_core::{
-    DeltaTableError,
+    DeltaTable, DeltaTableError,
+    checkpoints::create_checkpoint,
     kernel::{
         Action, Add, Remove, Transaction,
         transaction::{CommitBuilder, CommitProperties},
@@ -27,6 +28,12 @@ use super::pick::{Adding, Kind, Plan, Published, Size, Wanted};
 const APP: &str = "tidemark";
 /// The application whose transactions say up to which system time (microseconds) rows are published.
 const APP_NEWEST: &str = "tidemark.system_time";
+/// The application whose transactions say which version restated everything.
+const APP_REBUILT: &str = "tidemark.rebuilt";
+/// What a reader has to speak.
+const READER_VERSION: i32 = 1;
+/// What a writer has to speak.
+const WRITER_VERSION: i32 = 2;
 /// How long files outlive their removal as far as other engines are concerned.
 const RETENTION: &str = "interval 5200 weeks";
 /// Where the library thinks tables are. Paths are looked up in the store it is given and nowhere else; the host says, in
@@ -56,6 +63,10 @@ pub(crate) struct Log {
     state: Option<DeltaTableState>,
     /// What other engines see; `None` where nothing is published.
     pub(crate) published: Option<Published>,
+    /// The version of the last rebuild, which restates everything.
+    pub(crate) rebuilt: Option<u64>,
+    /// The objects that it consists of.
+    pub(crate) listed: Vec<ObjectPath>,
 }
 
 /// When, and by which name, a version is published.
@@ -73,12 +84,31 @@ impl Log {
     pub(crate) async fn open(store: &Store, root: &ObjectPath) -> Result<Self, LogError> {
         let url = url::Url::parse(&format!("{UNORDERED}/{root}"))?;
         let logs = default_logstore(store.objects_below(root), store.objects(), &url, &StorageConfig::default());
-        if store.list(&paths::delta_log(root)).await?.is_empty() {
-            return Ok(Self { logs, state: None, published: None });
+        let listed = store.list(&paths::delta_log(root)).await?;
+        let listed: Vec<ObjectPath> = listed.into_iter().map(|object| object.location).collect();
+        if listed.is_empty() {
+            return Ok(Self { logs, state: None, published: None, rebuilt: None, listed });
         }
         let state = DeltaTableState::try_new(logs.as_ref(), None).await?;
         let published = Some(published(&state, &logs).await?);
-        Ok(Self { logs, state: Some(state), published })
+        let rebuilt = state.transaction_version(logs.as_ref(), APP_REBUILT).await?;
+        let rebuilt = rebuilt.and_then(|version| u64::try_from(version).ok());
+        Ok(Self { logs, state: Some(state), published, rebuilt, listed })
+    }
+
+    /// Whether it speaks the versions of the protocol that are written here, so that it can go on.
+    pub(crate) fn goes_on(&self) -> bool {
+        let protocol = self.state.as_ref().and_then(|state| serde_json::to_value(state.protocol()).ok());
+        protocol.is_some_and(|protocol| {
+            protocol["minReaderVersion"] == READER_VERSION && protocol["minWriterVersion"] == WRITER_VERSION
+        })
+    }
+
+    /// Writes a checkpoint of the newest version.
+    pub(crate) async fn checkpoint(&self) -> Result<(), LogError> {
+        let mut table = DeltaTable::new(self.logs.clone());
+        table.load().await?;
+        Ok(create_checkpoint(&table, None).await?)
     }
 
     /// Every file that some version named, and its bytes.
@@ -109,10 +139,14 @@ impl Log {
     /// Publishes the next version; its number. A race with another writer is an error: the next run picks anew.
     pub(crate) async fn commit(&self, plan: Plan, wanted: &Wanted, stamp: &Stamp) -> Result<u64, LogError> {
         let transactions = [(APP, wanted.manifest), (APP_NEWEST, wanted.newest.micros().max(0).unsigned_abs())];
-        let transactions = transactions.map(|(app, version)| Transaction::new(app, version.try_into().unwrap_or(0)));
+        let next = self.published.as_ref().map_or(0, |published| published.version + 1);
+        let rebuilt = plan.restates.then_some((APP_REBUILT, next));
+        let transactions = transactions.into_iter().chain(rebuilt);
+        let transactions =
+            transactions.map(|(app, version)| Transaction::new(app, version.try_into().unwrap_or(0))).collect();
         let properties = CommitProperties::default()
             .with_metadata([("userMetadata".to_owned(), json!(format!("manifest {}", wanted.manifest)))])
-            .with_application_transactions(transactions.into())
+            .with_application_transactions(transactions)
             .with_create_checkpoint(true)
             .with_cleanup_expired_logs(Some(false))
             .with_max_retries(0);
@@ -127,7 +161,7 @@ impl Log {
     fn actions(&self, plan: Plan, kind: Kind, stamp: &Stamp) -> Result<Vec<Action>, LogError> {
         let mut actions = Vec::new();
         if self.state.is_none() {
-            let protocol = json!({ "minReaderVersion": 1, "minWriterVersion": 2 });
+            let protocol = json!({ "minReaderVersion": READER_VERSION, "minWriterVersion": WRITER_VERSION });
             actions.push(Action::Protocol(serde_json::from_value(protocol)?));
         }
         if let Some(schema) = plan.schema {

@@ -83,6 +83,8 @@ pub(crate) struct Plan {
     pub(crate) removes_rows: bool,
     /// The schema, where it is another one than before.
     pub(crate) schema: Option<String>,
+    /// Whether it says all there is, so that no version before it is needed.
+    pub(crate) restates: bool,
 }
 
 /// The next version of a published table; `None` where nothing is to be published.
@@ -90,7 +92,13 @@ pub(crate) fn pick(published: Option<&Published>, wanted: &Wanted) -> Option<Pla
     let Some(published) = published else {
         let adds: Vec<Adding> = wanted.files.iter().map(|file| adding(file, None, wanted.kind)).collect();
         let schema = Some(wanted.schema.clone());
-        return (!adds.is_empty()).then_some(Plan { adds, removes: Vec::new(), removes_rows: false, schema });
+        return (!adds.is_empty()).then_some(Plan {
+            adds,
+            removes: Vec::new(),
+            removes_rows: false,
+            schema,
+            restates: false,
+        });
     };
     // Published from here or from a newer manifest already.
     if published.manifest >= wanted.manifest {
@@ -100,15 +108,31 @@ pub(crate) fn pick(published: Option<&Published>, wanted: &Wanted) -> Option<Pla
     let newest = Some(published.newest);
     let adds: Vec<Adding> =
         (wanted.files.iter().filter(|file| !is_there(file))).map(|file| adding(file, newest, wanted.kind)).collect();
-    let stays: BTreeSet<&str> = wanted.files.iter().map(|file| file.path.as_str()).collect();
-    let removes: Vec<(String, u64)> = (published.files.iter())
-        .filter(|(path, _)| !stays.contains(path.as_str()))
-        .map(|(path, size)| (path.clone(), size.bytes))
-        .collect();
+    let removes = removed(published, wanted);
     let schema = (published.schema != wanted.schema).then(|| wanted.schema.clone());
     let is_nothing = adds.is_empty() && removes.is_empty() && schema.is_none();
     let removes_rows = wanted.kind == Kind::State;
-    (!is_nothing).then_some(Plan { adds, removes, removes_rows, schema })
+    (!is_nothing).then_some(Plan { adds, removes, removes_rows, schema, restates: false })
+}
+
+/// A version that says all that is wanted, whatever was said before.
+pub(crate) fn restated(published: &Published, wanted: &Wanted) -> Plan {
+    let newest = Some(published.newest);
+    let of = |file: &File| {
+        let is_there = published.files.contains_key(&file.path);
+        let adding = adding(file, newest, wanted.kind);
+        Adding { is_news: adding.is_news && !is_there, ..adding }
+    };
+    let adds = wanted.files.iter().map(of).collect();
+    let (removes, removes_rows) = (removed(published, wanted), wanted.kind == Kind::State);
+    Plan { adds, removes, removes_rows, schema: Some(wanted.schema.clone()), restates: true }
+}
+
+/// What is published and no longer wanted.
+fn removed(published: &Published, wanted: &Wanted) -> Vec<(String, u64)> {
+    let stays: BTreeSet<&str> = wanted.files.iter().map(|file| file.path.as_str()).collect();
+    let gone = published.files.iter().filter(|(path, _)| !stays.contains(path.as_str()));
+    gone.map(|(path, size)| (path.clone(), size.bytes)).collect()
 }
 
 /// Of events, a file whose rows were all published before is the outcome of a compaction.
@@ -170,6 +194,18 @@ mod tests {
             (Some(published(3, &["a"], 1)), wanted(State, 2, &[("b", 1)], "s"), None),
         ] {
             assert_eq!(told(pick(before.as_ref(), &wanted)).as_deref(), expected, "{before:?} {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn a_rebuild_says_everything_again() {
+        use Kind::{Events, State};
+        for (before, wanted, expected) in [
+            (published(2, &["a"], 1), wanted(Events, 2, &[("a", 1), ("b", 2)], "s"), "+a +b! =s"),
+            (published(9, &["a", "x"], 1), wanted(State, 2, &[("a", 1), ("b", 1)], "t"), "+a +b! -x =t"),
+            (published(2, &["a"], 1), wanted(State, 2, &[], "s"), "-a =s"),
+        ] {
+            assert_eq!(told(Some(restated(&before, &wanted))).as_deref(), Some(expected));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Publishing through its door: a lake in memory and on a local disk, whose lists have no order.
 
-use tidemark_model::{Ids, Instant, Mark, Positions, Shard, clock::ManualClock};
+use tidemark_model::{Ids, Mark, Positions, Shard, clock::ManualClock};
 use tidemark_storage::Store;
 
 use super::*;
@@ -24,7 +24,7 @@ impl World {
         let deps = Deps { store, clock: clock.clone(), ids, metrics };
         let catalog = Catalog::open(crate::catalog::Config::default(), deps).await.unwrap();
         let namespace = Namespace::parse("shop").unwrap();
-        catalog.observe(&namespace, &[]);
+        catalog.observe(&namespace, Instant::from_micros(1), &[]);
         let config = Config { enabled: true, interval_s: 0 };
         let publisher = Publisher::new(catalog.clone(), config, Points::default());
         Self { catalog, publisher, clock, namespace }
@@ -45,6 +45,19 @@ impl World {
 
     async fn publish(&self, how: How) -> Option<Publication> {
         self.publisher.publish(&self.namespace, &Table::Events, how).await.unwrap()
+    }
+
+    async fn published_up_to(&self) -> Option<Instant> {
+        self.catalog.published_up_to(&self.namespace, &Table::Events).await
+    }
+
+    /// The versions that the log of the events still tells.
+    async fn versions(&self) -> Vec<u64> {
+        let listed = self.catalog.store().list(&ObjectPath::from("shop/events/_delta_log")).await.unwrap();
+        let plain = listed.iter().filter(|object| !paths::is_delta_checkpoint(&object.location));
+        let mut versions: Vec<u64> = plain.filter_map(|object| paths::delta_log_version(&object.location)).collect();
+        versions.sort_unstable();
+        versions
     }
 
     async fn held(&self, path: &str, retention_s: u64) -> bool {
@@ -82,6 +95,7 @@ fn told(publication: Option<Publication>) -> Option<(u64, u64, u64, u64)> {
 async fn versions_follow_the_manifest_and_nothing_is_published_twice() {
     let world = World::on(Store::memory()).await;
     assert_eq!(told(world.publish(How::Further).await), None, "no table before the first file");
+    assert_eq!(world.published_up_to().await, None);
     world.commit(&[(0, 4)]).await;
     assert_eq!(told(world.publish(How::Further).await), Some((0, 1, 1, 0)));
     assert_eq!(told(world.publish(How::Further).await), Some((0, 1, 0, 0)));
@@ -89,9 +103,16 @@ async fn versions_follow_the_manifest_and_nothing_is_published_twice() {
     assert_eq!(told(world.publish(How::Further).await), Some((1, 2, 1, 0)));
     // Compacted: rows move, and a table that only grows takes it.
     world.commit(&[(0, 9), (10, 11)]).await;
+    assert_eq!(world.published_up_to().await, Some(Instant::from_micros(1009)));
     assert_eq!(told(world.publish(How::Further).await), Some((2, 2, 2, 2)));
-    assert_eq!(told(world.publish(How::Anew).await), Some((0, 2, 2, 2)));
-    assert_eq!(told(world.publish(How::Further).await), Some((0, 2, 0, 0)));
+    assert_eq!(world.published_up_to().await, Some(Instant::from_micros(1011)));
+    assert_eq!(told(world.publish(How::Anew).await), Some((3, 2, 2, 0)));
+    assert_eq!(world.versions().await, [3], "nothing older is left");
+    assert_eq!(told(world.publish(How::Further).await), Some((3, 2, 0, 0)));
+    world.commit(&[(0, 9), (10, 11), (12, 13)]).await;
+    assert_eq!(told(world.publish(How::Further).await), Some((4, 3, 1, 0)));
+    assert_eq!(told(world.publish(How::Anew).await), Some((5, 3, 3, 0)));
+    assert_eq!(world.versions().await, [5]);
 }
 
 #[tokio::test]
@@ -113,11 +134,54 @@ async fn a_removed_file_is_held_until_the_retention_has_passed() {
     world.publish(How::Anew).await;
     assert!(world.held(&path((0, 4)), 61).await);
     // A log that cannot be read tells nothing, so everything stays.
-    let first = ObjectPath::from("shop/events/_delta_log/00000000000000000000.json");
-    world.catalog.store().put(&first, "{".into()).await.unwrap();
+    let listed = world.catalog.store().list(&ObjectPath::from("shop/events/_delta_log")).await.unwrap();
+    let needed = listed.into_iter().map(|object| object.location).find(paths::is_delta_checkpoint).unwrap();
+    world.catalog.store().put(&needed, "{".into()).await.unwrap();
     assert!(world.held(&path((100, 101)), 0).await);
     assert!(world.publisher.publish(&world.namespace, &Table::Events, How::Further).await.is_err());
     assert_eq!(told(world.publish(How::Anew).await), Some((0, 1, 1, 0)));
+}
+
+/// Cut off anywhere, a rebuild leaves a table that others read, and the next run ends it.
+#[tokio::test]
+async fn a_rebuild_that_is_cut_off_is_ended_by_the_next_run() {
+    for (point, versions) in [
+        ("publish.committed", vec![0, 1, 2, 3]),
+        ("publish.checkpointed", vec![0, 1, 2, 3]),
+        ("publish.shortened", vec![1, 2, 3]),
+    ] {
+        let mut world = World::on(Store::memory()).await;
+        for files in [&[(0, 4)][..], &[(0, 4), (5, 9)], &[(0, 9), (10, 11)]] {
+            world.commit(files).await;
+            world.publish(How::Further).await;
+        }
+        let reached = Arc::new(tokio::sync::Notify::new());
+        let (config, catalog) = (world.publisher.config.clone(), world.catalog.clone());
+        let notify = Arc::clone(&reached);
+        let points = Points::hooked(move |passed| {
+            let (notify, is_it) = (Arc::clone(&notify), passed == point);
+            Box::pin(async move {
+                if is_it {
+                    notify.notify_one();
+                    std::future::pending::<()>().await;
+                }
+            })
+        });
+        let dies = Publisher::new(catalog.clone(), config.clone(), points);
+        tokio::select! {
+            _ = dies.publish(&world.namespace, &Table::Events, How::Anew) => panic!("{point} was not passed"),
+            () = reached.notified() => {}
+        }
+        assert_eq!(world.versions().await, versions, "{point}");
+        let log = Log::open(catalog.store(), &ObjectPath::from("shop/events")).await.unwrap();
+        let published = log.published.unwrap();
+        assert_eq!((published.version, published.files.len()), (3, 2), "{point}: readable");
+        world.publisher = Publisher::new(catalog, config, Points::default());
+        assert_eq!(told(world.publish(How::Further).await), Some((3, 2, 0, 0)), "{point}");
+        assert_eq!(world.versions().await, [3], "{point}: ended");
+        world.clock.set(Instant::from_micros(1_000_000_000 + 60_000_000));
+        assert!(world.held(&path((0, 4)), 61).await, "{point}: what was removed is still on the list");
+    }
 }
 
 /// A disk lists in no order, and after some versions there are checkpoints.

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use tidemark_model::{Namespace, Seq, Shard, position::BEFORE_ALL};
 
-use crate::{CollectionManifest, EventsManifest, manifest::Base};
+use crate::{
+    CollectionManifest, EventsManifest,
+    manifest::{Base, Named},
+};
 
 /// What a file must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,16 +17,16 @@ pub(super) struct Expected {
 }
 
 pub(super) fn of_events(manifest: &EventsManifest) -> HashMap<String, Expected> {
-    let files = manifest.files.iter().map(|file| (&file.path, file.bytes, &file.sha256));
-    let sidecars = manifest.sidecars.iter().map(|file| (&file.path, file.bytes, &file.sha256));
-    let expected =
-        |(path, bytes, sha256): (&String, u64, &String)| (path.clone(), Expected { bytes, sha256: sha256.clone() });
-    files.chain(sidecars).map(expected).collect()
+    expected(manifest.every_file())
 }
 
 pub(super) fn of_collection(manifest: &CollectionManifest) -> HashMap<String, Expected> {
-    let expected = |bytes, sha256: &str| Expected { bytes, sha256: sha256.to_owned() };
-    manifest.files().map(|file| (file.path.to_owned(), expected(file.bytes, file.sha256))).collect()
+    expected(manifest.files())
+}
+
+fn expected<'m>(files: impl Iterator<Item = Named<'m>>) -> HashMap<String, Expected> {
+    let expected = |file: Named<'_>| Expected { bytes: file.bytes, sha256: file.sha256.to_owned() };
+    files.map(|file| (file.path.to_owned(), expected(file))).collect()
 }
 
 /// Every position of a shard up to the mark lies in exactly one file.

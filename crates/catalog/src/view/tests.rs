@@ -63,7 +63,7 @@ impl World {
         let (collection, directory) = (flights(), "flights".to_owned());
         let created =
             SchemaChange::Created { collection, directory, shard: SHARD, created_at: Instant::from_micros(1) };
-        catalog.observe(&nyc(), &[created]);
+        catalog.observe(&nyc(), Instant::from_micros(1), &[created]);
         let (durable, released) = (AtomicI64::new(BEFORE_ALL), AtomicI64::new(BEFORE_ALL));
         let (ids, behind, answered) = (Ids::seeded(seed + 1), AtomicUsize::new(0), Mutex::new(BEFORE_ALL));
         Self { catalog, ids, durable, released, behind, answered }

@@ -72,6 +72,8 @@ impl Pace {
 #[derive(Debug)]
 pub(crate) struct Plan<'e> {
     pub(crate) files: Vec<&'e EventsFile>,
+    /// Where the positions of the collection are.
+    shard: Shard,
     /// The mark that follows.
     pub(crate) mark: Seq,
     /// Every change up to it is in deltas then.
@@ -89,13 +91,20 @@ pub(crate) fn plan<'e>(events: &EventsManifest, shard: Shard, backlog: &Backlog<
         rows <= pace.rows_max && bytes <= pace.bytes_max
     };
     let count = backlog.files.iter().take_while(fits).count().clamp(1, backlog.files.len().max(1));
-    let files: Vec<&EventsFile> = backlog.files.iter().take(count).copied().collect();
-    match files.last() {
-        Some(last) if count < backlog.files.len() => {
-            let end = last.positions.iter().filter(|run| run.shard == shard).map(|run| run.last).max();
-            Plan { mark: end.unwrap_or(tidemark_model::position::BEFORE_ALL), system_time: last.system_time.max, files }
-        }
-        _ => Plan { mark: events.mark.seq(shard), system_time: events.system_time, files },
+    let all =
+        Plan { files: backlog.files.clone(), shard, mark: events.mark.seq(shard), system_time: events.system_time };
+    all.first(count)
+}
+
+impl Plan<'_> {
+    /// The plan when it ends behind so many files, at least one.
+    pub(crate) fn first(mut self, count: usize) -> Self {
+        let Some(last) = self.files.get(count.max(1) - 1).filter(|_| count < self.files.len()) else { return self };
+        let end = last.positions.iter().filter(|run| run.shard == self.shard).map(|run| run.last).max();
+        self.mark = end.unwrap_or(tidemark_model::position::BEFORE_ALL);
+        self.system_time = last.system_time.max;
+        self.files.truncate(count.max(1));
+        self
     }
 }
 

@@ -29,18 +29,27 @@ const PIECE_ROWS_MIN: u64 = 50_000;
 
 /// What a delta step made: the files, none where there was no row, and the schema they were written under.
 #[derive(Debug)]
-pub(crate) struct Written {
+pub(crate) struct Written<'e> {
+    /// What was taken in.
+    pub(crate) plan: Plan<'e>,
     pub(crate) deltas: Vec<DeltaFile>,
     pub(crate) schema: Arc<DocSchema>,
 }
 
-/// Writes the deltas of a plan.
-pub(crate) async fn write(job: &Job<'_>, plan: &Plan<'_>) -> Result<Written, Error> {
+/// Writes the deltas of a plan, of its first files where these decode to more than expected.
+pub(crate) async fn write<'e>(job: &Job<'_>, plan: Plan<'e>) -> Result<Written<'e>, Error> {
     let schema = Arc::clone(&job.collection.schema);
-    let mut events = Vec::new();
+    let (mut events, mut decoded, mut taken) = (Vec::new(), 0, 0);
     for file in &plan.files {
-        events.extend(job.read(&file.path, &wanted(job)).await?);
+        let rows = job.read(&file.path, &wanted(job)).await?;
+        decoded += rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>() as u64;
+        events.extend(rows);
+        taken += 1;
+        if decoded > job.tools.config.delta_memory_bytes {
+            break;
+        }
     }
+    let plan = plan.first(taken);
     let piece = piece_rows(job.manifest.bases.last().map_or(0, |base| base.rows));
     let pieces = compute("sorts a delta", {
         let schema = Arc::clone(&schema);
@@ -54,7 +63,7 @@ pub(crate) async fn write(job: &Job<'_>, plan: &Plan<'_>) -> Result<Written, Err
         number += 1;
         deltas.push(file(job, number, (sorted, ranges), &schema).await?);
     }
-    Ok(Written { deltas, schema })
+    Ok(Written { plan, deltas, schema })
 }
 
 /// Changes of one file: about half as many as there are documents, since no base stands between these.
@@ -92,6 +101,7 @@ fn wanted(job: &Job<'_>) -> Wanted {
         columns: Some(derive::INPUT.map(str::to_owned).into()),
         above: Some((event::SEQ.to_owned(), job.manifest.mark)),
         equal: Some((event::COLLECTION.to_owned(), job.collection.name.as_str().to_owned())),
+        ..Wanted::default()
     }
 }
 

@@ -1,4 +1,5 @@
-//! The deltas of a plan → their winners, and what is remembered of every change, losers and deletes included.
+//! The deltas of a plan → the winners of a span of ids, and what is remembered of every change, losers and deletes
+//! included.
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use arrow::{
     compute::{filter_record_batch, kernels::cmp::eq, not},
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
+use tidemark_catalog::manifest::DeltaFile;
 use tidemark_fold::{
     FoldError,
     columns::{doc, state_schema},
@@ -16,7 +18,10 @@ use tidemark_fold::{
     winner::{Counts, winners},
 };
 use tidemark_model::{DocSchema, Instant, Op, Seq};
-use tidemark_storage::files::Wanted;
+use tidemark_storage::{
+    ObjectPath,
+    files::{Opened, Page, Span, Wanted},
+};
 
 use super::pick::Plan;
 use crate::{
@@ -25,17 +30,44 @@ use crate::{
     ranges::column,
 };
 
-/// What the changes of a fold come to.
+/// The changes of a fold, whose footers were read.
+#[derive(Debug)]
+pub(crate) struct Changes<'p> {
+    deltas: Vec<(&'p DeltaFile, Opened)>,
+    schema: SchemaRef,
+    held: Held,
+    counts: Counts,
+}
+
+/// What changes of a span come to.
 #[derive(Debug)]
 pub(crate) struct Overlay {
     /// The winners by id, in [`schema`].
     pub(crate) winners: RecordBatch,
-    /// The greatest (`_ts`, `_bookmark`) of all changes.
+    /// What is remembered of all of them.
+    pub(crate) told: Told,
+}
+
+/// What is remembered of changes.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// The greatest (`_ts`, `_bookmark`).
     pub(crate) greatest: Option<Greatest>,
-    /// The greatest position and system time of all changes.
+    /// The greatest position and system time.
     pub(crate) last: Option<(Seq, Instant)>,
-    /// The number of changes.
+    /// Their number.
     pub(crate) changes: u64,
+}
+
+impl Told {
+    /// Both together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            greatest: self.greatest.max(other.greatest),
+            last: self.last.max(other.last),
+            changes: self.changes + other.changes,
+        }
+    }
 }
 
 /// The columns of a winner on its way into a state: those of the state, then the operation.
@@ -45,22 +77,41 @@ pub(crate) fn schema(of: &DocSchema) -> SchemaRef {
     Arc::new(Schema::new(state.fields().iter().cloned().chain([op]).collect::<Vec<_>>()))
 }
 
-/// Reads the deltas of a plan and decides.
-pub(crate) async fn read(job: &Job<'_>, plan: &Plan<'_>) -> Result<Overlay, Error> {
-    let schema = schema(&job.manifest.schema);
-    let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
-    let wanted = Wanted { columns: Some(columns), ..Wanted::default() };
-    let held = plan.base.map_or(Held::NOTHING, |base| Held { mark: base.mark, bound: base.bound });
-    let counts = Counts { system_time: plan.system_time, valid_time: plan.bound, ..Counts::ALL };
-    let mut changes = Vec::new();
-    for delta in &plan.deltas {
-        let rows = job.read(&delta.path, &wanted).await?;
-        let schema = Arc::clone(&schema);
-        changes.extend(
-            compute("leaves out what does not count", move || Ok(left(&rows, &schema, (held, counts))?)).await?,
-        );
+impl<'p> Changes<'p> {
+    /// Reads the footers of the deltas of a plan.
+    pub(crate) async fn open(job: &Job<'_>, plan: &Plan<'p>) -> Result<Self, Error> {
+        let mut deltas = Vec::with_capacity(plan.deltas.len());
+        for delta in &plan.deltas {
+            deltas.push((*delta, Opened::open(job.store(), ObjectPath::from(delta.path.as_str())).await?));
+        }
+        let held = plan.base.map_or(Held::NOTHING, |base| Held { mark: base.mark, bound: base.bound });
+        let counts = Counts { system_time: plan.system_time, valid_time: plan.bound, ..Counts::ALL };
+        Ok(Self { deltas, schema: schema(&job.manifest.schema), held, counts })
     }
-    compute("decides which changes win", move || Ok(decide(changes, &schema)?)).await
+
+    /// Where the changes lie by id.
+    pub(crate) fn pages(&self) -> Result<Vec<Page>, Error> {
+        let mut pages = Vec::new();
+        for (_, opened) in &self.deltas {
+            pages.extend(opened.pages(doc::ID)?);
+        }
+        Ok(pages)
+    }
+
+    /// Reads the changes of a span and decides.
+    pub(crate) async fn read(&self, span: &Span) -> Result<Overlay, Error> {
+        let columns: Vec<String> = self.schema.fields().iter().map(|field| field.name().clone()).collect();
+        let mut changes = Vec::new();
+        for (delta, opened) in self.deltas.iter().filter(|(delta, _)| span.meets(&delta.id.min, &delta.id.max)) {
+            let is_whole = span.holds(&delta.id.min, &delta.id.max);
+            let span = (!is_whole).then(|| span.clone());
+            let rows = opened.read(&Wanted { columns: Some(columns.clone()), span, ..Wanted::default() }).await?;
+            let (schema, what) = (Arc::clone(&self.schema), (self.held, self.counts));
+            changes.extend(compute("leaves out what does not count", move || Ok(left(&rows, &schema, what)?)).await?);
+        }
+        let schema = Arc::clone(&self.schema);
+        compute("decides which changes win", move || Ok(decide(changes, &schema)?)).await
+    }
 }
 
 /// Of a delta what the base does not hold and what counts: of a wide file few rows stay in memory.
@@ -84,7 +135,7 @@ fn decide(changes: Vec<RecordBatch>, schema: &SchemaRef) -> Result<Overlay, Fold
         last = last.max(last_of(batch)?);
     }
     let changes = conformed.iter().map(|batch| batch.num_rows() as u64).sum();
-    Ok(Overlay { winners, greatest, last, changes })
+    Ok(Overlay { winners, told: Told { greatest, last, changes } })
 }
 
 /// The greatest position and system time of a batch.

@@ -1,11 +1,13 @@
-//! State parts on their way into files: rows in order of id are gathered and cut into parts of about one size.
+//! The files of a base on their way: rows in order of id, documents or tombstones, are gathered and cut into parts of about
+//! one size.
 //!
 //! A run of parts that changes is cut anew; it ends where a part begins that stays as it is. Parts have between three
 //! quarters and one and a half of the wanted rows, so that neither slivers nor giants grow.
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use tidemark_catalog::manifest::BaseFile;
-use tidemark_fold::columns::state_schema;
+use tidemark_fold::columns::{state_schema, tombstones_schema};
+use tidemark_model::DocSchema;
 use tidemark_storage::{
     ObjectPath,
     files::{Content, FileKind, Written},
@@ -19,26 +21,52 @@ use crate::{
     ranges::{Ranges, ids},
 };
 
+/// What the rows are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Rows<'p> {
+    /// Documents of a base that lies there.
+    Documents(&'p Place),
+    /// Ids and order of deleted ones.
+    Tombstones,
+}
+
+impl Rows<'_> {
+    fn kind(self) -> FileKind {
+        match self {
+            Self::Documents(_) => FileKind::State,
+            Self::Tombstones => FileKind::Tombstones,
+        }
+    }
+
+    /// The schema they are written in.
+    pub(crate) fn schema(self, of: &DocSchema) -> SchemaRef {
+        match self {
+            Self::Documents(_) => state_schema(of),
+            Self::Tombstones => tombstones_schema(),
+        }
+    }
+}
+
 /// Parts of the next base, in order.
 #[derive(Debug)]
 pub(crate) struct Parts<'j> {
     job: &'j Job<'j>,
-    place: &'j Place,
+    what: Rows<'j>,
     schema: SchemaRef,
     part_rows: usize,
     gathered: Vec<RecordBatch>,
     rows: usize,
     files: Vec<BaseFile>,
     /// How many were taken over as they were.
-    pub(crate) kept: u64,
+    kept: u64,
 }
 
 impl<'j> Parts<'j> {
     /// Gathers parts of about so many rows.
-    pub(crate) fn new(job: &'j Job<'j>, place: &'j Place, part_rows: usize) -> Self {
-        let schema = state_schema(&job.manifest.schema);
+    pub(crate) fn new(job: &'j Job<'j>, what: Rows<'j>, part_rows: usize) -> Self {
+        let schema = what.schema(&job.manifest.schema);
         let (gathered, files) = (Vec::new(), Vec::new());
-        Self { job, place, schema, part_rows: part_rows.max(1), gathered, rows: 0, files, kept: 0 }
+        Self { job, what, schema, part_rows: part_rows.max(1), gathered, rows: 0, files, kept: 0 }
     }
 
     /// Whether what is gathered is too little for a part of its own, so that the next part should join it.
@@ -80,10 +108,11 @@ impl<'j> Parts<'j> {
 
     fn path(&self) -> ObjectPath {
         let (table, version, id) = (self.job.table(), self.job.next_version(), self.job.unique());
-        match self.place {
-            Place::State => paths::state_file(&table, version, self.files.len(), id),
-            Place::Checkpoint => paths::base_file(&table, version, self.files.len(), id),
-            Place::Snapshot(name) => paths::snapshot_file(&table, name, id),
+        match self.what {
+            Rows::Documents(Place::State) => paths::state_file(&table, version, self.files.len(), id),
+            Rows::Documents(Place::Checkpoint) => paths::base_file(&table, version, self.files.len(), id),
+            Rows::Documents(Place::Snapshot(name)) => paths::snapshot_file(&table, name, id),
+            Rows::Tombstones => paths::tombstones_file(&table, version, id),
         }
     }
 
@@ -95,7 +124,7 @@ impl<'j> Parts<'j> {
         let metadata = Ranges::of(&batches)?.map(|ranges| ranges.metadata(self.job.manifest.schema.id));
         let path = self.path();
         let content = Content { schema: self.schema.clone(), batches, metadata: metadata.unwrap_or_default() };
-        let Written { path, rows, bytes, sha256 } = self.job.write(FileKind::State, path, content).await?;
+        let Written { path, rows, bytes, sha256 } = self.job.write(self.what.kind(), path, content).await?;
         self.files.push(BaseFile { path: path.to_string(), rows, bytes, sha256, id });
         Ok(())
     }

@@ -8,20 +8,19 @@ use tidemark_model::{Instant, Seq, position::BEFORE_ALL};
 
 use crate::Config;
 
-/// Changes below which one fold takes them all, however few documents there are.
-const APART_ROWS_MIN: u64 = 100_000;
-
 /// When a fold is due.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     ratio: f64,
     rows_min: u64,
-    pub(crate) bytes_max: u64,
+    apart_rows: u64,
+    bytes_max: u64,
 }
 
 impl Pace {
     pub(crate) const fn of(config: &Config) -> Self {
-        Self { ratio: config.fold_ratio, rows_min: config.fold_rows_min, bytes_max: config.fold_bytes_max }
+        let Config { fold_ratio, fold_rows_min, fold_rows_apart, fold_bytes_max, .. } = *config;
+        Self { ratio: fold_ratio, rows_min: fold_rows_min, apart_rows: fold_rows_apart, bytes_max: fold_bytes_max }
     }
 
     /// Whether the changes since the last base reach their part of the live documents.
@@ -74,14 +73,14 @@ impl<'m> Plan<'m> {
 
 /// Takes deltas in order up to a number of bytes, and of about as many changes as there are documents, at least one:
 /// so no instant is farther from a base than that. `None` when nothing lies after the newest base.
-pub(crate) fn plan(manifest: &CollectionManifest, bytes_max: u64) -> Option<Plan<'_>> {
-    let rows_max = manifest.bases.last().map_or(0, |base| base.rows).max(APART_ROWS_MIN);
+pub(crate) fn plan<'m>(manifest: &'m CollectionManifest, pace: &Pace) -> Option<Plan<'m>> {
+    let rows_max = manifest.bases.last().map_or(0, |base| base.rows).max(pace.apart_rows);
     let (mut bytes, mut rows) = (0, 0);
     let mut deltas: Vec<&DeltaFile> = Vec::new();
     for delta in pending(manifest) {
         bytes += delta.bytes;
         rows += delta.rows;
-        if (bytes > bytes_max || rows > rows_max) && !deltas.is_empty() {
+        if (bytes > pace.bytes_max || rows > rows_max) && !deltas.is_empty() {
             break;
         }
         deltas.push(delta);

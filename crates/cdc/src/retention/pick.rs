@@ -80,6 +80,7 @@ mod tests {
             instant: at(instant),
             taken_at: at(99),
             base: base(instant - 1, None),
+            until: None,
         };
         CollectionManifest {
             mark: 59,
@@ -124,7 +125,7 @@ mod tests {
             (99, Some(38), Ok(Some(35))),
             (99, Some(34), Ok(Some(29))),
             (99, Some(29), Ok(Some(29))),
-            (99, Some(28), Err((Some(16), 29))),
+            (99, Some(28), Err((None, 29))),
         ] {
             let found = kept.start(at(t), v.map(at)).map(|base| base.map(|base| base.mark));
             let found = found.map_err(|outside| (outside.before.map(Instant::micros), outside.after.micros()));

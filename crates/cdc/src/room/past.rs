@@ -9,7 +9,7 @@ use super::{Cdc, Duty, More, Urgency, Work};
 use crate::{Error, checkpoint, cleanup, delta, job::Job, metrics::Step, retention, rollup, snapshot};
 
 /// How often a verb starts anew because another commit came between, or because there is more to take in.
-const ATTEMPTS: usize = 64;
+pub(super) const ATTEMPTS: usize = 64;
 
 impl Cdc {
     /// One pass of upkeep over all collections: of each one bounded step, if it is due.
@@ -78,7 +78,7 @@ impl Cdc {
         Err(Error::Unsettled { namespace: namespace.to_string(), passes: ATTEMPTS })
     }
 
-    fn job<'a>(&'a self, namespace: &'a Namespace, collection: &CollectionName) -> Result<Job<'a>, Error> {
+    pub(super) fn job<'a>(&'a self, namespace: &'a Namespace, collection: &CollectionName) -> Result<Job<'a>, Error> {
         let catalog = &self.tools.catalog;
         let events = catalog.events(namespace);
         let manifest = catalog.manifest(namespace, collection);

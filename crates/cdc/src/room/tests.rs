@@ -2,7 +2,7 @@
 
 mod world;
 
-use tidemark_model::{Instant, Shard};
+use tidemark_model::{Instant, Retention, Shard};
 use tidemark_storage::Store;
 
 use super::*;
@@ -14,9 +14,11 @@ fn settings(random: &Ids) -> Config {
         delta_rows: number(20),
         delta_files: usize::try_from(number(3)).expect("small"),
         delta_rows_max: number(40),
+        delta_memory_bytes: [1, 1 << 30][usize::try_from(number(2) - 1).expect("small")],
         fold_ratio: [0.0, 0.1, 0.5][usize::try_from(number(3) - 1).expect("small")],
         fold_rows_min: number(10),
         fold_bytes_max: [1, 20_000, 1 << 20][usize::try_from(number(3) - 1).expect("small")],
+        fold_memory_bytes: [1, 5000, 1 << 20][usize::try_from(number(3) - 1).expect("small")],
         part_rows: usize::try_from(number(12)).expect("small"),
         bases_max: usize::try_from(number(5)).expect("small"),
         bases_bytes_max: [0, 30_000, 1 << 30][usize::try_from(number(3) - 1).expect("small")],
@@ -148,6 +150,28 @@ async fn two_hands_take_turns() {
 }
 
 /// A process that was fenced cannot commit, and its error says that it must end.
+/// Two rooms that do not know of each other work at once: of two commits on one manifest one is lost and planned again.
+#[tokio::test]
+async fn two_folds_at_once_store_nothing_twice() {
+    let (mut seen, mut lost) = (world::Seen::default(), 0);
+    for seed in 0..20 {
+        let random = Ids::seeded(seed);
+        let mut world = World::open(Store::memory(), seed).await;
+        let (one, other) = (world.cdc(settings(&random)), world.cdc(settings(&random)));
+        for _ in 0..6 {
+            (0..5).for_each(|_| world.append(&random));
+            world.flush().await;
+            let nyc = namespace();
+            let both = tokio::join!(one.settle(&nyc), other.settle(&nyc));
+            both.0.and(both.1).expect("settle");
+            world.check(&mut seen).await.unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
+            world.check_settled();
+        }
+        lost += one.tools.metrics.lost_so_far() + other.tools.metrics.lost_so_far();
+    }
+    assert!(lost > 20, "{lost} commits were lost");
+}
+
 #[tokio::test]
 async fn a_fenced_room_commits_nothing() {
     let mut world = World::open(Store::memory(), 1).await;
@@ -183,4 +207,69 @@ async fn a_collection_that_fails_holds_up_no_other() {
     assert_eq!(cdc.tick().await.expect("the neighbour has more"), More::Yes);
     assert_eq!(world.catalog.manifest(&namespace(), &name("b")).bases.len(), 1);
     cdc.tick().await.expect_err("only the one that fails is left");
+}
+
+/// Four states of each collection, ten seconds ago.
+async fn aged(config: Config) -> (World, Cdc) {
+    let mut world = World::open(Store::memory(), 1).await;
+    let cdc = world.cdc(Config { delta_rows: 1, fold_rows_min: 1, fold_ratio: 0.0, ..config });
+    for n in 0..4 {
+        for collection in ["a", "b"] {
+            world.change(collection, &[(&format!("{n}"), "insert", n, Some("{}"))]);
+        }
+        world.flush().await;
+        cdc.settle(&namespace()).await.expect("settles");
+    }
+    world.clock.step(10_000_000);
+    (world, cdc)
+}
+
+async fn done(cdc: &Cdc, duty: Duty) {
+    while cdc.upkeep(duty).await.expect("works") == More::Yes {}
+}
+
+#[tokio::test]
+async fn each_collection_keeps_its_past_as_was_said_of_it() {
+    let (world, cdc) = aged(Config::default()).await;
+    let nyc = namespace();
+    let window = |collection: &str| world.catalog.manifest(&nyc, &name(collection)).window.is_some();
+    let seconds = |seconds| Retention { history_window_s: Some(seconds), ..Retention::default() };
+    done(&cdc, Duty::Retention).await;
+    assert!(!window("a") && !window("b"), "the process keeps everything");
+    world.catalog.keep(&nyc, None, seconds(1)).await.expect("said");
+    world.catalog.keep(&nyc, Some(&name("b")), seconds(0)).await.expect("said");
+    done(&cdc, Duty::Retention).await;
+    assert!(window("a") && !window("b"), "the collection wins over the namespace");
+    let before = world.catalog.manifest(&nyc, &name("a"));
+    world.catalog.keep(&nyc, Some(&name("a")), seconds(0)).await.expect("said");
+    world.catalog.keep(&nyc, Some(&name("b")), Retention::default()).await.expect("taken back");
+    done(&cdc, Duty::Retention).await;
+    assert!(window("b"), "the namespace holds again");
+    assert_eq!(world.catalog.manifest(&nyc, &name("a")), before, "a horizon never goes back");
+}
+
+#[tokio::test]
+async fn clean_up_with_other_numbers_tells_first_what_would_go() {
+    let (world, cdc) = aged(Config { grace_s: 0, external_retention_s: 0, ..Config::default() }).await;
+    let (nyc, a) = (namespace(), name("a"));
+    done(&cdc, Duty::CleanUp).await;
+    let before = world.catalog.manifest(&nyc, &a);
+    let asked = Retention { history_window_s: Some(1), ..Retention::default() };
+    let told = cdc.clean_up((&nyc, &a), asked, Mode::Dry).await.expect("tells");
+    assert_eq!(world.catalog.manifest(&nyc, &a), before, "nothing was done");
+    assert!(told.changes > 0 && told.files > 0 && told.bytes > 0 && told.exact_from.is_some(), "{told:?}");
+    let did = cdc.clean_up((&nyc, &a), asked, Mode::Real).await.expect("does");
+    assert_eq!(CleanedUp { deleted: 0, ..did.clone() }, told);
+    assert_eq!((did.deleted, did.waiting), (told.files, 0));
+    let after = world.catalog.manifest(&nyc, &a);
+    assert_eq!(after.deltas.iter().map(|delta| delta.rows).sum::<u64>(), 4 - did.changes);
+    let gone = before.files().filter(|file| after.files().all(|kept| kept.path != file.path));
+    for file in gone {
+        assert!(world.catalog.store().get(&file.path.into()).await.is_err(), "{} is there", file.path);
+    }
+    assert_eq!(cdc.clean_up((&nyc, &a), asked, Mode::Real).await.expect("does").files, 0);
+    assert!(world.catalog.retention(&nyc, &a).is_nothing(), "nothing of it is remembered");
+    let too_much = Retention { daily: Some(u64::MAX), ..Retention::default() };
+    let refused = cdc.clean_up((&nyc, &a), too_much, Mode::Real).await.expect_err("is refused");
+    assert_eq!(refused.code(), "invalid_retention");
 }

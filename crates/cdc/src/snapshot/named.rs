@@ -55,7 +55,7 @@ pub(crate) async fn take_named(job: &mut Job<'_>, name: Option<&str>, at: Instan
         return Err(Error::NothingThen { collection: job.told(), at });
     }
     let mut next = CollectionManifest::clone(&job.manifest);
-    let snapshot = Snapshot { name, kind: SnapshotKind::Named, instant: at, taken_at: job.now(), base };
+    let snapshot = Snapshot { name, kind: SnapshotKind::Named, instant: at, taken_at: job.now(), base, until: None };
     next.snapshots.push(snapshot.clone());
     Ok(job.commit(Step::Snapshot, next).await?.then_some(snapshot))
 }

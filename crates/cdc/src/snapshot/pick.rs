@@ -2,11 +2,9 @@
 
 use tidemark_catalog::{
     CollectionManifest,
-    manifest::{DeltaFile, SnapshotKind, Taken},
+    manifest::{DeltaFile, Snapshot, SnapshotKind, Taken},
 };
-use tidemark_model::{Instant, calendar::Unit};
-
-use crate::Config;
+use tidemark_model::{Instant, Retention, calendar::Unit};
 
 const DAY_US: i64 = 86_400_000_000;
 /// No month is longer.
@@ -22,8 +20,10 @@ pub(crate) struct Keep {
 }
 
 impl Keep {
-    pub(crate) const fn of(config: &Config) -> Self {
-        Self { daily: config.snapshots_daily, monthly: config.snapshots_monthly }
+    /// As a retention says, whose every number is known.
+    pub(crate) fn of(retention: &Retention) -> Self {
+        let count = |number: Option<u64>| usize::try_from(number.unwrap_or_default()).unwrap_or(usize::MAX);
+        Self { daily: count(retention.daily), monthly: count(retention.monthly) }
     }
 
     /// How many of a kind stay; `None` keeps all.
@@ -71,6 +71,20 @@ fn first(
         .find(is_reached)
 }
 
+/// Up to where nothing has changed since a snapshot of the calendar, of the periods that end before an instant.
+pub(crate) fn quiet(manifest: &CollectionManifest, since: &Snapshot, before: Instant) -> Instant {
+    let unit = if since.kind == SnapshotKind::Monthly { Unit::Month } else { Unit::Day };
+    let ends = std::iter::successors(Some(since.holds_until()), |last| Some(unit.end(last.plus_micros(1))));
+    let periods = ends.clone().zip(ends.skip(1)).take(PERIODS_MAX);
+    // Of what was dropped nobody knows any more.
+    let is_known = |begin: Instant| manifest.window.is_none_or(|window| begin > window.system_time);
+    let is_quiet = |(last, end): &(Instant, Instant)| {
+        let begin = last.plus_micros(1);
+        *end < before && is_known(begin) && !manifest.deltas.iter().any(|delta| reaches(delta, (begin, *end)))
+    };
+    periods.take_while(is_quiet).last().map_or(since.holds_until(), |(_, end)| end)
+}
+
 fn reaches(delta: &DeltaFile, (begin, end): (Instant, Instant)) -> bool {
     delta.system_time.min <= end && delta.system_time.max >= begin
 }
@@ -90,7 +104,7 @@ fn begin(unit: Unit, end: Instant) -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use tidemark_catalog::manifest::Range;
+    use tidemark_catalog::{Base, manifest::Range};
 
     use super::*;
 
@@ -147,6 +161,52 @@ mod tests {
             (&[night], "2026-03-02T00:00:00Z", keep, &["2026-02-27", "2026-02-28", "2026-02", "2026-03-01"]),
         ] {
             assert_eq!(all(deltas, now, keep), expected, "{deltas:?} {now}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_holds_until_a_delta_reaches_a_period_after_it() {
+        let snapshot = |kind, instant: &str, until: Option<&str>| Snapshot {
+            name: String::new(),
+            kind,
+            instant: at(instant),
+            taken_at: at(instant),
+            base: Base {
+                planned_on: 0,
+                mark: 0,
+                system_time: at(instant),
+                max_ts: at(instant),
+                max_bookmark: None,
+                rows: 1,
+                changes: 1,
+                parts: Vec::new(),
+                tombstones: Vec::new(),
+                schema: tidemark_model::DocSchema::default(),
+                bound: None,
+            },
+            until: until.map(at),
+        };
+        let deltas =
+            [("2026-01-30T10:00:00Z", "2026-01-30T11:00:00Z"), ("2026-02-03T10:00:00Z", "2026-02-03T11:00:00Z")];
+        let deltas = deltas.iter().map(|(min, max)| delta(min, max)).collect();
+        let manifest = CollectionManifest { deltas, ..CollectionManifest::before_first() };
+        let (day, end) = ("2026-01-30T23:59:59.999999Z", "2026-02-03T23:59:59.999999Z");
+        for (kind, instant, until, before, expected) in [
+            (SnapshotKind::Daily, day, None, end, "2026-02-02T23:59:59.999999Z"),
+            (SnapshotKind::Daily, day, None, "2026-02-01T23:59:59.999999Z", "2026-01-31T23:59:59.999999Z"),
+            // What a fold has found to be quiet is passed over.
+            (SnapshotKind::Daily, day, Some(end), "2026-02-06T23:59:59.999999Z", "2026-02-05T23:59:59.999999Z"),
+            (SnapshotKind::Monthly, "2026-01-31T23:59:59.999999Z", None, end, "2026-01-31T23:59:59.999999Z"),
+            (
+                SnapshotKind::Monthly,
+                "2026-02-28T23:59:59.999999Z",
+                None,
+                "2026-06-01T00:00:00Z",
+                "2026-05-31T23:59:59.999999Z",
+            ),
+        ] {
+            let since = snapshot(kind, instant, until);
+            assert_eq!(quiet(&manifest, &since, at(before)), at(expected), "{instant} {before}");
         }
     }
 

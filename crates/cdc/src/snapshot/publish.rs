@@ -5,17 +5,22 @@ use tidemark_catalog::{
     manifest::{Snapshot, SnapshotKind},
 };
 
-use super::pick::{Due, Keep};
+use super::pick::{self, Due, Keep};
 use crate::{Error, job::Job, metrics::Step, room::More};
 
-/// Commits a snapshot of the calendar. One that holds what the one before it holds is not kept: it reads the same.
+/// Commits a snapshot of the calendar. One that holds what the one before it holds is not kept: it reads the same. The one
+/// before learns up to where it holds.
 pub(super) async fn calendar(job: &Job<'_>, due: Due, base: Base, keep: &Keep) -> Result<More, Error> {
     let mut next = dealt_with(job, &due);
-    let before = next.snapshots.iter().rfind(|snapshot| snapshot.kind == due.kind);
-    let is_news = base.changes > before.map_or(0, |before| before.base.changes);
+    let before = next.snapshots.iter_mut().rfind(|snapshot| snapshot.kind == due.kind);
+    let is_news = base.changes > before.as_ref().map_or(0, |before| before.base.changes);
+    if let Some(before) = before {
+        let until = if is_news { pick::quiet(&job.manifest, before, due.instant) } else { due.instant };
+        before.until = Some(until).filter(|until| *until > before.instant);
+    }
     if is_news {
         let Due { kind, instant, name } = due;
-        next.snapshots.push(Snapshot { name, kind, instant, taken_at: job.now(), base });
+        next.snapshots.push(Snapshot { name, kind, instant, taken_at: job.now(), base, until: None });
         next.snapshots = kept(next.snapshots, keep);
     }
     job.publish(Step::Snapshot, next).await
@@ -36,7 +41,7 @@ fn dealt_with(job: &Job<'_>, due: &Due) -> CollectionManifest {
 }
 
 /// Of each kind the newest ones that are kept, in order.
-pub(super) fn kept(snapshots: Vec<Snapshot>, keep: &Keep) -> Vec<Snapshot> {
+pub(crate) fn kept(snapshots: Vec<Snapshot>, keep: &Keep) -> Vec<Snapshot> {
     let newer = |at: usize| snapshots[at + 1..].iter().filter(|other| other.kind == snapshots[at].kind).count();
     let stays = |at: usize| keep.count(snapshots[at].kind).is_none_or(|count| newer(at) < count);
     let stay: Vec<bool> = (0..snapshots.len()).map(stays).collect();
@@ -73,6 +78,7 @@ mod tests {
                 schema: DocSchema::default(),
                 bound: None,
             },
+            until: None,
         };
         let all = ["a", "2026-01-30", "2026-01-31", "2026-01", "b", "2026-02-01", "2026-02"];
         for ((daily, monthly), expected) in

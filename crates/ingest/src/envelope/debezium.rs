@@ -8,7 +8,8 @@
 //!
 //! Both outer wraps may be missing. What a message says becomes an [`Event`]; [`row`] makes a change of it: the key
 //! (`key`), time, order and names from the source block (`origin`). What is no change of a document is kept as a plain
-//! event, so nothing is lost; what cannot be told truly (truncate, values that the source left out) is refused.
+//! event, so nothing is lost; a truncate divides its request (`crate::truncate`); what cannot be told truly (values that the
+//! source left out) is refused.
 
 mod flat;
 mod key;
@@ -121,6 +122,9 @@ fn plain<'a>(
         return notice::row(index, "debezium.message", message, context);
     }
     let source = message.get("source");
+    if letter == "\"t\"" && context.can_truncate {
+        return truncate(index, (Origin::of_message(message), source.map(Cow::Borrowed)), context, collections);
+    }
     let event = Event {
         op: op(letter, "/op")?,
         doc: message.get("after").map(|raw| image(raw, "/after", context)).transpose()?,
@@ -130,6 +134,25 @@ fn plain<'a>(
         meta: source.map(Cow::Borrowed),
     };
     row(index, event, context, collections)
+}
+
+/// Every document of a collection is deleted; which ones that are is found where the request is stored.
+fn truncate<'a>(
+    index: u32,
+    (origin, meta): (Origin<'a>, Option<Text<'a>>),
+    context: &Context<'_>,
+    collections: &mut Collections,
+) -> Result<Row<'a>, Refusal> {
+    let name = match context.target {
+        Target::Changes(path) => path.as_str().to_owned(),
+        Target::Events => origin.collection()?,
+    };
+    let collection = collections.number(&name, Slot::Collection)?;
+    let (ts, bookmark) = (origin.ts(context.latest_ts)?, origin.bookmark());
+    let kind = RowKind::Truncate { collection, bookmark: bookmark.map(Cow::Owned) };
+    let (id, shard) = (RowId::made(context.ids.ulid(context.now)), shard_of(&name, context.shards));
+    let (source, subject) = (origin.source(), origin.subject());
+    Ok(Row { index, shard, id, kind, ts, source, subject, actor: None, data: None, meta })
 }
 
 /// The change event that a CloudEvent of Debezium's converter carries.
@@ -169,8 +192,8 @@ fn op(letter: &str, pointer: &'static str) -> Result<Op, Refusal> {
         "u" => Ok(Op::Update),
         "d" => Ok(Op::Delete),
         "t" => {
-            let message = "a truncate names no documents, so it cannot be taken as changes: set skipped.operations=t at \
-                           the connector (its default) and delete the documents one by one";
+            let message = "a truncate names no documents, so it cannot be taken as changes here: send it as a plain message \
+                           of the connector, or set skipped.operations=t (its default) and delete the documents one by one";
             Err(Refusal::new(Code::UnsupportedOp, pointer, message))
         }
         other => {

@@ -1,7 +1,8 @@
 //! One commit: the file, the sidecars, the mark. An append re-applies itself on whatever manifest is newest.
 //!
 //! A commit whose outcome stayed unknown may have been applied. The next attempt then loses its number to it, and must
-//! not store the same appends again: what was written for it is left to clean-up (H2).
+//! not store the same appends again: what was written for it is left to clean-up (H2). Files that clean-up may have taken
+//! for orphans are written anew.
 
 use std::sync::Arc;
 
@@ -14,8 +15,18 @@ use tidemark_model::Namespace;
 use super::{Flusher, write};
 use crate::{dedup, error::Error, sidecar::Written, tail::Kept};
 
-/// How often a commit that lost its number is applied anew before the flush gives up until its next turn.
-const ATTEMPTS_MAX: u32 = 16;
+/// How often a commit that lost its number is applied anew before the work is given up until its next turn.
+pub(crate) const ATTEMPTS_MAX: u32 = 16;
+
+/// How a flush was published.
+#[derive(Debug)]
+#[must_use]
+pub(super) enum Published {
+    /// This manifest covers the appends, or those of them that an earlier attempt had taken in.
+    Covered(Arc<EventsManifest>),
+    /// Clean-up may delete what was written: write it anew.
+    Orphaned,
+}
 
 /// Commits what was written, on the newest manifest. Where that manifest covers some of the appends already, an earlier
 /// attempt was applied: it is returned as it is, and appends behind it are left to the next flush.
@@ -24,25 +35,34 @@ pub(super) async fn commit(
     namespace: &Namespace,
     (on, appends): (&Arc<EventsManifest>, &[Arc<Kept>]),
     (file, sidecars): (Option<EventsFile>, Written),
-) -> Result<Arc<EventsManifest>, Error> {
+) -> Result<Published, Error> {
+    let planned_on = on.head.version;
     let mut on = Arc::clone(on);
     for _attempt in 0..ATTEMPTS_MAX {
         let next = applied(&on, appends, (file.as_ref(), &sidecars));
         match flusher.catalog.commit_events(namespace, &on, next).await? {
-            Commit::Committed(manifest) => return Ok(manifest),
+            Commit::Committed(manifest) => return Ok(Published::Covered(manifest)),
             Commit::Lost { latest } => {
                 flusher.metrics.commit_lost();
                 if appends.first().is_some_and(|first| first.system_time <= latest.system_time) {
                     tracing::info!(%namespace, version = latest.head.version, "a commit of unknown outcome was applied");
-                    return Ok(latest);
+                    return Ok(Published::Covered(latest));
+                }
+                if planned_on < latest.head.orphans_below {
+                    return Ok(Published::Orphaned);
                 }
                 on = latest;
             }
         }
     }
-    Err(Error::Internal(format!(
+    Err(crowded(namespace))
+}
+
+/// What is said when commits are lost again and again.
+pub(crate) fn crowded(namespace: &Namespace) -> Error {
+    Error::Internal(format!(
         "the events of {namespace} lost {ATTEMPTS_MAX} commits in a row: another writer is on this lake"
-    )))
+    ))
 }
 
 fn applied(

@@ -38,12 +38,8 @@ pub(super) async fn events_file(
         .map_err(|_ended| Error::Internal("the task that sorts events ended early".to_owned()))?
         .map_err(|error| Error::Rows("sorted", error))?;
     let path = paths::events_file(namespace, first.system_time, flusher.ids.ulid(flusher.clock.now()));
-    let metadata = vec![
-        ("namespace".to_owned(), namespace.to_string()),
-        ("system_time_min".to_owned(), first.system_time.micros().to_string()),
-        ("system_time_max".to_owned(), last.system_time.micros().to_string()),
-        ("positions".to_owned(), serde_json::to_string(&positions(appends)).unwrap_or_default()),
-    ];
+    let (positions, system_time) = (positions(appends), Range { min: first.system_time, max: last.system_time });
+    let metadata = footer(namespace, system_time, &positions);
     let content = Content { schema: events_schema(), batches, metadata };
     let written = files::write(flusher.catalog.store(), FileKind::Events, path, content).await?;
     Ok(Some(EventsFile {
@@ -52,11 +48,25 @@ pub(super) async fn events_file(
         rows: written.rows,
         bytes: written.bytes,
         sha256: written.sha256,
-        positions: positions(appends),
-        system_time: Range { min: first.system_time, max: last.system_time },
+        positions,
+        system_time,
         ts,
         collections: collections(appends),
     }))
+}
+
+/// What the footer of an events file tells, so that a lost manifest can be rebuilt.
+pub(crate) fn footer(
+    namespace: &Namespace,
+    system_time: Range<Instant>,
+    positions: &[Positions],
+) -> Vec<(String, String)> {
+    vec![
+        ("namespace".to_owned(), namespace.to_string()),
+        ("system_time_min".to_owned(), system_time.min.micros().to_string()),
+        ("system_time_max".to_owned(), system_time.max.micros().to_string()),
+        ("positions".to_owned(), serde_json::to_string(positions).unwrap_or_default()),
+    ]
 }
 
 /// Up to where these appends reach.

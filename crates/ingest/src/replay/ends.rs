@@ -74,8 +74,10 @@ impl Ends {
     async fn end_of(&self, namespace: &Namespace) -> Result<End, Error> {
         let newest = self.catalog.events(namespace);
         let is_ours = |epoch: u64| self.epochs.contains(epoch);
-        let other = Some(newest.head.epoch).filter(|epoch| newest.head.version > 0 && !is_ours(*epoch));
         let ours = self.catalog.events_committed_in(namespace, is_ours).await?;
+        // One who only compacted or cleaned up took nothing in: no position was given away.
+        let took_in = newest.system_time > ours.system_time || newest.mark != ours.mark;
+        let other = Some(newest.head.epoch).filter(|epoch| took_in && !is_ours(*epoch));
         Ok(End { covered: ours.system_time, other, mark: newest.mark.clone(), next: HashMap::new() })
     }
 }

@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tempfile::TempDir;
 use tidemark_catalog::{Catalog, LiveTail, View};
-use tidemark_ingest::{Config, Deps, Ingest, Tasks};
+use tidemark_ingest::{Config, Deps, Ingest, Tasks, point::Points};
 use tidemark_model::{Clock, CollectionName, Ids, Instant, Namespace, Table, clock::ManualClock};
 use tidemark_storage::{
     Store,
@@ -199,7 +199,14 @@ impl Stopped {
             free_space_min_percent: 0,
             ..LogOptions::new(self.log(), catalog.cluster().to_owned(), catalog.epoch())
         };
-        let deps = Deps { catalog: catalog.clone(), clock: Arc::clone(&clock) as _, ids, log, metrics };
+        let deps = Deps {
+            catalog: catalog.clone(),
+            clock: Arc::clone(&clock) as _,
+            ids,
+            log,
+            metrics,
+            points: Points::default(),
+        };
         match Ingest::open(self.config.clone(), deps).await {
             Ok((ingest, tasks)) => {
                 let Self { directory, generation, log_name, store, config, clock } = self;

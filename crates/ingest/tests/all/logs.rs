@@ -3,7 +3,7 @@
 use axum::body::Body;
 use tidemark_model::Table;
 
-use crate::bed::{Bed, End, Stopped, copy, ns};
+use crate::bed::{Bed, End, Stopped, copy, ns, quiet};
 
 async fn send(bed: &Bed, id: &str) {
     bed.events(&format!(r#"{{"type":"a","id":"{id}"}}"#)).await.ok();
@@ -74,6 +74,26 @@ async fn a_namespace_that_nobody_else_wrote_to_comes_back() {
     let stopped = other.stop(End::Drained).await;
     let bed = back_on(stopped, &log).start().await.expect("opens");
     assert_eq!(bed.texts(&Table::Events, "id").await, ["e1"]);
+}
+
+/// An owner that only put files together has given no position away.
+#[tokio::test]
+async fn a_log_goes_on_after_another_owner_who_only_compacted() {
+    let bed = Bed::with(tidemark_ingest::Config { compact_after_s: 0, ..quiet() }).await;
+    for id in ["e1", "e2"] {
+        send(&bed, id).await;
+        flush(&bed).await;
+    }
+    send(&bed, "e3, acknowledged and in no file").await;
+    let first = bed.stop(End::Killed).await;
+    let log = first.log();
+    let other = first.with_log("other").start().await.expect("opens");
+    other.clock.step(100_000_000_000);
+    let _more = other.ingest.upkeep(tidemark_ingest::Duty::Compaction).await.expect("compacts");
+    assert_eq!(other.catalog.events(&ns("shop")).files.len(), 1);
+    let stopped = other.stop(End::Killed).await;
+    let bed = back_on(stopped, &log).start().await.expect("opens");
+    assert_eq!(bed.texts(&Table::Events, "id").await, ["e1", "e2", "e3, acknowledged and in no file"]);
 }
 
 #[tokio::test]

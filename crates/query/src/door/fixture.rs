@@ -43,6 +43,6 @@ pub(crate) async fn room(config: Config) -> Query {
         metrics: metrics.clone(),
     };
     let catalog = Catalog::open(catalog::Config::default(), deps).await.unwrap();
-    catalog.observe(&Namespace::parse("nyc").unwrap(), &[]);
+    catalog.observe(&Namespace::parse("nyc").unwrap(), Instant::from_micros(1), &[]);
     Query::open(config, Deps { catalog, live: Arc::new(Quiet), clock, metrics }).unwrap()
 }

@@ -26,7 +26,10 @@ const ACTIONS: [(&str, &str); 8] = [
     ("CancelQuery", "deprecated form of CancelFlightInfo: ActionCancelQueryRequest, its Result"),
     ("CancelFlightInfo", "stops the streams of a FlightInfo: CancelFlightInfoRequest, its Result"),
     ("RenewFlightEndpoint", "endpoints do not expire: RenewFlightEndpointRequest, the same FlightEndpoint"),
-    ("SetSessionOptions", "sets catalog, schema, as_of, valid_as_of: SetSessionOptionsRequest, its Result"),
+    (
+        "SetSessionOptions",
+        "sets catalog, schema, as_of, valid_as_of, nearest, tidemark.schema: SetSessionOptionsRequest, its Result",
+    ),
     ("GetSessionOptions", "tells the options that are set: GetSessionOptionsRequest, its Result"),
     ("CloseSession", "forgets the options: CloseSessionRequest, its Result"),
 ];

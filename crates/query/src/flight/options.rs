@@ -1,4 +1,5 @@
-//! The options of a session: `catalog`, `schema`, `as_of`, `valid_as_of`.
+//! The options of a session: `catalog`, `schema`, `as_of`, `valid_as_of`, `nearest`, `tidemark.schema` (the option `schema` is
+//! the namespace, as Flight SQL has it).
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,12 @@ use tidemark_proto::session::{
 };
 
 use super::metadata::CATALOG;
-use crate::{Session, door::read_instant};
+use crate::{
+    SchemaOf, Session,
+    door::{read_instant, read_schema, read_switch},
+};
+
+const NAMES: [&str; 6] = ["catalog", "schema", "as_of", "valid_as_of", "nearest", "tidemark.schema"];
 
 /// Sets what is asked, and tells what could not be set; the rest is set nevertheless.
 pub(crate) fn set(session: &mut Session, request: SetSessionOptionsRequest) -> SetSessionOptionsResult {
@@ -28,9 +34,8 @@ fn set_one(session: &mut Session, name: &str, value: Option<OptionValue>) -> Res
         None => None,
         Some(OptionValue::StringValue(text)) if text.is_empty() => None,
         Some(OptionValue::StringValue(text)) => Some(text),
-        Some(_) if ["catalog", "schema", "as_of", "valid_as_of"].contains(&name) => {
-            return Err(ErrorValue::InvalidValue);
-        }
+        Some(OptionValue::BoolValue(is_on)) if name == "nearest" => Some(if is_on { "on" } else { "off" }.to_owned()),
+        Some(_) if NAMES.contains(&name) => return Err(ErrorValue::InvalidValue),
         Some(_) => return Err(ErrorValue::InvalidName),
     };
     let instant = |text: Option<String>| {
@@ -45,9 +50,15 @@ fn set_one(session: &mut Session, name: &str, value: Option<OptionValue>) -> Res
         }
         "as_of" => session.as_of = instant(text)?,
         "valid_as_of" => session.valid_as_of = instant(text)?,
+        "nearest" => session.nearest = word(text, read_switch)?,
+        "tidemark.schema" => session.schema = word(text, read_schema)?,
         _ => return Err(ErrorValue::InvalidName),
     }
     Ok(())
+}
+
+fn word<T: Default>(text: Option<String>, read: impl Fn(&str) -> Result<T, String>) -> Result<T, ErrorValue> {
+    text.map_or(Ok(T::default()), |text| read(&text).map_err(|_unreadable| ErrorValue::InvalidValue))
 }
 
 /// The options that are set.
@@ -58,6 +69,8 @@ pub(crate) fn get(session: &Session) -> GetSessionOptionsResult {
         ("schema", session.namespace.as_ref().map(|name| name.as_str().to_owned())),
         ("as_of", session.as_of.map(|at| at.to_string())),
         ("valid_as_of", session.valid_as_of.map(|at| at.to_string())),
+        ("nearest", session.nearest.then(|| "on".to_owned())),
+        ("tidemark.schema", (session.schema != SchemaOf::default()).then(|| session.schema.as_str().to_owned())),
     ];
     let set = options.into_iter().filter_map(|(name, value)| Some((name.to_owned(), text(value?))));
     GetSessionOptionsResult { session_options: set.collect() }
@@ -86,6 +99,12 @@ mod tests {
             ("as_of", text("2013-01-01T00:00:00Z"), None),
             ("as_of", text("noon"), Some(ErrorValue::InvalidValue)),
             ("valid_as_of", text("1357000000000"), None),
+            ("nearest", text("on"), None),
+            ("nearest", Some(OptionValue::BoolValue(true)), None),
+            ("nearest", text("closest"), Some(ErrorValue::InvalidValue)),
+            ("tidemark.schema", text("as_of"), None),
+            ("tidemark.schema", text("nyc"), Some(ErrorValue::InvalidValue)),
+            ("tidemark.schema", Some(OptionValue::BoolValue(true)), Some(ErrorValue::InvalidValue)),
             ("time_zone", text("UTC"), Some(ErrorValue::InvalidName)),
             ("time_zone", Some(OptionValue::Int64Value(1)), Some(ErrorValue::InvalidName)),
         ] {
@@ -101,9 +120,13 @@ mod tests {
         let mut session = Session::default();
         set(&mut session, ask("schema", text("nyc")));
         set(&mut session, ask("as_of", text("2013-01-01T00:00:00Z")));
+        set(&mut session, ask("nearest", Some(OptionValue::BoolValue(true))));
+        set(&mut session, ask("tidemark.schema", text("as_of")));
         let names: Vec<_> = get(&session).session_options.into_keys().collect();
-        assert_eq!(names, ["as_of", "catalog", "schema"]);
-        set(&mut session, ask("schema", None));
+        assert_eq!(names, ["as_of", "catalog", "nearest", "schema", "tidemark.schema"]);
+        for name in ["schema", "nearest", "tidemark.schema"] {
+            set(&mut session, ask(name, None));
+        }
         set(&mut session, ask("as_of", text("")));
         assert_eq!(session, Session::default());
     }

@@ -2,7 +2,7 @@
 //!
 //! The server keeps no sessions. The settings travel with the client: in the cookie `arrow_flight_session_id` (JDBC
 //! keeps cookies), and behind a `~` in the bearer token (ADBC drops cookies, but takes a new token out of any
-//! response). What is more specific wins: headers `x-as-of` and `x-valid-as-of`, then the session, then the header
+//! response). What is more specific wins: headers `x-as-of`, `x-valid-as-of`, `x-nearest` and `x-schema`, then the session, then the header
 //! `database`, which names the namespace as other servers' clients expect.
 
 use std::borrow::Cow;
@@ -25,7 +25,10 @@ use super::{
     statement::{session_message, session_of},
     status::invalid,
 };
-use crate::{Session, Setting, door::read_instant};
+use crate::{
+    Session, Setting,
+    door::{read_instant, read_schema, read_switch},
+};
 
 const COOKIE: &str = "arrow_flight_session_id";
 /// The credential of whoever brings none, while nobody has to.
@@ -107,14 +110,13 @@ impl Caller {
             Some(token) => session_of(&open::<FlightSession>(Seal::Session, "session", &unhex(&token))?)?,
             None => Session::default(),
         };
-        let instant = |name: &str| match text(metadata, name)? {
-            Some(at) => read_instant(at).map(Some).map_err(|e| invalid(format!("header {name}: {e}"))),
-            None => Ok(None),
-        };
+        let instant = |name: &str| said(metadata, name, read_instant);
         let session = Session {
             namespace: stored.namespace.clone().or(database(metadata)?),
             as_of: instant("x-as-of")?.or(stored.as_of),
             valid_as_of: instant("x-valid-as-of")?.or(stored.valid_as_of),
+            nearest: said(metadata, "x-nearest", read_switch)?.unwrap_or(stored.nearest),
+            schema: said(metadata, "x-schema", read_schema)?.unwrap_or(stored.schema),
         };
         Ok(Self { credential, stored, session })
     }
@@ -165,6 +167,16 @@ pub(crate) fn put(metadata: &mut MetadataMap, name: &'static str, value: &str) -
 fn text<'a>(metadata: &'a MetadataMap, name: &str) -> Result<Option<&'a str>, Status> {
     let value = metadata.get(name).map(|value| value.to_str());
     value.transpose().map_err(|_not_text| invalid(format!("header {name} is not text")))
+}
+
+/// What a header says, if it is there.
+fn said<T>(
+    metadata: &MetadataMap,
+    name: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, Status> {
+    let said = text(metadata, name)?.map(read).transpose();
+    said.map_err(|e| invalid(format!("header {name}: {e}")))
 }
 
 /// The namespace of the header `database`; our catalog's own name says nothing.

@@ -14,7 +14,7 @@ use super::{
     seal::{self, Seal},
     status::invalid,
 };
-use crate::{Pin, Session, Statement};
+use crate::{Pin, SchemaOf, Session, Statement};
 
 /// A statement between two calls.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,6 +86,8 @@ pub(crate) fn session_message(session: &Session) -> FlightSession {
         namespace: session.namespace.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default(),
         as_of_us: session.as_of.map(Instant::micros),
         valid_as_of_us: session.valid_as_of.map(Instant::micros),
+        nearest: session.nearest,
+        schema_as_of: session.schema == SchemaOf::Instant,
     }
 }
 
@@ -102,6 +104,8 @@ pub(crate) fn session_of(message: &FlightSession) -> Result<Session, Status> {
         namespace,
         as_of: message.as_of_us.map(Instant::from_micros),
         valid_as_of: message.valid_as_of_us.map(Instant::from_micros),
+        nearest: message.nearest,
+        schema: if message.schema_as_of { SchemaOf::Instant } else { SchemaOf::Present },
     })
 }
 
@@ -121,6 +125,8 @@ mod tests {
                     namespace: Some(Namespace::parse("nyc").unwrap()),
                     as_of: at(-5),
                     valid_as_of: at(1 << 50),
+                    nearest: true,
+                    schema: SchemaOf::Instant,
                 },
                 pin: Some(Pin { system_time: Instant::from_micros(7), now: Instant::from_micros(-8) }),
             },

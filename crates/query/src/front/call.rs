@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use datafusion::{error::DataFusionError, execution::SessionState, physical_plan::stream::RecordBatchStreamAdapter};
 use sqlparser::ast::Expr;
-use tidemark_model::Instant;
+use tidemark_model::{Instant, Retention};
 
 use super::{Begun, Query, Room};
 use crate::{
@@ -40,7 +40,7 @@ impl Room {
         };
         let rows = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&columns), futures::stream::once(row)));
         let as_of = AsOf { system_time: pin.system_time, valid_time: None };
-        Ok(Begun { rows, columns, as_of, settings: Vec::new(), timeout_s: Some(self.config.bulk_timeout_s) })
+        Ok(Begun { rows, columns, as_of, settings: Vec::new(), call_timeout_s: Some(self.config.bulk_timeout_s) })
     }
 }
 
@@ -60,6 +60,14 @@ impl Folding<'_> {
             Procedure::DropSnapshot => {
                 Call::DropSnapshot { of, name: self.text(Argument::Name)?.ok_or_else(|| self.lacks("its name"))? }
             }
+            Procedure::CleanUp => {
+                let retention = Retention {
+                    history_window_s: self.number(Argument::HistoryWindowS)?,
+                    daily: self.number(Argument::Daily)?,
+                    monthly: self.number(Argument::Monthly)?,
+                };
+                Call::CleanUp { of, retention, is_dry: self.is_true(Argument::DryRun)? }
+            }
             Procedure::Restore => Call::Restore {
                 of,
                 then: Then { as_of: self.instant(Argument::AsOf)?, valid_as_of: self.instant(Argument::ValidAsOf)? },
@@ -78,6 +86,14 @@ impl Folding<'_> {
     fn instant(&self, argument: Argument) -> Result<Option<Instant>, Error> {
         let expr = self.called.argument(argument);
         expr.map(|expr| instant::fold(expr, &self.statement.params, self.state)).transpose()
+    }
+
+    fn number(&self, argument: Argument) -> Result<Option<u64>, Error> {
+        let number = |expr: &Expr| {
+            let number = instant::number(expr, &self.statement.params, self.state);
+            number.map_err(|_other| Error::Invalid(format!("{expr} is no number: use {}", self.called.usage())))
+        };
+        self.called.argument(argument).map(number).transpose()
     }
 
     fn text(&self, argument: Argument) -> Result<Option<String>, Error> {

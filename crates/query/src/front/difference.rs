@@ -17,7 +17,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 use tidemark_model::{CollectionName, Instant, Namespace};
 
-use super::{Begun, Folds, Query, Room};
+use super::{Begun, Folds, Length, Query, Room};
 use crate::{Error, Session, Statement, sql, sql::reference::Asks};
 
 /// A collection.
@@ -163,7 +163,7 @@ impl Query {
     pub async fn difference(&self, difference: &Difference) -> Result<Differences, Error> {
         let (room, difference) = (Arc::clone(&self.room), difference.clone());
         let begun = async move { room.begin_difference(&difference).await };
-        Ok(Differences(self.started(self.room.config.bulk_timeout_s, begun).await?.stream))
+        Ok(Differences(self.started(Length::Bulk, begun).await?.stream))
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use tidemark_model::Instant;
+use tidemark_catalog::View;
+use tidemark_model::{Instant, Table};
 
 use super::{
-    Begun, Folds, Query, Room,
+    Begun, Folds, Length, Query, Room,
     difference::{CollectionRef, Then},
 };
-use crate::{Answer, Error, Session, Statement, sql};
+use crate::{Answer, Error, Session, Statement, plan::bind::CLOSE_DEADLINE, sql};
 
 /// Of a snapshot's name that there is not, what an error tells.
 const NAME_CHARS_TOLD: usize = 80;
@@ -44,23 +45,33 @@ impl Query {
     /// [`Error`], as of a statement; [`Error::UnknownSnapshot`].
     pub async fn export(&self, export: &Export) -> Result<Answer, Error> {
         let (room, export) = (Arc::clone(&self.room), export.clone());
-        self.started(self.room.config.bulk_timeout_s, async move { room.begin_export(&export).await }).await
+        self.started(Length::Bulk, async move { room.begin_export(&export).await }).await
     }
 
-    /// The instant of a snapshot.
+    /// The instant of a snapshot, also of a day or month without changes, which holds what the one before holds.
     ///
     /// # Errors
-    /// [`Error::UnknownSnapshot`].
-    pub fn instant_of(&self, of: &CollectionRef, snapshot: &str) -> Result<Instant, Error> {
-        self.room.instant_of(of, snapshot)
+    /// [`Error::UnknownSnapshot`], [`Error::Unavailable`].
+    pub async fn instant_of(&self, of: &CollectionRef, snapshot: &str) -> Result<Instant, Error> {
+        self.room.instant_of(of, snapshot).await
     }
 }
 
 impl Room {
-    fn instant_of(&self, of: &CollectionRef, name: &str) -> Result<Instant, Error> {
-        let manifest = self.lake.catalog.manifest(&of.namespace, &of.collection);
-        let found = manifest.snapshots.iter().find(|snapshot| snapshot.name == name);
-        let unknown = || Error::UnknownSnapshot(name.chars().take(NAME_CHARS_TOLD).collect());
+    async fn instant_of(&self, of: &CollectionRef, name: &str) -> Result<Instant, Error> {
+        let (lake, unknown) = (&self.lake, || Error::UnknownSnapshot(name.chars().take(NAME_CHARS_TOLD).collect()));
+        let manifest = lake.catalog.manifest(&of.namespace, &of.collection);
+        if let Some(stored) = manifest.snapshots.iter().find(|snapshot| snapshot.name == name) {
+            return Ok(stored.instant);
+        }
+        // Of a period without changes, perhaps: nothing may still fall into it.
+        let (present, table) = (lake.live.now(), Table::Collection(of.collection.clone()));
+        let unavailable = |why: String| Error::Unavailable(format!("{of} could not be read: {why}"));
+        let closed = lake.live.close_instant(present, CLOSE_DEADLINE).await;
+        closed.map_err(|not_closed| unavailable(not_closed.to_string()))?;
+        let view = View::read(&lake.catalog, lake.live.as_ref(), &of.namespace, &table).await;
+        let view = view.map_err(|behind| unavailable(behind.to_string()))?;
+        let found = view.snapshots(present).into_iter().find(|held| held.name == name);
         Ok(found.ok_or_else(unknown)?.instant)
     }
 
@@ -71,7 +82,7 @@ impl Room {
             if then.as_of.is_some() {
                 return Err(Error::Invalid("a snapshot has an instant of its own: leave as_of out".to_owned()));
             }
-            then.as_of = Some(self.instant_of(of, name)?);
+            then.as_of = Some(self.instant_of(of, name).await?);
         }
         let condition = match predicate {
             Some(predicate) => {

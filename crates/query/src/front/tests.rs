@@ -10,6 +10,7 @@ use crate::{
 
 mod explain;
 mod past;
+mod settings;
 mod text;
 
 /// Small numbers without a library: a linear congruence, the high bits.

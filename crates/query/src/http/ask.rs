@@ -1,8 +1,8 @@
 //! A request becomes a [`Statement`]: its body, its headers, and everything that can be wrong with them.
 //!
-//! The body is JSON `{"sql","params","namespace","as_of","valid_as_of"}`, or the SQL itself as `text/plain` or
+//! The body is JSON `{"sql","params","namespace","as_of","valid_as_of","nearest","schema"}`, or the SQL itself as `text/plain` or
 //! `application/sql`. Instants are RFC 3339 with a zone or epoch milliseconds. A member of the body is more specific
-//! than the header that means the same (`x-namespace`, `x-as-of`, `x-valid-as-of`).
+//! than the header that means the same (`x-namespace`, `x-as-of`, `x-valid-as-of`, `x-nearest`, `x-schema`).
 
 use axum::http::{HeaderMap, header};
 use datafusion::common::ScalarValue;
@@ -11,7 +11,10 @@ use serde_json::value::RawValue;
 use tidemark_model::{Instant, Kind, Namespace};
 use tidemark_proto::Problem;
 
-use crate::{Session, Statement, door::read_instant};
+use crate::{
+    Session, Statement,
+    door::{read_instant, read_schema, read_switch},
+};
 
 /// Digits that a decimal of 128 bits holds for certain.
 const DECIMAL_DIGITS: usize = 38;
@@ -28,6 +31,10 @@ struct Body<'a> {
     as_of: Option<&'a RawValue>,
     #[serde(default, borrow)]
     valid_as_of: Option<&'a RawValue>,
+    #[serde(default)]
+    nearest: Option<bool>,
+    #[serde(default)]
+    schema: Option<String>,
 }
 
 /// What is wrong with the request itself, not with its SQL.
@@ -76,6 +83,10 @@ fn of_json(headers: &HeaderMap, body: &[u8]) -> Result<Statement, Problem> {
     if let Some(at) = body.valid_as_of {
         session.valid_as_of = moment("valid_as_of", at)?.or(session.valid_as_of);
     }
+    session.nearest = body.nearest.unwrap_or(session.nearest);
+    if let Some(of) = &body.schema {
+        session.schema = read_schema(of).map_err(|e| invalid(format!("schema: {e}")))?;
+    }
     let params = body.params.iter().enumerate().map(|(i, raw)| parameter(i, raw.get())).collect::<Result<_, _>>()?;
     Ok(Statement { sql: body.sql, params, session, pin: None })
 }
@@ -88,10 +99,13 @@ fn of_headers(headers: &HeaderMap) -> Result<Session, Problem> {
     let instant = |name: &str| -> Result<Option<Instant>, Problem> {
         text(name)?.map(|at| read_instant(at).map_err(|e| invalid(format!("header {name}: {e}")))).transpose()
     };
+    let wrong = |name: &'static str| move |e: String| invalid(format!("header {name}: {e}"));
     Ok(Session {
         namespace: text("x-namespace")?.map(namespace).transpose()?,
         as_of: instant("x-as-of")?,
         valid_as_of: instant("x-valid-as-of")?,
+        nearest: text("x-nearest")?.map(read_switch).transpose().map_err(wrong("x-nearest"))?.unwrap_or_default(),
+        schema: text("x-schema")?.map(read_schema).transpose().map_err(wrong("x-schema"))?.unwrap_or_default(),
     })
 }
 

@@ -81,6 +81,10 @@ async fn instants_without_a_clause_come_from_text_body_and_headers() {
         ),
         (&[header], r#"{"sql":"RESET tidemark.as_of; SHOW tidemark.as_of"}"#, ""),
         (&[("x-valid-as-of", "0")], r#"{"sql":"SHOW tidemark.valid_as_of;"}"#, "1970-01-01T00:00:00.000000Z"),
+        (&[("x-nearest", "on")], r#"{"sql":"SHOW tidemark.nearest"}"#, "on"),
+        (&[("x-nearest", "on")], r#"{"sql":"SHOW tidemark.nearest","nearest":false}"#, "off"),
+        (&[("x-schema", "as_of")], r#"{"sql":"SHOW tidemark.schema"}"#, "as_of"),
+        (&[("x-schema", "as_of")], r#"{"sql":"SHOW tidemark.schema","schema":"present"}"#, "present"),
     ] {
         let headers: Vec<_> = headers.iter().copied().chain([("accept", "text/csv")]).collect();
         let (status, _, text) = post(&query, &headers, body).await;

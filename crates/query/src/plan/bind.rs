@@ -11,25 +11,25 @@ use std::{
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{common::ScalarValue, execution::SessionState};
-use tidemark_catalog::{Catalog, LiveTail, View};
+use tidemark_catalog::{Catalog, Collection, LiveTail, View};
 use tidemark_fold::versions::Keep;
 use tidemark_model::{Instant, Namespace, Table};
 
 use super::{
-    metadata::{Described, columns_of},
+    metadata::Described,
     names::{self, Named},
     question::{self, Spans},
     relation::Relations,
     shape,
 };
 use crate::{
-    AsOf, Error, Pin, Session,
-    scan::{Reader, listing::Lists, past::Makes},
+    AsOf, Error, Pin, SchemaOf, Session,
+    scan::{Reader, listing::Lists, past::Makes, then::with_columns},
     sql::reference::{Asks, Reference},
 };
 
 /// How long an instant above S may take to close.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The lake as a statement sees it.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ impl Lake {
     ///
     /// # Errors
     /// [`Error::UnknownTable`], and what is wrong with an instant.
-    pub(crate) fn describe(
+    pub(crate) async fn describe(
         &self,
         references: &[Reference],
         asked: Asked<'_>,
@@ -72,8 +72,21 @@ impl Lake {
         let mut relations = Relations::default();
         for reference in references {
             let named = names::resolve(&self.catalog, asked.session.namespace.as_ref(), &reference.table)?;
-            state.map(|state| question::fold(&reference.asks, asked, state)).transpose()?;
-            relations.put(reference, Arc::new(Described(self.columns(reference, &named)?)))?;
+            let folded = state.map(|state| question::fold(&reference.asks, asked, state)).transpose()?;
+            let mut collection = self.collection(&named);
+            if let (Some(folded), Some(known), SchemaOf::Instant) = (folded, &mut collection, asked.session.schema) {
+                let version = self.version(&named, folded.version()).await?;
+                let spans = folded.fixed(version);
+                let manifest = self.catalog.manifest(&named.namespace, &known.name);
+                let spans = if asked.session.nearest {
+                    spans.nearest(&reference.asks, &manifest, asked.pin.system_time)
+                } else {
+                    spans
+                };
+                *known = then(known, spans.at(asked.pin.system_time).system_time)?;
+            }
+            let columns = columns(reference, &named, collection.as_deref())?;
+            relations.put(reference, Arc::new(Described(columns)))?;
         }
         Ok(relations)
     }
@@ -92,59 +105,50 @@ impl Lake {
         for reference in references {
             let named = names::resolve(&self.catalog, asked.session.namespace.as_ref(), &reference.table)?;
             let folded = question::fold(&reference.asks, asked, state)?;
-            let version = match folded.version() {
-                Some(number) => Some(self.version(&named, number).await?),
-                None => None,
-            };
+            let version = self.version(&named, folded.version()).await?;
             tables.push((reference, named, folded.fixed(version)));
         }
-        let as_of = shared(tables.iter().map(|(_, _, spans)| *spans), asked.pin);
-        self.close(tables.iter().filter_map(|(_, _, spans)| spans.system_upto()), asked.pin).await?;
+        // Which days passed without a change is told up to the owner's present.
+        let quiet = references.iter().any(|reference| reference.asks == Asks::Snapshots).then_some(asked.pin.now);
+        let instants = tables.iter().filter_map(|(_, _, spans)| spans.system_upto()).chain(quiet);
+        self.close(instants, asked.pin).await?;
         let views = self.views(tables.iter().map(|(_, named, _)| named)).await?;
         let mut relations = Relations::default();
-        for (reference, named, spans) in tables {
+        for (reference, named, spans) in &mut tables {
             let view = views.get(&(named.namespace.clone(), named.table.clone())).filter(|view| is_there(view));
             let view = view.ok_or_else(|| Error::UnknownTable(reference.table.join(".")))?;
             if let Some(at) = spans.system_upto() {
                 check_created(view, at)?;
             }
-            let question = question::question(&reference.asks, &spans, asked, state)?;
+            if let Some((_, manifest)) = view.collection.as_ref().filter(|_| asked.session.nearest) {
+                *spans = spans.nearest(&reference.asks, manifest, asked.pin.system_time);
+            }
+            let question = question::question(&reference.asks, spans, asked, state)?;
             let table = question.table(Arc::clone(view), Arc::clone(&self.reader));
-            relations.put(reference, table.ok_or_else(|| no_versions(reference))?)?;
+            let mut table = table.ok_or_else(|| no_versions(reference))?;
+            if let (Some((collection, _)), SchemaOf::Instant) = (&view.collection, asked.session.schema) {
+                let then = then(collection, spans.at(asked.pin.system_time).system_time)?;
+                table = with_columns(table, &columns(reference, named, Some(&then))?)?;
+            }
+            relations.put(reference, table)?;
         }
+        let as_of = shared(tables.iter().map(|(_, _, spans)| *spans), asked.pin);
         Ok((relations, as_of))
     }
 
-    /// The columns that a reference answers, from memory.
-    fn columns(&self, reference: &Reference, named: &Named) -> Result<SchemaRef, Error> {
-        let makes = match &reference.asks {
-            Asks::Versions => return Ok(Lists::Manifests.columns()),
-            Asks::Snapshots => return Ok(Lists::Snapshots.columns()),
-            Asks::Files => return Ok(Lists::Files.columns()),
-            Asks::Deleted => return Ok(shape::viewed(&tidemark_fold::columns::tombstones_schema())),
-            Asks::Rows(moments) if !moments.is_period() => {
-                let columns = columns_of(&self.catalog, &named.namespace, &named.table);
-                return columns
-                    .map(|columns| shape::viewed(&columns))
-                    .ok_or_else(|| Error::UnknownTable(reference.table.join(".")));
-            }
-            Asks::Rows(_) => Makes::Versions(Keep::ALL),
-            Asks::Changes { .. } => Makes::Changes,
-            Asks::History { .. } => Makes::History,
-        };
-        let Table::Collection(name) = &named.table else { return Err(no_versions(reference)) };
-        let collection = self.catalog.collection(&named.namespace, name);
-        collection
-            .map(|collection| makes.columns(&collection.schema))
-            .ok_or_else(|| Error::UnknownTable(reference.table.join(".")))
+    fn collection(&self, named: &Named) -> Option<Arc<Collection>> {
+        match &named.table {
+            Table::Events => None,
+            Table::Collection(name) => self.catalog.collection(&named.namespace, name),
+        }
     }
 
-    /// The instant that a version of a table stands for: the end of its mark.
-    async fn version(&self, named: &Named, asked: u64) -> Result<Instant, Error> {
-        let Named { namespace, table } = named;
-        let version = self.catalog.version(namespace, table, asked).await;
-        let version = version.map_err(|e| Error::Unavailable(format!("version {asked} could not be read: {e}")))?;
-        version.map(|version| version.system_time).ok_or_else(|| {
+    /// The instant that a version of a table stands for, if one was asked for: the end of its mark.
+    async fn version(&self, named: &Named, asked: Option<u64>) -> Result<Option<Instant>, Error> {
+        let (Named { namespace, table }, Some(asked)) = (named, asked) else { return Ok(None) };
+        let instant = self.catalog.version_instant(namespace, table, asked).await;
+        let instant = instant.map_err(|e| Error::Unavailable(format!("version {asked} could not be read: {e}")))?;
+        instant.map(Some).ok_or_else(|| {
             let newest = self.catalog.newest_version(namespace, table);
             let reason = match (newest, (1..=newest).contains(&asked)) {
                 (0, _) => "nothing of it is in files yet".to_owned(),
@@ -185,6 +189,39 @@ impl Lake {
 }
 
 type Views = BTreeMap<(Namespace, Table), Arc<View>>;
+
+/// The columns that a reference answers, of a collection as it is known.
+fn columns(reference: &Reference, named: &Named, collection: Option<&Collection>) -> Result<SchemaRef, Error> {
+    let unknown = || Error::UnknownTable(reference.table.join("."));
+    let makes = match &reference.asks {
+        Asks::Versions => return Ok(Lists::Manifests.columns()),
+        Asks::Snapshots => return Ok(Lists::Snapshots.columns()),
+        Asks::Files => return Ok(Lists::Files.columns()),
+        Asks::Deleted => return Ok(shape::viewed(&tidemark_fold::columns::tombstones_schema())),
+        Asks::Rows(moments) if !moments.is_period() => {
+            return match named.table {
+                Table::Events => Ok(shape::viewed(&tidemark_fold::columns::events_schema())),
+                Table::Collection(_) => {
+                    let columns = collection.map(|known| tidemark_fold::columns::table_schema(&known.schema));
+                    columns.map(|columns| shape::viewed(&columns)).ok_or_else(unknown)
+                }
+            };
+        }
+        Asks::Rows(_) => Makes::Versions(Keep::ALL),
+        Asks::Changes { .. } => Makes::Changes,
+        Asks::History { .. } => Makes::History,
+    };
+    if named.table == Table::Events {
+        return Err(no_versions(reference));
+    }
+    collection.map(|collection| makes.columns(&collection.schema)).ok_or_else(unknown)
+}
+
+/// A collection with the schema it had.
+fn then(collection: &Collection, at: Instant) -> Result<Arc<Collection>, Error> {
+    let schema = collection.steps.at(at).map_err(|unkept| Error::Invalid(unkept.to_string()))?;
+    Ok(Arc::new(Collection { schema: Arc::new(schema), ..collection.clone() }))
+}
 
 fn no_versions(reference: &Reference) -> Error {
     Error::Invalid(format!(

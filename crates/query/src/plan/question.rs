@@ -4,6 +4,7 @@
 //! binding looks up which instant it stands for.
 
 use datafusion::execution::SessionState;
+use tidemark_catalog::{CollectionManifest, manifest::Outside};
 use tidemark_fold::versions::{Keep, Kept};
 use tidemark_model::Instant;
 
@@ -85,6 +86,16 @@ impl Spans {
     /// The instants of a state, or of the upper bounds.
     pub(crate) fn at(&self, present: Instant) -> At {
         At { system_time: self.system_upto().unwrap_or(present), valid_time: self.valid_upto() }
+    }
+
+    /// With the nearest instant of system time before, where a state is asked for whose history was dropped.
+    pub(crate) fn nearest(self, asks: &Asks, manifest: &CollectionManifest, present: Instant) -> Self {
+        let is_state = matches!(asks, Asks::Rows(moments) if !moments.is_period());
+        let At { system_time, valid_time } = self.at(present);
+        match manifest.start(system_time, valid_time) {
+            Err(Outside { before: Some(before), .. }) if is_state => Self { system: Some(Span::at(before)), ..self },
+            _ => self,
+        }
     }
 
     /// The upper bound of system time that was asked for.
@@ -172,7 +183,7 @@ pub(crate) fn question(asks: &Asks, spans: &Spans, asked: Asked<'_>, state: &Ses
             Question::History { id, upto: at }
         }
         Asks::Versions => Question::Manifests,
-        Asks::Snapshots => Question::Snapshots,
+        Asks::Snapshots => Question::Snapshots(asked.pin.now),
         Asks::Files => Question::Files,
         Asks::Deleted => Question::Deleted(At { system_time: asked.pin.system_time, valid_time: None }),
     })

@@ -1,4 +1,5 @@
-//! So many statements at once, so many waiting, the rest is told to come again.
+//! So many statements at once, so many waiting, the rest is told to come again. Exports and comparisons, which may run for an
+//! hour, have a gate of their own: they take no place from queries.
 
 use std::sync::{
     Arc,
@@ -15,6 +16,8 @@ pub(crate) struct Gate {
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
     queue: usize,
+    /// What is said to whoever finds the queue full.
+    full: fn() -> Error,
 }
 
 /// Counts as waiting while it lives.
@@ -28,14 +31,14 @@ impl Drop for Waiting<'_> {
 
 impl Gate {
     /// A gate with places and a bounded queue.
-    pub(crate) fn new(places: usize, queue: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(places.max(1))), waiting: AtomicUsize::new(0), queue }
+    pub(crate) fn new(places: usize, queue: usize, full: fn() -> Error) -> Self {
+        Self { places: Arc::new(Semaphore::new(places.max(1))), waiting: AtomicUsize::new(0), queue, full }
     }
 
     /// A place, which is given back when it is dropped.
     ///
     /// # Errors
-    /// [`Error::TooMany`] when the queue is full.
+    /// What the gate says when the queue is full.
     pub(crate) async fn enter(&self) -> Result<OwnedSemaphorePermit, Error> {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             return Ok(place);
@@ -43,9 +46,9 @@ impl Gate {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);
         if before >= self.queue {
-            return Err(Error::TooMany);
+            return Err((self.full)());
         }
-        Arc::clone(&self.places).acquire_owned().await.map_err(|_closed| Error::TooMany)
+        Arc::clone(&self.places).acquire_owned().await.map_err(|_closed| (self.full)())
     }
 }
 
@@ -55,7 +58,7 @@ mod tests {
 
     #[tokio::test]
     async fn places_come_back_and_the_queue_has_an_end() {
-        let gate = Arc::new(Gate::new(1, 1));
+        let gate = Arc::new(Gate::new(1, 1, || Error::TooMany));
         let held = gate.enter().await.expect("a place");
         let waits = {
             let gate = Arc::clone(&gate);

@@ -101,22 +101,34 @@ impl EventsScan<'_> {
         Reached { rows, files: known.into_iter().map(|known| known.file).collect() }
     }
 
-    /// Files that straddle the instants: all their columns, filtered by time, then those that are wanted.
+    /// Files that straddle the instants: the columns that are wanted and those that bound, filtered by time, then those
+    /// that are wanted alone.
     fn filtered(&self, parted: &Reached, says: Vec<Said>) -> Result<Arc<dyn ExecutionPlan>> {
         let Self { at, wanted, .. } = self;
-        let all = Wanted { columns: Arc::clone(&wanted.columns), projection: None };
-        let scan = base::parquet(parted.files.clone(), parted.rows, &all, self.state)?;
+        let bounds = [(event::SYSTEM_TIME, Some(at.system_time)), (event::TS, at.valid_time)];
+        let bounds: Vec<_> = bounds.into_iter().filter_map(|(column, at)| Some((column, at?))).collect();
+        let mut projection = wanted.projection.clone();
+        if let Some(columns) = &mut projection {
+            for (column, _) in &bounds {
+                let at = wanted.columns.index_of(column)?;
+                if !columns.contains(&at) {
+                    columns.push(at);
+                }
+            }
+        }
+        let read = Wanted { columns: Arc::clone(&wanted.columns), projection };
+        let schema = read.schema()?;
+        let scan = base::parquet(parted.files.clone(), parted.rows, &read, self.state)?;
         let scan = DataSourceExec::from_data_source(Leaf::new(scan, says).loose());
-        let bound = |column: &str, at: Instant| -> Result<Arc<dyn PhysicalExpr>> {
-            binary(col(column, &wanted.columns)?, Operator::LtEq, lit(scalar(at)), &wanted.columns)
+        let bound = |(column, at): (&str, Instant)| -> Result<Arc<dyn PhysicalExpr>> {
+            binary(col(column, &schema)?, Operator::LtEq, lit(scalar(at)), &schema)
         };
-        let mut bounds = vec![bound(event::SYSTEM_TIME, at.system_time)?];
-        bounds.extend(at.valid_time.map(|valid| bound(event::TS, valid)).transpose()?);
+        let bounds = bounds.into_iter().map(bound).collect::<Result<Vec<_>>>()?;
         let filter: Arc<dyn ExecutionPlan> = Arc::new(FilterExec::try_new(conjunction(bounds), scan)?);
         let Some(projection) = &wanted.projection else { return Ok(filter) };
-        let columns = projection.iter().map(|at| {
-            let name = wanted.columns.field(*at).name();
-            Ok((col(name, &wanted.columns)?, name.clone()))
+        let columns = (0..projection.len()).map(|at| {
+            let name = schema.field(at).name();
+            Ok((col(name, &schema)?, name.clone()))
         });
         Ok(Arc::new(ProjectionExec::try_new(columns.collect::<Result<Vec<_>>>()?, filter)?))
     }

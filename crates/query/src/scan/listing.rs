@@ -16,7 +16,8 @@ use datafusion::{
 use futures::{StreamExt, TryStreamExt, stream};
 use tidemark_catalog::{
     Base, CatalogError, Version, View,
-    manifest::{BaseFile, Range, Snapshot},
+    manifest::{BaseFile, Range},
+    view::Held,
 };
 use tidemark_fold::columns::timestamp;
 use tidemark_model::{Instant, Seq};
@@ -33,7 +34,7 @@ const READS_AT_ONCE: usize = 8;
 pub(crate) enum Lists {
     /// The manifest versions that are still kept, newest first.
     Manifests,
-    /// The snapshots that are kept, oldest first.
+    /// The snapshots that are kept, oldest first; of quiet periods the one before, which it is derived from.
     Snapshots,
     /// The files of the newest manifest.
     Files,
@@ -64,6 +65,7 @@ impl Lists {
                 int("rows"),
                 int("files"),
                 int("bytes"),
+                text("derived_from"),
             ],
             Self::Files => vec![
                 text("kind"),
@@ -90,18 +92,25 @@ pub(crate) struct Listing {
     lists: Lists,
     view: Arc<View>,
     reader: Arc<Reader>,
+    /// Up to where the view is complete.
+    upto: Instant,
 }
 
 impl Listing {
     /// A list about the table of a view.
     pub(crate) fn new(lists: Lists, view: Arc<View>, reader: Arc<Reader>) -> Self {
-        Self { lists, view, reader }
+        Self { lists, view, reader, upto: Instant::MIN }
+    }
+
+    /// The same up to an instant.
+    pub(crate) fn upto(self, upto: Instant) -> Self {
+        Self { upto, ..self }
     }
 
     async fn rows(&self) -> std::result::Result<RecordBatch, ScanError> {
         let columns = match self.lists {
             Lists::Manifests => versions(&self.manifests().await.map_err(Arc::new)?),
-            Lists::Snapshots => snapshots(&self.view),
+            Lists::Snapshots => snapshots(&self.view.snapshots(self.upto)),
             Lists::Files => files(&self.view),
         };
         Ok(RecordBatch::try_new(self.lists.columns(), columns)?)
@@ -170,20 +179,19 @@ fn versions(versions: &[Version]) -> Vec<ArrayRef> {
     ]
 }
 
-fn snapshots(view: &View) -> Vec<ArrayRef> {
-    let known = view.collection.iter().flat_map(|(_, manifest)| &manifest.snapshots);
-    let mut snapshots: Vec<&Snapshot> = known.collect();
-    snapshots.sort_by_key(|snapshot| snapshot.instant);
+fn snapshots(held: &[Held<'_>]) -> Vec<ArrayRef> {
     let files = |base: &Base| count((base.parts.len() + base.tombstones.len()) as u64);
+    let from = |held: &Held<'_>| held.is_derived().then(|| held.stored.name.clone());
     vec![
-        texts(&snapshots, |snapshot| Some(snapshot.name.as_str())),
-        texts(&snapshots, |snapshot| Some(snapshot.kind.as_str())),
-        times(&snapshots, |snapshot| Some(snapshot.instant)),
-        times(&snapshots, |snapshot| Some(snapshot.taken_at)),
-        ints(&snapshots, |snapshot| Some(snapshot.base.mark)),
-        ints(&snapshots, |snapshot| count(snapshot.base.rows)),
-        ints(&snapshots, |snapshot| files(&snapshot.base)),
-        ints(&snapshots, |snapshot| count(snapshot.base.bytes())),
+        texts(held, |held| Some(held.name.as_str())),
+        texts(held, |held| Some(held.stored.kind.as_str())),
+        times(held, |held| Some(held.instant)),
+        times(held, |held| Some(held.stored.taken_at)),
+        ints(held, |held| Some(held.stored.base.mark)),
+        ints(held, |held| count(held.stored.base.rows)),
+        ints(held, |held| files(&held.stored.base)),
+        ints(held, |held| count(held.stored.base.bytes())),
+        Arc::new(held.iter().map(from).collect::<StringArray>()),
     ]
 }
 

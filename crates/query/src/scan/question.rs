@@ -41,8 +41,8 @@ pub(crate) enum Question {
         /// What counts.
         upto: At,
     },
-    /// The snapshots that are kept.
-    Snapshots,
+    /// The snapshots that are kept, those of quiet periods up to the present among them.
+    Snapshots(Instant),
     /// The manifest versions.
     Manifests,
     /// The files of the newest manifest.
@@ -64,7 +64,7 @@ impl Question {
             Self::History { id, upto } => past(Makes::History, Slice { from: None, upto, id }),
             Self::Deleted(at) => Some(Arc::new(Deleted::new(view, at, reader)?)),
             Self::State(at) => Some(Arc::new(LakeTable::new(view, at, reader))),
-            Self::Snapshots => Some(Arc::new(Listing::new(Lists::Snapshots, view, reader))),
+            Self::Snapshots(present) => Some(Arc::new(Listing::new(Lists::Snapshots, view, reader).upto(present))),
             Self::Manifests => Some(Arc::new(Listing::new(Lists::Manifests, view, reader))),
             Self::Files => Some(Arc::new(Listing::new(Lists::Files, view, reader))),
         }

@@ -14,6 +14,8 @@ pub(crate) enum Procedure {
     DropSnapshot,
     /// Goes back.
     Restore,
+    /// Lets go what lies beyond how long the past is kept.
+    CleanUp,
 }
 
 /// An argument; the first of every procedure is the collection.
@@ -27,6 +29,9 @@ pub(crate) enum Argument {
     Into,
     Where,
     DryRun,
+    HistoryWindowS,
+    Daily,
+    Monthly,
 }
 
 impl Argument {
@@ -40,28 +45,35 @@ impl Argument {
             Self::Into => "into",
             Self::Where => "where",
             Self::DryRun => "dry_run",
+            Self::HistoryWindowS => "history_window_s",
+            Self::Daily => "daily",
+            Self::Monthly => "monthly",
         }
     }
 }
 
 impl Procedure {
-    const ALL: [Self; 3] = [Self::Snapshot, Self::DropSnapshot, Self::Restore];
+    const ALL: [Self; 4] = [Self::Snapshot, Self::DropSnapshot, Self::Restore, Self::CleanUp];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Snapshot => "snapshot",
             Self::DropSnapshot => "drop_snapshot",
             Self::Restore => "restore",
+            Self::CleanUp => "clean_up",
         }
     }
 
     /// Its arguments by position.
     const fn takes(self) -> &'static [Argument] {
-        use Argument::{AsOf, Collection, DryRun, Into, Name, Snapshot, ValidAsOf, Where};
+        use Argument::{
+            AsOf, Collection, Daily, DryRun, HistoryWindowS, Into, Monthly, Name, Snapshot, ValidAsOf, Where,
+        };
         match self {
             Self::Snapshot => &[Collection, Name, AsOf],
             Self::DropSnapshot => &[Collection, Name],
             Self::Restore => &[Collection, AsOf, ValidAsOf, Snapshot, Into, Where, DryRun],
+            Self::CleanUp => &[Collection, HistoryWindowS, Daily, Monthly, DryRun],
         }
     }
 

@@ -1,7 +1,8 @@
 //! `SET`, `RESET` and `SHOW` of the settings of a session.
 //!
 //! Settings stand before the one statement that reads, in the same text, and hold for it; alone they are for doors whose
-//! clients have a session. `tidemark.as_of` and `tidemark.valid_as_of` are the instants of tables without a clause.
+//! clients have a session. `tidemark.as_of` and `tidemark.valid_as_of` are the instants of tables without a clause;
+//! `tidemark.nearest` and `tidemark.schema` say how the past is read, whoever spelled the instant.
 
 use sqlparser::ast::{ContextModifier, Expr, Ident, ObjectName, Reset, ResetStatement, Set, Statement};
 
@@ -15,30 +16,36 @@ pub(crate) enum Name {
     AsOf,
     /// Default of `FOR VALID_TIME AS OF`.
     ValidAsOf,
+    /// Whether the nearest instant is read where one is no longer kept.
+    Nearest,
+    /// Which columns the past has.
+    Schema,
 }
 
 impl Name {
     /// All of them.
-    pub(crate) const ALL: [Self; 2] = [Self::AsOf, Self::ValidAsOf];
+    pub(crate) const ALL: [Self; 4] = [Self::AsOf, Self::ValidAsOf, Self::Nearest, Self::Schema];
 
     /// As SQL writes it.
     pub(crate) const fn shown(self) -> &'static str {
         match self {
             Self::AsOf => "tidemark.as_of",
             Self::ValidAsOf => "tidemark.valid_as_of",
+            Self::Nearest => "tidemark.nearest",
+            Self::Schema => "tidemark.schema",
         }
     }
 
     fn of(words: &[String]) -> Result<Self, Error> {
         let name = words.join(".");
         Self::ALL.into_iter().find(|known| known.shown() == name).ok_or_else(|| {
-            let known = Self::ALL.map(Self::shown).join(" and ");
+            let known = Self::ALL.map(Self::shown).join(", ");
             Error::Invalid(format!("{name} is no setting here: {known} are"))
         })
     }
 }
 
-/// A setting and the expression of its instant; `None` is the default.
+/// A setting and the expression of its value; `None` is the default.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Setting {
     /// Which one.
@@ -59,7 +66,7 @@ pub(crate) fn set(statement: &Statement) -> Result<Option<Vec<Setting>>, Error> 
             }
             match values.as_slice() {
                 [value] => Ok(Some(vec![one(variable, value)?])),
-                _ => Err(Error::Invalid(format!("{variable} takes one instant"))),
+                _ => Err(Error::Invalid(format!("{variable} takes one value"))),
             }
         }
         Statement::Set(_) => {

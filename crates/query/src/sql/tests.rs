@@ -20,6 +20,7 @@ fn only_one_reading_statement_passes() {
         "SET tidemark.as_of = 'x'",
         "SET SESSION tidemark.valid_as_of TO now() - INTERVAL '1 hour'; SET tidemark.as_of = DEFAULT; SELECT 1;",
         "RESET tidemark.as_of; RESET ALL",
+        "SET tidemark.nearest = on; SET tidemark.schema TO 'as_of'",
         "-- comment\nSELECT 1",
     ] {
         assert!(parse(sql, &CAPS).is_ok(), "{sql}: {:?}", parse(sql, &CAPS));

@@ -13,13 +13,14 @@ use crate::{
 };
 
 /// What is shown of a snapshot: its field, and the Arrow type that says how it is aligned.
-const SHOWN: [(&str, &str); 6] = [
+const SHOWN: [(&str, &str); 7] = [
     ("name", "Utf8"),
     ("kind", "Utf8"),
     ("instant", "Utf8"),
     ("rows", "Int64"),
     ("bytes", "Int64"),
     ("schema_id", "Int64"),
+    ("derived_from", "Utf8"),
 ];
 
 fn path(of: &CollectionRef) -> String {

@@ -22,7 +22,7 @@ use crate::{
 const SCRIPT_BYTES_MAX: u64 = 16 << 20;
 
 /// What can be set.
-const SETTINGS: [&str; 2] = ["tidemark.as_of", "tidemark.valid_as_of"];
+const SETTINGS: [&str; 4] = ["tidemark.as_of", "tidemark.valid_as_of", "tidemark.nearest", "tidemark.schema"];
 
 /// How statements are asked and answers written.
 #[derive(Debug, Clone)]

@@ -15,7 +15,8 @@ pub(super) async fn run(args: &VerifyArgs, environment: &Environment) -> Result<
     let store = wiring::open_store(&settings, environment)?;
     let depth = if args.quick { Depth::Sizes } else { Depth::Checksums };
     // Clean-up sees a file unnamed, waits for the grace, and may have been started anew in between.
-    let grace_s = settings.cdc.grace_s.saturating_mul(2).saturating_add(CLEAN_UP_WITHIN_S);
+    let grace_s = settings.cdc.grace_s.max(settings.ingest.grace_s);
+    let grace_s = grace_s.saturating_mul(2).saturating_add(CLEAN_UP_WITHIN_S);
     let report = verify(&store, depth, SystemClock.now(), grace_s).await?;
     let Report { tables, files, bytes, complaints } = report;
     for complaint in &complaints {

@@ -178,4 +178,16 @@ impl Settings {
         }
         Ok(())
     }
+
+    /// Checks what no setting knows by itself.
+    pub(super) fn check_together(&self) -> Result<(), ConfigError> {
+        let longest = self.query.timeout_s.max(self.query.bulk_timeout_s);
+        let least = longest.saturating_mul(2);
+        let graces = [("cdc.grace_s", self.cdc.grace_s), ("ingest.grace_s", self.ingest.grace_s)];
+        let Some((key, grace)) = graces.into_iter().find(|(_, grace)| *grace < least) else { return Ok(()) };
+        Err(ConfigError::Together(format!(
+            "{key} = {grace} would delete files that a query of {longest} s may still read: set it to {least} or more, or lower \
+             query.bulk_timeout_s and query.timeout_s"
+        )))
+    }
 }

@@ -124,3 +124,31 @@ fn what_is_printed_can_be_read_again() {
         assert!(printed.contains(key), "{key} is missing in {printed}");
     }
 }
+
+/// A file may go when no query can be reading it any more.
+#[test]
+fn the_grace_is_twice_the_longest_query() {
+    for (grace, events, query, bulk, is_good) in [
+        (None, None, None, None, true),
+        (Some("7199"), None, None, None, false),
+        (Some("7200"), Some("7200"), None, None, true),
+        (None, Some("7199"), None, None, false),
+        (None, None, None, Some("3601"), false),
+        (Some("20"), Some("20"), Some("10"), Some("10"), true),
+        (Some("20"), None, Some("11"), Some("1"), false),
+    ] {
+        let keys = ["CDC__GRACE_S", "INGEST__GRACE_S", "QUERY__TIMEOUT_S", "QUERY__BULK_TIMEOUT_S"];
+        let keys = keys.map(|key| format!("TIDEMARK_{key}"));
+        let numbers = keys.iter().map(String::as_str).zip([grace, events, query, bulk]);
+        let set: Vec<_> = numbers.filter_map(|(key, n)| Some((key, n?))).collect();
+        let loaded = load(None, &environment(&set), Layer::named("flags"));
+        assert_eq!(loaded.is_ok(), is_good, "{set:?}");
+        if let Err(error) = loaded {
+            let said = error.to_string();
+            assert!(
+                said.contains(".grace_s") && said.contains("query.bulk_timeout_s") && said.contains("or more"),
+                "{said}"
+            );
+        }
+    }
+}

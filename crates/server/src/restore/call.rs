@@ -1,4 +1,4 @@
-//! What SQL can call, done: `CALL snapshot(…)`, `drop_snapshot(…)`, `restore(…)`.
+//! What SQL can call, done: `CALL snapshot(…)`, `drop_snapshot(…)`, `restore(…)`, `clean_up(…)`.
 //!
 //! The calls run on the server's own runtime; whoever stops waiting ends a restore between two appends.
 
@@ -51,6 +51,12 @@ impl Caller {
             Call::DropSnapshot { of: CollectionRef { namespace, collection }, name } => {
                 self.cdc.drop_snapshot((&namespace, &collection), &name).await.map_err(refused)?;
                 Ok(Outcome::Dropped(name))
+            }
+            Call::CleanUp { of: CollectionRef { namespace, collection }, retention, is_dry } => {
+                let mode = if is_dry { tidemark_cdc::Mode::Dry } else { tidemark_cdc::Mode::Real };
+                let done = self.cdc.clean_up((&namespace, &collection), retention, mode).await.map_err(refused)?;
+                let counts = [done.changes, done.files, done.bytes, done.deleted, done.waiting];
+                Ok(Outcome::CleanedUp { exact_from: done.exact_from, snapshots: done.snapshots, counts })
             }
             Call::Restore { of: source, then, snapshot, into, predicate, is_dry } => {
                 let mode = if is_dry { Mode::Dry } else { Mode::Real };

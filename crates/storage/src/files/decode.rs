@@ -2,13 +2,16 @@
 //!
 //! 1. The end of the file comes in one request; what of the footer it does not hold, in a second.
 //! 2. `prune` leaves the row groups that can hold wanted rows.
-//! 3. The decoder asks for byte ranges and gets them, one row group at a time; filter columns come first.
+//! 3. Where rows of a span of a sorted column are wanted, `span` leaves the pages that can hold some.
+//! 4. The decoder asks for byte ranges and gets them, one row group at a time; filter columns come first.
 //!
 //! Bytes are awaited on the runtime, pages are decoded on a blocking thread; no blocking thread ever waits for bytes,
 //! so any number of readers share few of them.
 
 mod filter;
 mod prune;
+mod rows;
+mod span;
 
 use std::{ops::Range, sync::Arc};
 
@@ -26,8 +29,9 @@ use parquet::{
     file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder},
 };
 
-use super::{FileError, Wanted, on_blocking_thread};
-use crate::StoreError;
+pub use self::rows::Rows;
+use super::{FileError, Page, Wanted, on_blocking_thread};
+use crate::{Store, StoreError};
 
 /// What is read of the end of a file at first: the footer of most files, the whole of small ones.
 const TAIL_BYTES: u64 = 128 << 10;
@@ -38,17 +42,73 @@ const BATCH_ROWS_OF_LARGE: usize = 512;
 /// From how many decoded bytes on a column of a row group is large.
 const LARGE_COLUMN_BYTES: i64 = 1 << 30;
 
+/// A file whose footer was read: any number of its parts are read without reading that again.
+#[derive(Debug)]
+pub struct Opened {
+    source: Source,
+    metadata: ArrowReaderMetadata,
+}
+
+impl Opened {
+    /// Reads the footer of a file, and of its pages where they lie and what they can hold.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub async fn open(store: &Store, path: Path) -> Result<Self, FileError> {
+        Self::with(Source { objects: store.objects(), path }, PageIndexPolicy::Optional).await
+    }
+
+    /// The page index is worth its bytes only where a filter can skip pages.
+    pub(super) async fn for_wanted(store: &Store, path: Path, wanted: &Wanted) -> Result<Self, FileError> {
+        let is_filtered = wanted.above.is_some() || wanted.equal.is_some() || wanted.span.is_some();
+        let pages = if is_filtered { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
+        Self::with(Source { objects: store.objects(), path }, pages).await
+    }
+
+    async fn with(source: Source, pages: PageIndexPolicy) -> Result<Self, FileError> {
+        let footer = footer(&source, pages).await?;
+        let read = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new());
+        let metadata = read.map_err(|error| source.broken(error))?;
+        Ok(Self { source, metadata })
+    }
+
+    /// Decodes the wanted rows on a blocking thread, in batches of at most 64 k rows.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub async fn read(&self, wanted: &Wanted) -> Result<Vec<RecordBatch>, FileError> {
+        let source = &self.source;
+        let groups = row_groups(source, &self.metadata, wanted).await?;
+        let rows = batch_rows(self.metadata.metadata(), &groups);
+        let mut decoder = decoder(&self.metadata, (groups, rows), wanted).map_err(|error| source.broken(error))?;
+        let mut batches = Vec::new();
+        loop {
+            let turn = on_blocking_thread(&source.path, "read", move || until_bytes_are_missing(decoder)).await?;
+            batches.extend(turn.batches);
+            let Some(missing) = turn.missing else { return Ok(batches) };
+            let bytes = source.ranges(&missing).await?;
+            decoder = turn.decoder;
+            decoder.push_ranges(missing, bytes).map_err(|error| source.broken(error))?;
+        }
+    }
+
+    /// The pages of a text column the file is sorted by, in order; a row group without a page index counts as one page.
+    ///
+    /// # Errors
+    /// [`FileError::Parquet`] when there is no such column.
+    pub fn pages(&self, column: &str) -> Result<Vec<Page>, FileError> {
+        span::pages(&self.metadata, column).map_err(|error| self.source.broken(error))
+    }
+}
+
 /// Where the bytes come from.
-pub(super) struct Source {
+#[derive(Debug)]
+struct Source {
     objects: Arc<dyn ObjectStore>,
     path: Path,
 }
 
 impl Source {
-    pub(super) fn new(objects: Arc<dyn ObjectStore>, path: Path) -> Self {
-        Self { objects, path }
-    }
-
     /// The last bytes of the object and its length.
     async fn tail(&self) -> Result<(Bytes, u64), FileError> {
         let options = GetOptions { range: Some(GetRange::Suffix(TAIL_BYTES)), ..GetOptions::default() };
@@ -70,24 +130,6 @@ impl Source {
 
     fn broken(&self, source: ParquetError) -> FileError {
         FileError::Parquet { path: self.path.to_string(), verb: "read", source }
-    }
-}
-
-/// Reads and decodes the wanted rows.
-pub(super) async fn decode(source: &Source, wanted: &Wanted) -> Result<Vec<RecordBatch>, FileError> {
-    let footer = footer(source, wanted).await?;
-    let read = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new());
-    let metadata = read.map_err(|error| source.broken(error))?;
-    let groups = row_groups(source, &metadata, wanted).await?;
-    let mut decoder = decoder(&metadata, groups, wanted).map_err(|error| source.broken(error))?;
-    let mut batches = Vec::new();
-    loop {
-        let turn = on_blocking_thread(&source.path, "read", move || until_bytes_are_missing(decoder)).await?;
-        batches.extend(turn.batches);
-        let Some(missing) = turn.missing else { return Ok(batches) };
-        let bytes = source.ranges(&missing).await?;
-        decoder = turn.decoder;
-        decoder.push_ranges(missing, bytes).map_err(|error| source.broken(error))?;
     }
 }
 
@@ -131,25 +173,26 @@ async fn row_groups(source: &Source, metadata: &ArrowReaderMetadata, wanted: &Wa
 
 fn decoder(
     metadata: &ArrowReaderMetadata,
-    groups: Vec<usize>,
+    (groups, rows): (Vec<usize>, usize),
     wanted: &Wanted,
 ) -> Result<ParquetPushDecoder, ParquetError> {
-    let rows = batch_rows(metadata.metadata(), &groups);
     let filter = filter::exact(metadata, &groups, wanted)?;
+    let pages = wanted.span.as_ref().map(|span| span::selection(metadata, &groups, span)).transpose()?.flatten();
     let builder = ParquetPushDecoderBuilder::new_with_metadata(metadata.clone())
         .with_projection(projection(metadata, wanted))
         .with_row_groups(groups)
         .with_batch_size(rows);
+    let builder = match pages {
+        Some(pages) => builder.with_row_selection(pages),
+        None => builder,
+    };
     match filter {
         Some(filter) => builder.with_row_filter(filter).build(),
         None => builder.build(),
     }
 }
 
-/// The page index is worth its bytes only where a filter can skip pages.
-async fn footer(source: &Source, wanted: &Wanted) -> Result<Arc<ParquetMetaData>, FileError> {
-    let is_filtered = wanted.above.is_some() || wanted.equal.is_some();
-    let pages = if is_filtered { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
+async fn footer(source: &Source, pages: PageIndexPolicy) -> Result<Arc<ParquetMetaData>, FileError> {
     let (tail, size) = source.tail().await?;
     let broken = |error| source.broken(error);
     let mut decoder = ParquetMetaDataPushDecoder::try_new(size).map_err(broken)?.with_page_index_policy(pages);

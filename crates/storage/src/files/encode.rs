@@ -16,13 +16,13 @@ pub(super) struct Encoded {
 
 /// Encodes the whole content. Takes CPU time: not for a task of the runtime.
 pub(super) fn encode(kind: FileKind, content: &Content) -> Result<Encoded> {
-    let properties = layout::properties(kind, content)?;
+    let rows = content.batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
+    let properties = layout::properties(kind, &content.schema, rows, &content.metadata)?;
     let mut writer = ArrowWriter::try_new(Vec::new(), content.schema.clone(), Some(properties))?;
     for batch in &content.batches {
         writer.write(batch)?;
     }
     let bytes = Bytes::from(writer.into_inner()?);
-    let rows = content.batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
     Ok(Encoded { rows, sha256: hex(&Sha256::digest(&bytes)), bytes })
 }
 

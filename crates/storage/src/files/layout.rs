@@ -16,7 +16,7 @@ use parquet::{
 };
 use tidemark_fold::columns::{doc, event};
 
-use super::{Content, FORMAT, FileKind};
+use super::{FORMAT, FileKind};
 
 /// The most rows of a row group.
 const ROW_GROUP_ROWS_MAX: usize = 128 * 1024;
@@ -84,16 +84,20 @@ impl Order<'_> {
     }
 }
 
-/// The settings of the writer for this content.
-pub(super) fn properties(kind: FileKind, content: &Content) -> Result<WriterProperties> {
-    let schema = content.schema.as_ref();
+/// The settings of the writer for a file of about so many rows, with these footer entries.
+pub(super) fn properties(
+    kind: FileKind,
+    schema: &Schema,
+    rows: u64,
+    metadata: &[(String, String)],
+) -> Result<WriterProperties> {
     let sorting = kind.order(schema).iter().filter_map(|order| order.declared(schema)).collect();
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
         .set_sorting_columns(Some(sorting))
-        .set_key_value_metadata(Some(footer(kind, content)))
+        .set_key_value_metadata(Some(footer(kind, metadata)))
         .set_created_by(concat!("tidemark ", env!("CARGO_PKG_VERSION")).to_owned());
     if kind == FileKind::State {
         builder = builder.set_data_page_row_count_limit(STATE_PAGE_ROWS);
@@ -102,8 +106,7 @@ pub(super) fn properties(kind: FileKind, content: &Content) -> Result<WriterProp
         builder = column(kind, builder, field);
     }
     if let Some(name) = kind.bloom() {
-        let rows: usize = content.batches.iter().map(arrow::array::RecordBatch::num_rows).sum();
-        let distinct = rows.clamp(1, ROW_GROUP_ROWS_MAX) as u64;
+        let distinct = rows.clamp(1, ROW_GROUP_ROWS_MAX as u64);
         builder = builder
             .set_column_bloom_filter_fpp(ColumnPath::from(name), BLOOM_FALSE_POSITIVES)
             .set_column_bloom_filter_max_ndv(ColumnPath::from(name), distinct);
@@ -150,8 +153,8 @@ const fn is_integer(kind: &DataType) -> bool {
     matches!(kind, DataType::Int64 | DataType::Timestamp(TimeUnit::Microsecond, _))
 }
 
-fn footer(kind: FileKind, content: &Content) -> Vec<KeyValue> {
+fn footer(kind: FileKind, metadata: &[(String, String)]) -> Vec<KeyValue> {
     let entry = |key: &str, value: &str| KeyValue::new(format!("tidemark.{key}"), value.to_owned());
     let own = [entry("format", FORMAT), entry("kind", kind.as_str())];
-    own.into_iter().chain(content.metadata.iter().map(|(key, value)| entry(key, value))).collect()
+    own.into_iter().chain(metadata.iter().map(|(key, value)| entry(key, value))).collect()
 }

@@ -60,6 +60,33 @@ async fn stored(store: &Store, kind: FileKind, batch: RecordBatch) -> Written {
 }
 
 #[tokio::test]
+async fn a_file_that_is_written_and_read_bit_by_bit_is_the_same() {
+    let store = Store::memory();
+    let batch = rows(&schema_of(FileKind::Events), 150_000);
+    let metadata = vec![("namespace".to_owned(), "shop".to_owned())];
+    let whole = Content { schema: batch.schema(), batches: vec![batch.clone()], metadata: metadata.clone() };
+    let whole = write(&store, FileKind::Events, Path::from("whole.parquet"), whole).await.unwrap();
+    let place = (FileKind::Events, Path::from("bits.parquet"));
+    let mut writer = Writer::begin(&store, place, batch.schema(), (150_000, &metadata)).unwrap();
+    for from in (0..150_000).step_by(10_000) {
+        writer.write(batch.slice(from, 10_000)).await.unwrap();
+    }
+    assert!(!store.exists(&Path::from("bits.parquet")).await.unwrap(), "not before its end");
+    let bits = writer.finish().await.unwrap();
+    assert_eq!((bits.rows, bits.bytes), (whole.rows, store.size(&bits.path).await.unwrap().unwrap()));
+    assert_eq!(bits.sha256, store.checksum(&bits.path).await.unwrap());
+
+    let mut reader = Rows::open(&store, &bits.path, 1 << 20).await.unwrap();
+    let mut read = Vec::new();
+    while let Some(batch) = reader.next().await.unwrap() {
+        assert!(batch.num_rows() <= 8192, "{} rows at once", batch.num_rows());
+        read.push(batch);
+    }
+    assert!(read.len() > 150_000 / 8192);
+    assert_eq!(concat_batches(&batch.schema(), &read).unwrap(), batch);
+}
+
+#[tokio::test]
 async fn every_kind_round_trips_with_its_schema_and_footer() {
     let store = Store::memory();
     for kind in KINDS {
@@ -140,6 +167,7 @@ async fn filters_and_projections_answer_as_a_full_read_does() {
                 columns: Some(vec!["delay".into(), "_id".into(), "_seq".into(), "not there".into()]),
                 above: above.map(|above| ("_seq".into(), above)),
                 equal: equal.map(|text: &str| ("_id".into(), text.into())),
+                ..Wanted::default()
             };
             let read = read(&store, &written.path, &wanted).await.unwrap();
             let found: Vec<i64> = read.iter().flat_map(|batch| seqs(batch).values().to_vec()).collect();
@@ -154,6 +182,58 @@ async fn filters_and_projections_answer_as_a_full_read_does() {
             assert!(read.iter().all(|batch| names(batch) == ["_id", "_seq", "delay"]), "{wanted:?}");
         }
     }
+}
+
+/// Every cut of a sorted file into spans gives each row once, and where pages begin is where rows are.
+#[tokio::test]
+async fn spans_of_a_sorted_file_hold_every_row_once() {
+    let store = Store::memory();
+    for kind in [FileKind::State, FileKind::Delta, FileKind::Tombstones] {
+        let batch = rows(&schema_of(kind), 300_000);
+        let written = stored(&store, kind, batch.clone()).await;
+        let opened = Opened::open(&store, written.path).await.unwrap();
+        let pages = opened.pages("_id").unwrap();
+        assert_eq!(pages.iter().map(|page| page.rows).sum::<u64>(), 300_000);
+        assert!(pages.is_sorted_by(|one, next| one.least < next.least) && pages.len() >= 3, "{kind:?}");
+        assert!(pages.iter().all(|page| page.bytes > page.rows), "{kind:?}");
+        let cuts =
+            [pages[0].least.as_str(), "_id-0000001", "_id-0131072", &pages[2].least, "_id-0299999", "_id-1", "x"];
+        let mut ends: Vec<Option<String>> = cuts.map(|cut| Some(cut.to_owned())).into();
+        ends.sort_unstable();
+        let ends: Vec<Option<String>> = std::iter::once(None).chain(ends).chain([None]).collect();
+        let mut found = Vec::new();
+        for pair in ends.windows(2) {
+            let span = Span { column: "_id".to_owned(), from: pair[0].clone(), below: pair[1].clone() };
+            let read = opened.read(&Wanted { span: Some(span.clone()), ..Wanted::default() }).await.unwrap();
+            let id = |batch: &RecordBatch, row| {
+                batch.column_by_name("_id").unwrap().as_string::<i32>().value(row).to_owned()
+            };
+            assert!(read.iter().all(|batch| span.holds(&id(batch, 0), &id(batch, batch.num_rows() - 1))), "{span:?}");
+            found.extend(read);
+        }
+        assert_eq!(concat_batches(&batch.schema(), &found).unwrap(), batch, "{kind:?}");
+    }
+}
+
+/// A span reads the pages it meets: another page of the same row group may be damaged.
+#[tokio::test]
+async fn a_narrow_span_reads_its_pages_alone() {
+    let store = Store::memory();
+    let written = stored(&store, FileKind::State, rows(&schema_of(FileKind::State), 300_000)).await;
+    let mut bytes = store.get(&written.path).await.unwrap().to_vec();
+    let reader = SerializedFileReader::new(bytes::Bytes::from(bytes.clone())).unwrap();
+    let page = usize::try_from(reader.metadata().row_group(1).column(0).data_page_offset()).unwrap();
+    bytes[page..page + 16].fill(0);
+    let damaged = Path::from("x/damaged.parquet");
+    store.put(&damaged, bytes.into()).await.unwrap();
+    let opened = Opened::open(&store, damaged).await.unwrap();
+    let within = |from: &str, below: &str| {
+        let span = Span { column: "_id".into(), from: Some(from.into()), below: Some(below.into()) };
+        Wanted { span: Some(span), ..Wanted::default() }
+    };
+    let read = opened.read(&within("_id-0200000", "_id-0200010")).await.unwrap();
+    assert_eq!(read.iter().map(RecordBatch::num_rows).sum::<usize>(), 10);
+    assert!(opened.read(&within("_id-0131080", "_id-0131090")).await.is_err());
 }
 
 fn seqs(batch: &RecordBatch) -> &Int64Array {
@@ -192,7 +272,12 @@ async fn rows_that_the_footer_vouches_for_are_as_exact_as_others() {
         let written =
             stored(&store, FileKind::Events, RecordBatch::try_new(columns::events_schema(), columns).unwrap());
         let equal = Some(("collection".to_owned(), equal.to_owned()));
-        let wanted = Wanted { equal, above: Some(("_seq".to_owned(), -1)), columns: Some(vec!["_seq".to_owned()]) };
+        let wanted = Wanted {
+            equal,
+            above: Some(("_seq".to_owned(), -1)),
+            columns: Some(vec!["_seq".to_owned()]),
+            ..Wanted::default()
+        };
         let read = read(&store, &written.await.path, &wanted).await.unwrap();
         assert_eq!(read.iter().map(RecordBatch::num_rows).sum::<usize>(), expected, "{values:?} {wanted:?}");
     }

@@ -2,7 +2,10 @@
 
 use tidemark_model::Kind;
 
-use super::*;
+use super::{
+    upload::{MULTIPART_BYTES, PART_BYTES},
+    *,
+};
 
 fn path(text: &str) -> Path {
     Path::from(text)
@@ -31,6 +34,22 @@ async fn conforms(store: &Store) {
     assert_eq!(store.get(&path("a/large")).await.unwrap(), body);
     let ranges = store.objects().get_ranges(&path("a/large"), &[5..9, 9_000_000..9_000_003]).await.unwrap();
     assert_eq!(ranges, [body.slice(5..9), body.slice(9_000_000..9_000_003)]);
+
+    // In pieces, as they come: below and above the size from which parts are made; and one that comes to nothing.
+    for (name, bytes) in [("a/small", 5000), ("a/parts", body.len())] {
+        let mut upload = store.upload(path(name));
+        for at in (0..bytes).step_by(1000) {
+            upload.write(body.slice(at..bytes.min(at + 1000))).await.unwrap();
+        }
+        assert!(!store.exists(&path(name)).await.unwrap());
+        upload.finish().await.unwrap();
+        assert_eq!(store.get(&path(name)).await.unwrap(), body.slice(..bytes));
+        store.delete(&path(name)).await.unwrap();
+    }
+    let mut upload = store.upload(path("a/nothing"));
+    upload.write(body.clone()).await.unwrap();
+    upload.abort().await;
+    assert!(!store.exists(&path("a/nothing")).await.unwrap());
 
     let listed = store.list(&path("a")).await.unwrap();
     let names: Vec<&str> = listed.iter().map(|object| object.location.as_ref()).collect();

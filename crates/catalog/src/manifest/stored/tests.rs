@@ -121,6 +121,7 @@ fn with_past() -> CollectionManifest {
         instant: at(7),
         taken_at: at(9),
         base: Base { parts: vec![file(&format!("nyc/flights/snapshots/{name}-A.parquet"))], ..base.clone() },
+        until: None,
     };
     manifest.snapshots = vec![
         snapshot("1970-01-01", SnapshotKind::Daily),
@@ -136,6 +137,9 @@ fn with_past() -> CollectionManifest {
 #[test]
 fn bytes_are_pinned() {
     pinned(&with_past(), include_bytes!("../../../fixtures/collection_manifest_v1_past.json"));
+    let mut quiet = with_past();
+    quiet.snapshots[0].until = Some(at(8));
+    pinned(&quiet, include_bytes!("../../../fixtures/collection_manifest_v1_quiet.json"));
     pinned(&events(), include_bytes!("../../../fixtures/events_manifest_v1.json"));
     pinned(&collection(), include_bytes!("../../../fixtures/collection_manifest_v1.json"));
 }

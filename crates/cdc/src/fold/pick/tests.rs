@@ -48,9 +48,13 @@ fn manifest(base: Option<(i64, u64)>, deltas: Vec<DeltaFile>) -> CollectionManif
     }
 }
 
+fn pace(bytes_max: u64) -> Pace {
+    Pace { ratio: 0.1, rows_min: 10, apart_rows: 100_000, bytes_max }
+}
+
 #[test]
 fn a_fold_is_due_at_a_tenth_of_the_live_documents() {
-    let pace = Pace { ratio: 0.1, rows_min: 10, bytes_max: 0 };
+    let pace = pace(0);
     for (base, rows, due) in [
         (None, vec![9], false),
         (None, vec![5, 5], true),
@@ -82,7 +86,7 @@ fn a_plan_takes_deltas_in_order_up_to_its_bytes() {
         (Some((29, 1)), u64::MAX, None),
     ] {
         let manifest = manifest(base, deltas());
-        let plan = plan(&manifest, bytes_max);
+        let plan = plan(&manifest, &pace(bytes_max));
         let numbers = plan.map(|plan| plan.deltas.iter().map(|delta| delta.number).collect::<Vec<_>>());
         assert_eq!(numbers, expected, "{base:?} {bytes_max}");
     }
@@ -99,7 +103,7 @@ fn a_plan_takes_about_as_many_changes_as_there_are_documents() {
     ] {
         let deltas = rows.iter().zip([9, 19, 29]).zip(1..).map(|((rows, last), number)| delta(number, *rows, last));
         let manifest = manifest(Some((-1, live)), deltas.collect());
-        let plan = plan(&manifest, u64::MAX).expect("a plan");
+        let plan = plan(&manifest, &pace(u64::MAX)).expect("a plan");
         let numbers: Vec<u64> = plan.deltas.iter().map(|delta| delta.number).collect();
         assert_eq!(numbers, expected, "{live} {rows:?}");
     }

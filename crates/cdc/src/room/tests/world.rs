@@ -137,7 +137,11 @@ impl World {
     pub(super) async fn restart(&mut self) {
         self.catalog = open_catalog(&self.store, &self.clock, &self.ids).await;
         for (collection, (_, schema)) in &self.observed {
-            self.catalog.observe(&namespace(), &[created(collection), evolved(collection, schema)]);
+            self.catalog.observe(
+                &namespace(),
+                Instant::from_micros(1),
+                &[created(collection), evolved(collection, schema)],
+            );
         }
     }
 
@@ -175,7 +179,8 @@ impl World {
             *schema = next;
             news.push(evolved(collection, schema));
         }
-        self.catalog.observe(&namespace(), &news);
+        let now = self.changes.last().map_or(1, |last| last.system_time);
+        self.catalog.observe(&namespace(), Instant::from_micros(now), &news);
     }
 
     /// A random append.

@@ -76,11 +76,14 @@ fn what_is_more_specific_wins() {
         ("database", "other"),
         ("x-as-of", "1970-01-01T00:00:01Z"),
         ("x-valid-as-of", "2000"),
+        ("x-nearest", "on"),
+        ("x-schema", "as_of"),
     ]);
     let found = Caller::of(&all).unwrap().session;
     assert_eq!(found.namespace.unwrap().as_str(), "nyc");
     assert_eq!(found.as_of, Some(Instant::from_micros(1_000_000)));
     assert_eq!(found.valid_as_of, Some(Instant::from_micros(2_000_000)));
+    assert!(found.nearest && found.schema == crate::SchemaOf::Instant);
     for (name, expected) in [("other", Some("other")), ("tidemark", None), ("", None)] {
         let found = Caller::of(&metadata(&[("database", name)])).unwrap().session.namespace;
         assert_eq!(found.as_ref().map(Namespace::as_str), expected);
@@ -92,6 +95,8 @@ fn what_is_wrong_is_refused() {
     for (name, value) in [
         ("x-as-of", "noon"),
         ("x-valid-as-of", ""),
+        ("x-nearest", "maybe"),
+        ("x-schema", "nyc"),
         ("database", "../x"),
         ("cookie", "arrow_flight_session_id=zz"),
         ("cookie", "arrow_flight_session_id=21aabbccdd"),

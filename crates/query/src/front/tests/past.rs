@@ -133,7 +133,7 @@ async fn predicates_and_settings_travel_too() {
         (format!("SET tidemark.as_of = '{past}'; RESET ALL; SELECT count(*), sum(a) FROM c"), "19 483".to_owned()),
         (format!("SET tidemark.as_of = '{past}'; SHOW tidemark.as_of"), past.clone()),
         ("SHOW tidemark.valid_as_of".to_owned(), "NULL".to_owned()),
-        (format!("SET tidemark.as_of = '{past}'"), format!("{past} NULL")),
+        (format!("SET tidemark.as_of = '{past}'"), format!("{past} NULL off present")),
     ] {
         let rows = lab.rows(&sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
         assert_eq!(rows, [expected.split(' ').map(str::to_owned).collect::<Vec<_>>()], "{sql}");

@@ -71,6 +71,8 @@ fn what_is_wrong_is_said() {
         (json, r#"{"sql":"x","namespace":"../x"}"#, 400, "namespace"),
         (json, r#"{"sql":"x","as_of":"yesterday"}"#, 400, "as_of: \"yesterday\" is not an instant"),
         (json, r#"{"sql":"x","valid_as_of":true}"#, 400, "valid_as_of: "),
+        (json, r#"{"sql":"x","nearest":"on"}"#, 400, "expected a boolean"),
+        (json, r#"{"sql":"x","schema":"then"}"#, 400, "use 'present' or 'as_of'"),
         (json, "{\"sql\":\"\u{1}\"}", 400, "control character"),
         ("text/plain", "\u{0}", 200, ""),
         ("application/xml", "<a/>", 415, "send application/json"),

@@ -25,7 +25,12 @@ pub(super) fn by_statistics(metadata: &ArrowReaderMetadata, wanted: &Wanted) -> 
         groups.retain(|group| may_hold[*group]);
     }
     if let Some((column, text)) = &wanted.equal {
-        let may_hold = spanning(metadata, column, text)?;
+        let may_hold =
+            spanning(metadata, column, |least, greatest| least <= text.as_str() && text.as_str() <= greatest)?;
+        groups.retain(|group| may_hold[*group]);
+    }
+    if let Some(span) = &wanted.span {
+        let may_hold = spanning(metadata, &span.column, |least, greatest| span.meets(least, greatest))?;
         groups.retain(|group| may_hold[*group]);
     }
     Ok(groups)
@@ -81,7 +86,7 @@ fn those<'a>(metadata: &'a ArrowReaderMetadata, groups: &'a [usize]) -> impl Ite
     groups.iter().map(|group| metadata.metadata().row_group(*group))
 }
 
-fn converter<'a>(metadata: &'a ArrowReaderMetadata, column: &str) -> Result<StatisticsConverter<'a>> {
+pub(super) fn converter<'a>(metadata: &'a ArrowReaderMetadata, column: &str) -> Result<StatisticsConverter<'a>> {
     let converter = StatisticsConverter::try_new(column, metadata.schema(), metadata.parquet_schema())?;
     Ok(converter.with_missing_null_counts_as_zero(false))
 }
@@ -93,13 +98,14 @@ fn reaching_above(metadata: &ArrowReaderMetadata, column: &str, above: i64) -> R
     Ok(groups.map(|at| known.is_none_or(|known| known.is_null(at) || known.value(at) > above)).collect())
 }
 
-fn spanning(metadata: &ArrowReaderMetadata, column: &str, text: &str) -> Result<Vec<bool>> {
+/// Which row groups may hold what lies between two values; an end that is not known is as far as can be.
+fn spanning(metadata: &ArrowReaderMetadata, column: &str, may_hold: impl Fn(&str, &str) -> bool) -> Result<Vec<bool>> {
     let converter = converter(metadata, column)?;
     let least = converter.row_group_mins(metadata.metadata().row_groups())?;
     let greatest = converter.row_group_maxes(metadata.metadata().row_groups())?;
     let (Some(min), Some(max)) = (least.as_string_opt::<i32>(), greatest.as_string_opt::<i32>()) else {
         return Ok(vec![true; metadata.metadata().num_row_groups()]);
     };
-    let is_within = |at| (min.is_null(at) || min.value(at) <= text) && (max.is_null(at) || text <= max.value(at));
-    Ok((0..min.len()).map(is_within).collect())
+    let known = |at: usize| !min.is_null(at) && !max.is_null(at);
+    Ok((0..min.len()).map(|at| !known(at) || may_hold(min.value(at), max.value(at))).collect())
 }

@@ -1,0 +1,171 @@
+//! How long the past is kept, over HTTP: `PUT`, `GET` and `DELETE /v1/{namespace}/{collection}/retention` and
+//! `/v1/{namespace}/retention`, and clean-up on demand, `POST /v1/{namespace}/{collection}/clean-up`.
+
+use axum::{
+    Router,
+    extract::{Path, State, rejection::PathRejection},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tidemark_catalog::Catalog;
+use tidemark_cdc::{Cdc, CleanedUp, Mode};
+use tidemark_model::{CollectionName, Kind, Namespace, Retention};
+use tidemark_proto::Problem;
+
+#[derive(Debug, Clone)]
+struct Rooms {
+    catalog: Catalog,
+    cdc: Cdc,
+}
+
+/// The routes.
+pub fn router(catalog: Catalog, cdc: Cdc) -> Router {
+    Router::new()
+        .route("/v1/{namespace}/retention", get(tell_namespace).put(say_of_namespace).delete(forget_namespace))
+        .route("/v1/{namespace}/{collection}/retention", get(tell).put(say).delete(forget))
+        .route("/v1/{namespace}/{collection}/clean-up", post(clean_up))
+        .with_state(Rooms { catalog, cdc })
+}
+
+/// Whose past it is.
+type Whose = (Namespace, Option<CollectionName>);
+type Name = Result<Path<String>, PathRejection>;
+type Names = Result<Path<(String, String)>, PathRejection>;
+
+async fn tell_namespace(State(rooms): State<Rooms>, path: Name) -> Response {
+    answer(of_namespace(path).map(|whose| rooms.told(&whose)))
+}
+
+async fn tell(State(rooms): State<Rooms>, path: Names) -> Response {
+    answer(of_collection(path).map(|whose| rooms.told(&whose)))
+}
+
+async fn say_of_namespace(State(rooms): State<Rooms>, path: Name, body: Bytes) -> Response {
+    answer(rooms.say(of_namespace(path), read(&body)).await)
+}
+
+async fn say(State(rooms): State<Rooms>, path: Names, body: Bytes) -> Response {
+    answer(rooms.say(of_collection(path), read(&body)).await)
+}
+
+async fn forget_namespace(State(rooms): State<Rooms>, path: Name) -> Response {
+    answer(rooms.say(of_namespace(path), Ok(Retention::default())).await)
+}
+
+async fn forget(State(rooms): State<Rooms>, path: Names) -> Response {
+    answer(rooms.say(of_collection(path), Ok(Retention::default())).await)
+}
+
+impl Rooms {
+    async fn say(&self, whose: Result<Whose, Problem>, said: Result<Retention, Problem>) -> Result<Response, Problem> {
+        let (whose, said) = (whose?, said?);
+        let (namespace, collection) = &whose;
+        let kept = self.catalog.keep(namespace, collection.as_ref(), said).await;
+        kept.map_err(|error| problem(&tidemark_cdc::Error::Catalog(error)))?;
+        let collection = collection.as_ref().map(CollectionName::as_str);
+        tracing::info!(%namespace, collection, ?said, "how long the past is kept was said");
+        Ok(self.told(&whose))
+    }
+
+    /// What was said, and what is in force by that.
+    fn told(&self, (namespace, collection): &Whose) -> Response {
+        let said = self.catalog.retention_said(namespace, collection.as_ref());
+        let wider = collection.as_ref().map_or(said, |collection| self.catalog.retention(namespace, collection));
+        json(&json!({ "said": said, "in_force": wider.or(self.cdc.config().retention()) }))
+    }
+}
+
+/// The body of a clean-up; empty is `{}`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Asked {
+    history_window_s: Option<u64>,
+    daily: Option<u64>,
+    monthly: Option<u64>,
+    /// Whether it is only told what would go.
+    dry_run: bool,
+}
+
+/// What went, as people and programs see it.
+#[derive(Debug, Serialize)]
+struct Shown {
+    dry_run: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exact_from: Option<String>,
+    snapshots: Vec<String>,
+    changes: u64,
+    files: u64,
+    bytes: u64,
+    deleted: u64,
+    waiting: u64,
+}
+
+async fn clean_up(State(rooms): State<Rooms>, path: Names, body: Bytes) -> Response {
+    let cleaned = async {
+        let (namespace, collection) = names(path)?;
+        let Asked { history_window_s, daily, monthly, dry_run } =
+            if body.is_empty() { Asked::default() } else { serde_json::from_slice(&body).map_err(unreadable)? };
+        let mode = if dry_run { Mode::Dry } else { Mode::Real };
+        let asked = Retention { history_window_s, daily, monthly };
+        let done = rooms.cdc.clean_up((&namespace, &collection), asked, mode).await;
+        let CleanedUp { exact_from, snapshots, changes, files, bytes, deleted, waiting } =
+            done.map_err(|error| problem(&error))?;
+        let exact_from = exact_from.map(|at| at.to_string());
+        Ok(json(&Shown { dry_run, exact_from, snapshots, changes, files, bytes, deleted, waiting }))
+    };
+    answer(cleaned.await)
+}
+
+fn of_namespace(path: Name) -> Result<Whose, Problem> {
+    let Path(namespace) = path.map_err(|e| invalid(e.body_text()))?;
+    Ok((Namespace::parse(&namespace).map_err(|e| invalid(e.to_string()))?, None))
+}
+
+fn of_collection(path: Names) -> Result<Whose, Problem> {
+    names(path).map(|(namespace, collection)| (namespace, Some(collection)))
+}
+
+fn names(path: Names) -> Result<(Namespace, CollectionName), Problem> {
+    let Path((namespace, collection)) = path.map_err(|e| invalid(e.body_text()))?;
+    let namespace = Namespace::parse(&namespace).map_err(|e| invalid(e.to_string()))?;
+    Ok((namespace, CollectionName::parse(&collection).map_err(|e| invalid(e.to_string()))?))
+}
+
+fn read(body: &[u8]) -> Result<Retention, Problem> {
+    let said: Retention = serde_json::from_slice(body).map_err(unreadable)?;
+    let said = said.checked().map_err(|e| problem(&tidemark_cdc::Error::Retention(e)))?;
+    if said.is_nothing() {
+        let detail = "nothing is said: send history_window_s, daily or monthly, or DELETE to take back what was said";
+        return Err(Problem::new(Kind::Invalid, "invalid_retention", detail));
+    }
+    Ok(said)
+}
+
+fn unreadable(error: serde_json::Error) -> Problem {
+    Problem::new(Kind::Invalid, "invalid_body", format!("the body cannot be read: {error}"))
+}
+
+fn invalid(detail: String) -> Problem {
+    Problem::new(Kind::Invalid, "invalid_path", detail)
+}
+
+fn problem(error: &tidemark_cdc::Error) -> Problem {
+    let kind = error.kind();
+    if kind == Kind::Internal {
+        tracing::error!(error = error as &dyn std::error::Error, "a request about retention failed");
+    }
+    Problem::new(kind, error.code(), error.to_string())
+}
+
+fn json(body: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(body).unwrap_or_default();
+    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn answer(done: Result<Response, Problem>) -> Response {
+    done.unwrap_or_else(IntoResponse::into_response)
+}
