@@ -236,7 +236,12 @@ impl Newest {
 impl Catalog {
     /// Deletes the manifests of a table that lie more than so many commits back, once twice as many are there; how many
     /// were deleted. What those of a collection stood for is written down, and the floor of the register raised, first.
-    async fn trim_manifests(&self, namespace: &Namespace, table: &Table, kept: u64) -> Result<u64, CatalogError> {
+    pub(crate) async fn trim_manifests(
+        &self,
+        namespace: &Namespace,
+        table: &Table,
+        kept: u64,
+    ) -> Result<u64, CatalogError> {
         let newest = self.newest_version(namespace, table);
         let Some(register) = self.register(namespace, table).filter(|_| newest > kept.saturating_mul(2)) else {
             return Ok(0);

@@ -301,7 +301,7 @@ async fn versions_stand_for_their_instant_also_when_their_manifest_is_gone() {
         let on = catalog.manifest(&nyc(), &flights);
         let next = CollectionManifest { mark: instant(number).micros(), system_time: instant(number), ..(*on).clone() };
         committed(catalog.commit_collection((&nyc(), &flights), &on, next).await.unwrap());
-        catalog.trim_manifests(&nyc(), &flights, 4).await.unwrap();
+        catalog.trim_manifests(&nyc(), &table, 4).await.unwrap();
     }
     let kept = world.paths("nyc/flights/_manifest").await.len();
     assert!((4..=8).contains(&kept) && world.paths("nyc/flights/_versions").await.len() > 1, "{kept} are kept");
