@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tidemark_ingest::Duty;
 use tidemark_model::{Instant, Namespace};
 
 use crate::lake::{Ended, Job, World};
@@ -33,6 +34,19 @@ pub fn write(home: &Path, files: u64, of_each: u64) {
         assert_eq!(lake.run(Job::Flush, &shop), Ended::Whole);
         world.clock.step(APART_US);
     }
+    lake.drain();
+}
+
+/// Deletes what no manifest names any more of such a lake, without a grace: nobody reads it.
+///
+/// # Panics
+/// When it cannot be opened.
+pub fn clean_up(home: &Path) {
+    let shop = Namespace::parse("shop").expect("a name");
+    let mut world = World::over(home, Instant::parse(BEGIN).expect("an instant"));
+    (world.ingest.grace_s, world.ingest.external_retention_s) = (0, 0);
+    let lake = world.start();
+    assert_eq!(lake.run(Job::Events(Duty::CleanUp), &shop), Ended::Whole);
     lake.drain();
 }
 

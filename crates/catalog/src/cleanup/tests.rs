@@ -20,7 +20,7 @@ impl World {
         let deps = Deps { store, clock, ids: Arc::new(Ids::seeded(1)), metrics: prometheus::Registry::new() };
         let catalog = Catalog::open(crate::catalog::Config::default(), deps).await.unwrap();
         let namespace = Namespace::parse("shop").unwrap();
-        catalog.observe(&namespace, &[]);
+        catalog.observe(&namespace, Instant::from_micros(1), &[]);
         catalog.persist(&namespace).await.unwrap();
         Self { catalog, namespace }
     }

@@ -37,8 +37,8 @@ fn closed_hours_go_first_and_then_closed_days() {
     for (bytes, now, expected) in [
         // The hour is not over, or only just.
         (&[(0, 1), (0, 1)][..], HOUR_US / 2, None),
-        (&[(0, 1), (0, 1)], HOUR_US + HOUR_US / 4, None),
-        (&[(0, 1), (0, 1)], HOUR_US + HOUR_US / 4 + 1, Some(0..2)),
+        (&[(0, 1), (0, 1)], HOUR_US + HOUR_US / 4 - 1, None),
+        (&[(0, 1), (0, 1)], HOUR_US + HOUR_US / 4, Some(0..2)),
         // One file of an hour waits for the day.
         (&[(0, 1), (1, 1)], DAY_US, None),
         (&[(0, 1), (1, 1)], DAY_US + HOUR_US, Some(0..2)),
