@@ -121,7 +121,7 @@ async fn a_column_that_was_narrower_compares_as_what_it_was() {
             ),
             "8",
         ),
-        (format!("SET tidemark.schema = as_of; SELECT max(c.a) FROM c VERSION AS OF 1"), "19"),
+        ("SET tidemark.schema = as_of; SELECT max(c.a) FROM c VERSION AS OF 1".to_owned(), "19"),
         (format!("SET tidemark.schema = as_of; SET tidemark.as_of = '{then}'; SELECT max(lab.c.a) FROM lab.c"), "19"),
         ("SET tidemark.schema = 'as_of'; SELECT late FROM c WHERE _id = 'k05'".to_owned(), "1"),
         (
