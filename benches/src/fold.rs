@@ -35,8 +35,8 @@ pub(crate) async fn run(total: u64) -> Outcome {
     let peak = lake.resident_mib();
     let (answer, _) = lake.measure("SELECT count(*), sum(a), sum(_seq) FROM bench.docs").await?;
     lake.stop()?;
-    let bench = lake.directory().join("bench").join("docs");
-    let folds = std::fs::read_dir(bench.join("state"))?.filter_map(Result::ok);
+    let docs = lake.directory().join("lake/bench/docs");
+    let folds = std::fs::read_dir(docs.join("state"))?.filter_map(Result::ok);
     let parts = folds.filter(|file| file.path().extension().is_some_and(|end| end == "parquet")).count();
     let mut table = Report::new(
         if total > 10_000_000 { "fold_100m" } else { "fold" },
@@ -52,7 +52,7 @@ pub(crate) async fn run(total: u64) -> Outcome {
         vec![name.to_owned(), format!("{:.2}", cost.cpu_s), format!("{:.2}", cost.wall_s), rate(cost), ratio]
     };
     table.row(row("tidemark, a restarted server, until it is idle", ours));
-    let deltas = bench.join("deltas");
+    let deltas = docs.join("deltas");
     for (name, query) in DATAFUSION {
         let (found, cost) = datafusion(&deltas, query).await?;
         same(&found, &answer)?;
