@@ -35,5 +35,5 @@ else:
     peer = f"Polars {pl.__version__}, max by key semi join, streaming"
 
 import duckdb
-answer = duckdb.sql(f"SELECT count(*), sum(a), sum(_seq) FROM read_parquet('{out}')").fetchone()
+answer = duckdb.sql(f"SELECT count(*), sum(a), sum(_seq) FROM read_parquet('{out}')").fetchall()[0]
 tell(peer, [(answer, cpu, wall)])
