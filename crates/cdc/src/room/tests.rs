@@ -150,6 +150,23 @@ async fn two_hands_take_turns() {
 }
 
 /// A process that was fenced cannot commit, and its error says that it must end.
+/// Events that decode to more than a delta may hold are taken in by several steps, each up to the end of a file.
+#[tokio::test]
+async fn a_delta_ends_behind_the_file_that_fills_its_memory() {
+    let mut world = World::open(Store::memory(), 1).await;
+    let cdc = world.cdc(Config { delta_rows: 1, delta_memory_bytes: 1, ..Config::default() });
+    for n in 0..3 {
+        world.change("a", &[(&format!("{n}"), "insert", n, Some("{}"))]);
+        world.flush().await;
+    }
+    for step in 1..=3 {
+        let _more = cdc.tick().await.expect("ticks");
+        let manifest = world.catalog.manifest(&namespace(), &name("a"));
+        assert_eq!((manifest.deltas.len(), manifest.mark), (step, i64::try_from(step).expect("small") - 1));
+    }
+    world.check(&mut world::Seen::default()).await.expect("is right");
+}
+
 /// Two rooms that do not know of each other work at once: of two commits on one manifest one is lost and planned again.
 #[tokio::test]
 async fn two_folds_at_once_store_nothing_twice() {
