@@ -131,7 +131,8 @@ fn settings(partitions: NonZeroUsize) -> SessionConfig {
     let options = config.options_mut();
     options.execution.time_zone = Some("UTC".to_owned());
     options.execution.enable_recursive_ctes = false;
-    options.execution.parquet.pushdown_filters = true;
+    // Whether rows are filtered while files are decoded, each scan decides (`scan::late`).
+    options.execution.parquet.pushdown_filters = false;
     options.execution.parquet.reorder_filters = true;
     options.execution.parquet.schema_force_view_types = false;
     options.execution.parquet.metadata_size_hint = Some(FOOTER_HINT);
