@@ -12,10 +12,12 @@ use arrow_flight::{
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use prost::Message;
+use tidemark_model::Principal;
 use tonic::Status;
 
 use super::{
     Door, Replies, metadata,
+    session::Caller,
     statement::Carried,
     status::{self, defect, invalid},
     wire,
@@ -73,23 +75,24 @@ pub(super) struct Planned {
 
 impl Door {
     /// What a descriptor will answer.
-    pub(super) async fn info(&self, descriptor: FlightDescriptor, session: Session) -> Result<Planned, Status> {
+    pub(super) async fn info(&self, descriptor: FlightDescriptor, caller: &Caller) -> Result<Planned, Status> {
+        let (principal, session) = (&caller.principal, caller.session.clone());
         if descriptor.r#type() == DescriptorType::Path {
             let [schema, name] = descriptor.path.as_slice() else {
                 return Err(invalid("a path names a table: [schema, table]"));
             };
             let carried = Carried::new(whole_table(schema, name), session);
-            return self.planned(descriptor, carried).await;
+            return self.planned(descriptor, carried, principal).await;
         }
         let command = command(&descriptor.cmd)?;
         match &command {
             Command::CommandStatementQuery(ask) => {
                 refuse_transaction(ask.transaction_id.as_ref())?;
-                self.planned(descriptor, Carried::new(ask.query.clone(), session)).await
+                self.planned(descriptor, Carried::new(ask.query.clone(), session), principal).await
             }
             Command::CommandPreparedStatementQuery(ask) => {
                 let carried = Carried::open("handle of the prepared statement", &ask.prepared_statement_handle)?;
-                self.planned(descriptor, carried).await
+                self.planned(descriptor, carried, principal).await
             }
             metadata => match metadata::schema(metadata) {
                 Some(schema) => {
@@ -101,8 +104,13 @@ impl Door {
         }
     }
 
-    async fn planned(&self, descriptor: FlightDescriptor, mut carried: Carried) -> Result<Planned, Status> {
-        let description = self.describe(&carried).await?;
+    async fn planned(
+        &self,
+        descriptor: FlightDescriptor,
+        mut carried: Carried,
+        principal: &Principal,
+    ) -> Result<Planned, Status> {
+        let description = self.describe(&carried, principal).await?;
         carried.pin = Some(description.pin);
         let info = flight(descriptor, &told(&carried, &description.schema), ticket_of(&carried))?;
         let info = info.with_app_metadata(format!("{{\"system_time\":\"{}\"}}", description.pin.system_time));
@@ -110,25 +118,29 @@ impl Door {
     }
 
     /// Plans a statement with the first of its bound rows; all rows answer the same columns.
-    pub(super) async fn describe(&self, carried: &Carried) -> Result<Description, Status> {
-        let first = carried.runs()?.into_iter().next().unwrap_or_else(|| carried.with(Vec::new()));
+    pub(super) async fn describe(&self, carried: &Carried, principal: &Principal) -> Result<Description, Status> {
+        let first = carried.runs(principal)?.into_iter().next();
+        let first = first.unwrap_or_else(|| carried.with(Vec::new(), principal));
         self.query.describe(&first).await.map_err(|e| status::of(&e))
     }
 
     /// What a ticket holds.
-    pub(super) async fn data(&self, ticket: &[u8], session: Session) -> Result<Replies<FlightData>, Status> {
+    pub(super) async fn data(&self, ticket: &[u8], caller: &Caller) -> Result<Replies<FlightData>, Status> {
+        let principal = &caller.principal;
         match command(ticket)? {
-            Command::TicketStatementQuery(ask) => self.answers(Carried::open("ticket", &ask.statement_handle)?).await,
+            Command::TicketStatementQuery(ask) => {
+                self.answers(Carried::open("ticket", &ask.statement_handle)?, principal).await
+            }
             Command::CommandPreparedStatementQuery(ask) => {
                 let what = "handle of the prepared statement";
-                self.answers(Carried::open(what, &ask.prepared_statement_handle)?).await
+                self.answers(Carried::open(what, &ask.prepared_statement_handle)?, principal).await
             }
             Command::CommandStatementQuery(ask) => {
                 refuse_transaction(ask.transaction_id.as_ref())?;
-                self.answers(Carried::new(ask.query, session)).await
+                self.answers(Carried::new(ask.query, caller.session.clone()), principal).await
             }
             command => {
-                let Some(rows) = metadata::rows(&command, || self.query.tables()) else {
+                let Some(rows) = metadata::rows(&command, || self.query.tables(principal)) else {
                     return Err(Status::unimplemented(format!("{} is no ticket", command.type_url())));
                 };
                 let rows = rows?;
@@ -138,10 +150,10 @@ impl Door {
     }
 
     /// Runs a statement for each of its bound rows, one after the other, as one stream.
-    async fn answers(&self, carried: Carried) -> Result<Replies<FlightData>, Status> {
-        let mut runs = carried.runs()?.into_iter();
+    async fn answers(&self, carried: Carried, principal: &Principal) -> Result<Replies<FlightData>, Status> {
+        let mut runs = carried.runs(principal)?.into_iter();
         let Some(first) = runs.next() else {
-            let schema = self.describe(&carried).await?.schema;
+            let schema = self.describe(&carried, principal).await?.schema;
             return Ok(wire::encode(told(&carried, &schema), stream::empty()).boxed());
         };
         let Answer { schema, stream: rows, .. } = self.query.run(&first).await.map_err(|e| status::of(&e))?;

@@ -18,6 +18,7 @@ use arrow_flight::{
 };
 use futures::TryStreamExt;
 use prost::Message;
+use tidemark_model::Principal;
 use tidemark_proto::session::{
     CloseSessionRequest, CloseSessionResult, GetSessionOptionsRequest, GetSessionOptionsResult,
     PreparedStatementResult, SessionOptionValue, SetSessionOptionsRequest, session_option_value::OptionValue,
@@ -26,6 +27,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
     Code,
+    service::interceptor::InterceptedService,
     transport::{Channel, Server},
 };
 
@@ -48,6 +50,11 @@ impl House {
         let service = service(room(Config::default()).await);
         let mut server = JoinSet::new();
         server.spawn(async move {
+            let authorised = |mut request: Request<()>| {
+                request.extensions_mut().insert(Principal::lake());
+                Ok(request)
+            };
+            let service = InterceptedService::new(service, authorised);
             Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
         });
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
