@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use axum::http::{HeaderMap, Uri, header, uri::Authority};
+use axum::http::{HeaderMap, Uri, header, uri::Authority as Host};
 use base64::Engine as _;
 use tidemark_catalog::NoLogin;
 use tidemark_model::{Kind, Principal, Reach};
@@ -183,12 +183,12 @@ impl Guard {
 }
 
 /// Whom the request was meant for: `:authority` of HTTP/2, `Host` of HTTP/1.1.
-fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+fn host(uri: &Uri, headers: &HeaderMap) -> Option<Host> {
     let named = || headers.get(header::HOST)?.to_str().ok()?.parse().ok();
     uri.authority().cloned().or_else(named)
 }
 
-fn is_loopback_name(host: &Authority) -> bool {
+fn is_loopback_name(host: &Host) -> bool {
     let name = host.host().trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

@@ -36,7 +36,7 @@ use super::{
     provider::Wanted,
     prune, reach,
 };
-use crate::plan::session::store_url;
+use crate::plan::session::{environment, store_url};
 
 /// The reading of a question's base.
 #[derive(Clone, Copy)]
@@ -183,7 +183,7 @@ pub(crate) struct Reading<'a> {
 pub(crate) fn parquet(files: Vec<PartitionedFile>, live: u64, reading: Reading<'_>) -> Result<FileScanConfig> {
     let Reading { wanted, filters, state } = reading;
     let url = store_url()?;
-    let environment = state.runtime_env();
+    let environment = environment(state);
     let footers = environment.cache_manager.get_file_metadata_cache();
     let readers = CachedParquetFileReaderFactory::new(environment.object_store(&url)?, footers);
     let mut global = state.config_options().execution.parquet.clone();

@@ -67,7 +67,12 @@ mod tests {
             (Some(vec![1]), &[][..], wide, false),
         ] {
             let wanted = Wanted { columns: Arc::clone(&columns), projection };
-            assert_eq!(pays(&wanted, filters, stored), expected, "{:?} by {filters:?} of {stored:?}", wanted.projection);
+            assert_eq!(
+                pays(&wanted, filters, stored),
+                expected,
+                "{:?} by {filters:?} of {stored:?}",
+                wanted.projection
+            );
         }
     }
 }
