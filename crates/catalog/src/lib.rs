@@ -7,9 +7,11 @@
 //!    [`login`]: a password becomes a principal, for doors that are not HTTP.
 //! 5. [`publish`]: copies of the tables for other engines.
 //! 6. [`cleanup`]: files that no manifest names any more, and manifests long past.
-//! 7. [`mod@verify`]: looks a lake over without owning it.
-//! 8. [`point`]: where tests let a process die.
+//! 7. [`tokens`]: who may ask; [`audit`]: who did what.
+//! 8. [`mod@verify`]: looks a lake over without owning it.
+//! 9. [`point`]: where tests let a process die.
 
+pub mod audit;
 pub mod catalog;
 pub mod cleanup;
 pub mod documents;
@@ -19,12 +21,15 @@ pub mod manifest;
 mod metrics;
 pub mod point;
 pub mod publish;
+pub mod tokens;
 pub mod verify;
 pub mod view;
 
+pub use audit::Audit;
 pub use catalog::{Catalog, CatalogError, Collection, Commit, Version};
 pub use live::{Behind, Bell, LiveTail, NotClosed, Tail};
 pub use login::{Login, NoLogin};
 pub use manifest::{Base, CollectionManifest, EventsManifest};
 pub use publish::Publisher;
+pub use tokens::Tokens;
 pub use view::View;

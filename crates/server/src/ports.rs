@@ -12,13 +12,14 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use crate::config::Connections;
+use crate::{config::Connections, tls::Tls};
 
 /// How long accepting pauses when the system has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -47,6 +48,7 @@ pub struct Port {
     name: &'static str,
     address: SocketAddr,
     listener: TcpListener,
+    tls: Option<Tls>,
 }
 
 /// Whose connection a request came over.
@@ -72,13 +74,19 @@ impl Port {
     pub async fn open(name: &'static str, address: SocketAddr) -> Result<Self, PortError> {
         let failed = |source| PortError { name, address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
-        Ok(Self { name, address: listener.local_addr().map_err(failed)?, listener })
+        Ok(Self { name, address: listener.local_addr().map_err(failed)?, listener, tls: None })
     }
 
     /// The address it really has.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The same, speaking TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Answers connections with `router` until `life` stops.
@@ -104,9 +112,10 @@ async fn accept(port: Port, router: Router, speak: (Arc<Builder<TokioExecutor>>,
         match accepted {
             Ok((stream, peer)) => {
                 let (router, builder, lives) = (router.clone(), Arc::clone(&builder), life.clone());
+                let tls = port.tls.clone();
                 life.tasks.spawn(async move {
                     let _place = place;
-                    let spoken = connection((stream, Peer(peer)), router, &builder, first_byte, &lives);
+                    let spoken = connection((stream, Peer(peer), tls), router, &builder, first_byte, &lives);
                     let ended = tokio::select! {
                         () = lives.abandon.cancelled() => Ok(()),
                         ended = spoken => ended,
@@ -126,7 +135,7 @@ async fn accept(port: Port, router: Router, speak: (Arc<Builder<TokioExecutor>>,
 
 /// One connection from its first byte to its end.
 async fn connection(
-    (stream, peer): (TcpStream, Peer),
+    (stream, peer, tls): (TcpStream, Peer, Option<Tls>),
     router: Router,
     builder: &Builder<TokioExecutor>,
     first_byte: Duration,
@@ -138,8 +147,22 @@ async fn connection(
         () = life.stop.cancelled() => return Ok(()),
         peeked = tokio::time::timeout(first_byte, stream.peek(&mut first)) => if peeked?? == 0 { return Ok(()) },
     }
-    let mut conn =
-        pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.map_request(told(peer)))));
+    match tls {
+        Some(tls) => talk(tls.accept(stream).await?, peer, router, builder, life).await,
+        None => talk(stream, peer, router, builder, life).await,
+    }
+}
+
+/// Requests and answers, in the clear or inside of TLS.
+async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    peer: Peer,
+    router: Router,
+    builder: &Builder<TokioExecutor>,
+    life: &Life,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let router = TowerToHyperService::new(router.map_request(told(peer)));
+    let mut conn = pin!(builder.serve_connection(TokioIo::new(stream), router));
     tokio::select! {
         ended = conn.as_mut() => ended,
         () = life.stop.cancelled() => {

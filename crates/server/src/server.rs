@@ -4,19 +4,25 @@
 //! rooms, then answer. Stopping goes the other way: `/ready` says 503, ports take nothing new, what is under way is
 //! finished or dropped after `stop.drain_ms`, rooms put what is acknowledged into files.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
+use tidemark_catalog::Tokens;
+
 use crate::{
+    audit,
     authority::Authority,
-    config::{Environment, Settings},
+    clock::{SystemClock, random_ids},
+    config::{Auth, Environment, Settings},
     doors::{Door, Wire},
     guard::{Guard, Mode, Unguarded},
     health::Health,
     machine,
     ports::{Life, Port, PortError},
-    wiring::{Parts, Rooms, WiringError},
+    tls::{Speaks, Tls, TlsError},
+    tokens::{self, Office},
+    wiring::{Parts, Rooms, WiringError, open_store},
 };
 
 /// Why a server did not start.
@@ -25,6 +31,12 @@ pub enum StartError {
     /// Neither token nor loopback.
     #[error(transparent)]
     Unguarded(#[from] Unguarded),
+    /// What tokens there are could not be read.
+    #[error(transparent)]
+    Tokens(#[from] tidemark_catalog::CatalogError),
+    /// TLS as it is set cannot be spoken.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A port is taken.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -53,13 +65,15 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn start(settings: Settings, environment: &Environment) -> Result<Self, StartError> {
-        let authority = Authority::new(&settings.auth);
-        let guard = |address| Guard::of_port(&settings.auth, &authority, address);
-        let guards = (guard(settings.http)?, guard(settings.grpc)?);
+        check_guarded(&settings, environment).await?;
+        let tls = Tls::of(&settings.tls, Speaks::Http)?;
         let ports = (Port::open("http", settings.http).await?, Port::open("grpc", settings.grpc).await?);
-        say_mode(guards.0.mode(), ports.0.address());
         let parts = Parts::of_process()?;
         let rooms = Rooms::open(&settings, environment, &parts).await?;
+        let authority = Authority::new(&settings.auth, rooms.tokens().clone(), parts.clock.clone());
+        let guard = |address| Guard::of_port(&settings.auth, &authority, address);
+        let guards = (guard(ports.0.address())?, guard(ports.1.address())?);
+        say_mode(guards.0.mode(), ports.0.address());
         let health =
             Health::new(settings.env.clone(), parts.clock.clone(), parts.metrics.clone(), rooms.store().clone());
         let life = Life::default();
@@ -67,16 +81,29 @@ impl Server {
         let door = |wire, guard| Door {
             wire,
             guard,
+            audit: Some(rooms.audit().clone()),
             metrics: parts.metrics.clone(),
             ids: parts.ids.clone(),
             clock: parts.clock.clone(),
             body_pause_max: Duration::from_millis(settings.connections.body_timeout_ms),
         };
         let (http, grpc) = (ports.0.address(), ports.1.address());
-        let routes = door(Wire::Http, guards.0).around(health.router().merge(rooms.http()));
-        ports.0.serve(routes, connections.clone(), &life);
-        ports.1.serve(door(Wire::Grpc, guards.1).around(rooms.grpc()), connections, &life);
+        let office = Office {
+            tokens: rooms.tokens().clone(),
+            has_root: settings.auth.token.is_some(),
+            clock: parts.clock.clone(),
+        };
+        let routes = health.router().merge(rooms.http()).merge(tokens::router(office));
+        let routes = door(Wire::Http, guards.0).around(routes.merge(audit::router(rooms.audit().clone())));
+        ports.0.with_tls(tls.clone()).serve(routes, connections.clone(), &life);
+        ports.1.with_tls(tls).serve(door(Wire::Grpc, guards.1).around(rooms.grpc()), connections, &life);
         Ok(Self { settings, http, grpc, life, health, rooms })
+    }
+
+    /// Whether the ports speak TLS.
+    #[must_use]
+    pub const fn speaks_tls(&self) -> bool {
+        self.settings.tls.certificate.is_some()
     }
 
     /// Where HTTP is spoken.
@@ -114,6 +141,17 @@ impl Server {
         }
         self.rooms.drain().await
     }
+}
+
+/// Refuses an address that strangers reach, where no token is asked for, before anything is opened or taken over.
+async fn check_guarded(settings: &Settings, environment: &Environment) -> Result<(), StartError> {
+    let Auth { token, allow_unauthenticated, .. } = &settings.auth;
+    let exposed = [settings.http, settings.grpc].into_iter().find(|address| !address.ip().is_loopback());
+    let Some(address) = exposed.filter(|_| token.is_none() && !allow_unauthenticated) else { return Ok(()) };
+    let store = open_store(settings, environment).map_err(WiringError::from)?;
+    let tokens = Tokens::of(&store, Arc::new(SystemClock), Arc::new(random_ids()));
+    tokens.refresh().await?;
+    if tokens.are_in_use() { Ok(()) } else { Err(Unguarded(address).into()) }
 }
 
 fn say_mode(mode: Mode, http: SocketAddr) {

@@ -6,7 +6,9 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use tidemark_catalog::{Catalog, CatalogError, LiveTail, Publisher, documents::Documents, point::Points};
+use tidemark_catalog::{
+    Audit, Catalog, CatalogError, LiveTail, Publisher, Tokens, documents::Documents, point::Points,
+};
 use tidemark_cdc::Cdc;
 use tidemark_ingest::Ingest;
 use tidemark_model::{Clock, Ids};
@@ -85,6 +87,8 @@ pub struct Rooms {
     cdc: Cdc,
     publisher: Publisher,
     query: Query,
+    tokens: Tokens,
+    audit: Audit,
     runner: Runner,
     keeper: Keeper,
     failed: CancellationToken,
@@ -111,13 +115,18 @@ impl Rooms {
         let cdc = open_cdc(settings, parts, &catalog, &ingest)?;
         let query = open_query(settings, parts, &catalog, &ingest)?;
         let restorer = Restorer { catalog: catalog.clone(), ingest: ingest.clone(), query: query.clone() };
-        let procedures: Arc<dyn Procedures> = Arc::new(Caller::new(restorer, cdc.clone(), Handle::current()));
+        let (store, clock, ids) = (catalog.store(), parts.clock.clone(), parts.ids.clone());
+        let tokens = Tokens::of(store, clock.clone(), ids.clone());
+        tokens.refresh().await?;
+        let audit = Audit::of(store, clock, ids);
+        let caller = Caller::new(restorer, cdc.clone(), audit.clone(), Handle::current());
+        let procedures: Arc<dyn Procedures> = Arc::new(caller);
         query.serve(&procedures);
         let documents: Arc<dyn Documents> = Arc::new(Asking(query.clone()));
         ingest.serve(&documents);
         let runner = Runner::new(parts.metrics.clone(), Arc::clone(&parts.ids), failed.clone());
         let publisher = Publisher::new(catalog.clone(), settings.publish.clone(), Points::default());
-        for job in schedule::jobs(&ingest, &cdc, &publisher) {
+        for job in schedule::jobs(&ingest, &cdc, &publisher, &tokens) {
             runner.start(job);
         }
         let cdc_drain = Duration::from_secs(settings.cdc.drain_s);
@@ -127,6 +136,8 @@ impl Rooms {
             cdc,
             publisher,
             query,
+            tokens,
+            audit,
             runner,
             keeper,
             failed,
@@ -141,6 +152,18 @@ impl Rooms {
     #[must_use]
     pub fn store(&self) -> &Store {
         self.catalog.store()
+    }
+
+    /// Who may ask.
+    #[must_use]
+    pub const fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// Who did what.
+    #[must_use]
+    pub const fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// Routes of the HTTP port.

@@ -33,6 +33,9 @@ const DATA: &str = "./tidemark-data/demo";
 pub(super) async fn run(args: &DemoArgs, environment: &Environment) -> Result<(), Failure> {
     let loaded = settings(&args.serve, environment)?;
     let settings = demo_settings(&loaded);
+    if settings.tls.certificate.is_some() {
+        return Err(Failure::saying("the demo speaks no TLS: leave tls.certificate out, or use tidemark serve"));
+    }
     telemetry::install(&settings.logs).map_err(Failure::saying)?;
     let signals = Signals::listen()?;
     out(format_args!(
@@ -49,7 +52,7 @@ pub(super) async fn run(args: &DemoArgs, environment: &Environment) -> Result<()
     match shown {
         Ok(()) if std::io::stdin().is_terminal() => ask_on(server, client, environment).await,
         Ok(()) => {
-            out(format_args!("ready http={} grpc={}\n", server.http(), server.grpc()))?;
+            out(serve::ready(&server))?;
             serve::until_told(server, signals).await
         }
         Err(failure) => {

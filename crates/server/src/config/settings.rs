@@ -24,6 +24,8 @@ pub struct Settings {
     pub env: String,
     /// Who may ask.
     pub auth: Auth,
+    /// TLS on every port.
+    pub tls: Tls,
     /// Limits of connections.
     pub connections: Connections,
     /// How the process ends.
@@ -54,6 +56,7 @@ impl Default for Settings {
             grpc: SocketAddr::from(([127, 0, 0, 1], 7071)),
             env: "development".to_owned(),
             auth: Auth::default(),
+            tls: Tls::default(),
             connections: Connections::default(),
             stop: Stop::default(),
             logs: Logs::default(),
@@ -77,6 +80,18 @@ pub struct Auth {
     pub allow_unauthenticated: bool,
     /// Origins of web pages that may ask besides the server's own, such as `https://app.example.com`. Default none.
     pub allowed_origins: Vec<String>,
+}
+
+/// TLS on every port. Files are PEM; they are read again when they change.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// The certificate, with those between it and its root behind it. Default none: nothing is encrypted.
+    pub certificate: Option<PathBuf>,
+    /// Its private key. Default none.
+    pub key: Option<PathBuf>,
+    /// Certificates of those who sign clients' certificates; every client then needs one. Default none.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Limits of connections; the same for both ports.
