@@ -32,7 +32,7 @@ use crate::{
         metadata,
         names::Seen,
         relation::Relations,
-        session::{Of, Sessions, with_relations},
+        session::{Of, Sessions, task, with_relations},
         setting, shape,
     },
     procedure::{self, Procedures},
@@ -400,7 +400,7 @@ impl Room {
         let plan = with_params(plan, statement)?;
         let columns = shape::of(plan.schema());
         let plan = state.create_physical_plan(&plan).await?;
-        let rows = execute_stream(plan, state.task_ctx())?;
+        let rows = execute_stream(plan, task(&state))?;
         Ok(Begun { rows, columns, as_of, settings, call_timeout_s: None })
     }
 }
