@@ -57,14 +57,6 @@ fn flight(descriptor: FlightDescriptor, schema: &Schema, ticket: Bytes) -> Resul
     info.try_with_schema(schema).map_err(|e| defect("a schema could not be encoded", e))
 }
 
-/// A transaction that somebody names was never begun here.
-pub(crate) fn refuse_transaction(id: Option<&Bytes>) -> Result<(), Status> {
-    match id {
-        Some(id) if !id.is_empty() => Err(invalid("there are no transactions here: leave out the transaction id")),
-        _ => Ok(()),
-    }
-}
-
 /// A planned statement: what it will answer, and the settings it leaves to the client's session.
 pub(super) struct Planned {
     pub(super) info: FlightInfo,
@@ -84,8 +76,8 @@ impl Door {
         let command = command(&descriptor.cmd)?;
         match &command {
             Command::CommandStatementQuery(ask) => {
-                refuse_transaction(ask.transaction_id.as_ref())?;
-                self.planned(descriptor, Carried::new(ask.query.clone(), session)).await
+                let carried = Carried::new(ask.query.clone(), session).within(ask.transaction_id.clone());
+                self.planned(descriptor, carried).await
             }
             Command::CommandPreparedStatementQuery(ask) => {
                 let carried = Carried::open("handle of the prepared statement", &ask.prepared_statement_handle)?;
@@ -101,12 +93,22 @@ impl Door {
         }
     }
 
-    async fn planned(&self, descriptor: FlightDescriptor, mut carried: Carried) -> Result<Planned, Status> {
+    async fn planned(&self, descriptor: FlightDescriptor, carried: Carried) -> Result<Planned, Status> {
+        let mut carried = self.fixed(carried)?;
         let description = self.describe(&carried).await?;
         carried.pin = Some(description.pin);
         let info = flight(descriptor, &told(&carried, &description.schema), ticket_of(&carried))?;
         let info = info.with_app_metadata(format!("{{\"system_time\":\"{}\"}}", description.pin.system_time));
         Ok(Planned { info, settings: description.settings })
+    }
+
+    /// A statement in a transaction, at that one's instants.
+    pub(super) fn fixed(&self, carried: Carried) -> Result<Carried, Status> {
+        if carried.transaction.is_empty() {
+            return Ok(carried);
+        }
+        let pin = self.transactions.pin(&carried.transaction, self.query.pin().now)?;
+        Ok(Carried { pin: Some(pin), transaction: Bytes::new(), ..carried })
     }
 
     /// Plans a statement with the first of its bound rows; all rows answer the same columns.
@@ -121,11 +123,11 @@ impl Door {
             Command::TicketStatementQuery(ask) => self.answers(Carried::open("ticket", &ask.statement_handle)?).await,
             Command::CommandPreparedStatementQuery(ask) => {
                 let what = "handle of the prepared statement";
-                self.answers(Carried::open(what, &ask.prepared_statement_handle)?).await
+                self.answers(self.fixed(Carried::open(what, &ask.prepared_statement_handle)?)?).await
             }
             Command::CommandStatementQuery(ask) => {
-                refuse_transaction(ask.transaction_id.as_ref())?;
-                self.answers(Carried::new(ask.query, session)).await
+                let carried = Carried::new(ask.query, session).within(ask.transaction_id);
+                self.answers(self.fixed(carried)?).await
             }
             command => {
                 let Some(rows) = metadata::rows(&command, || self.query.tables()) else {

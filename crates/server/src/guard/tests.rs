@@ -68,6 +68,10 @@ fn a_token_is_asked_for() {
         ("/health", None, Ok(())),
         ("/ready", None, Ok(())),
         ("/version", None, Ok(())),
+        ("/grpc.health.v1.Health/Check", None, Ok(())),
+        ("/grpc.health.v1.Health/Watch", None, Ok(())),
+        ("/tidemark.v1.Ingest/Append", None, Err(Refused::NoToken)),
+        ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", None, Err(Refused::NoToken)),
         ("/health/../v1/query", None, Err(Refused::NoToken)),
     ] {
         let headers: Vec<_> = header.iter().map(|value| ("authorization", value.as_str())).collect();
