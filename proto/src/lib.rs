@@ -1,14 +1,17 @@
 //! What crosses a wire: problem documents of HTTP, and the messages of `proto/`, generated at build by protox.
 //!
 //! 1. [`problem`]: the one shape of an error at every HTTP door; [`status`]: the same at the doors of gRPC.
-//! 2. [`v1`]: `tidemark.v1`, our own messages and services.
-//! 3. [`health`]: gRPC's health protocol; [`session`]: Arrow Flight's session messages, which the `arrow-flight` crate
+//! 2. [`by`]: who makes a request, at every door.
+//! 3. [`v1`]: `tidemark.v1`, our own messages and services.
+//! 4. [`health`]: gRPC's health protocol; [`session`]: Arrow Flight's session messages, which the `arrow-flight` crate
 //!    does not carry.
-//! 4. [`DESCRIPTORS`]: all of it described, for reflection.
+//! 5. [`DESCRIPTORS`]: all of it described, for reflection.
 
+pub mod by;
 pub mod problem;
 pub mod status;
 
+pub use by::{By, Presented};
 pub use problem::Problem;
 
 /// The services of the gRPC port and their messages: an encoded `FileDescriptorSet`.

@@ -19,7 +19,7 @@ use tidemark_catalog::{
 };
 use tidemark_cdc::{Cdc, Duty, More, point::Points};
 use tidemark_ingest::{Format, Ingest, RawBatch, Receipt, Request, Target};
-use tidemark_model::{Clock, CollectionName, Ids, Instant, Namespace, clock::ManualClock};
+use tidemark_model::{Clock, CollectionName, Ids, Instant, Namespace, Principal, clock::ManualClock};
 use tidemark_query::{CollectionRef, Export, Holds, Query, Session, Statement, Then};
 use tidemark_storage::{
     Store,
@@ -279,7 +279,8 @@ impl Lake {
     /// # Errors
     /// What the room says, at planning or while running.
     pub fn ask(&self, sql: &str) -> Result<Vec<RecordBatch>, String> {
-        let statement = Statement { sql: sql.to_owned(), params: Vec::new(), session: Session::default(), pin: None };
+        let (principal, session) = (Principal::lake(), Session::default());
+        let statement = Statement { sql: sql.to_owned(), params: Vec::new(), principal, session, pin: None };
         self.runtime.block_on(async {
             let answer = self.rooms().query.run(&statement).await.map_err(|error| error.to_string())?;
             answer.stream.try_collect().await.map_err(|error| error.to_string())
@@ -302,7 +303,8 @@ impl Lake {
     #[must_use]
     pub fn exported(&self, table: (&Namespace, &CollectionName), snapshot: &str) -> usize {
         let (then, holds) = (Then::default(), Holds::Documents);
-        let export = Export { of: reference(table), then, snapshot: Some(snapshot.to_owned()), predicate: None, holds };
+        let (principal, snapshot) = (Principal::lake(), Some(snapshot.to_owned()));
+        let export = Export { principal, of: reference(table), then, snapshot, predicate: None, holds };
         self.runtime.block_on(async {
             let answer = self.rooms().query.export(&export).await.expect("is exported");
             let batches: Vec<RecordBatch> = answer.stream.try_collect().await.expect("streams");

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tidemark_model::{Instant, Namespace, Table};
+use tidemark_model::{Instant, Namespace, Principal, Table};
 use tidemark_proto::Problem;
 
 /// What was done with rows.
@@ -24,6 +24,12 @@ pub struct Appended {
 /// Takes rows.
 #[async_trait]
 pub trait Appends: Send + Sync + Debug {
-    /// Appends the rows of an Arrow IPC stream to a table; returns when they are durable. One bad row refuses all.
-    async fn append_arrow(&self, to: (&Namespace, &Table), stream: Bytes) -> Result<Appended, Problem>;
+    /// Appends the rows of an Arrow IPC stream to a table, if whoever brings them may; returns when they are durable. One
+    /// bad row refuses all.
+    async fn append_arrow(
+        &self,
+        by: &Principal,
+        to: (&Namespace, &Table),
+        stream: Bytes,
+    ) -> Result<Appended, Problem>;
 }

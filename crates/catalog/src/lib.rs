@@ -3,8 +3,8 @@
 //! 1. [`manifest`]: one numbered commit of a table: its files, mark, schema; events and collections.
 //! 2. [`catalog`]: the handle: who exists, the newest manifests, commits that are `Committed` or `Lost`.
 //! 3. [`view`]: a table as of one manifest, tail included, read upstream first.
-//! 4. [`live`]: the live tail and the bell, [`documents`]: which documents live,
-//!    [`appends`]: who takes rows: traits of what rooms share at run time.
+//! 4. [`live`]: the live tail and the bell, [`documents`]: which documents live, [`appends`]: who takes rows: traits of
+//!    what rooms share at run time. [`login`]: a password becomes a principal, for doors that are not HTTP.
 //! 5. [`publish`]: copies of the tables for other engines.
 //! 6. [`cleanup`]: files that no manifest names any more, and manifests long past.
 //! 7. [`mod@verify`]: looks a lake over without owning it.
@@ -15,6 +15,7 @@ pub mod catalog;
 pub mod cleanup;
 pub mod documents;
 pub mod live;
+pub mod login;
 pub mod manifest;
 mod metrics;
 pub mod point;
@@ -24,6 +25,7 @@ pub mod view;
 
 pub use catalog::{Catalog, CatalogError, Collection, Commit, Version};
 pub use live::{Behind, Bell, LiveTail, NotClosed, Tail};
+pub use login::{Login, NoLogin};
 pub use manifest::{Base, CollectionManifest, EventsManifest};
 pub use publish::Publisher;
 pub use view::View;

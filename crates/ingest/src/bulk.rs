@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tidemark_catalog::appends::{Appended, Appends};
-use tidemark_model::{Namespace, Table};
+use tidemark_model::{Namespace, Principal, Table};
 use tidemark_proto::Problem;
 
 use crate::{
@@ -26,7 +26,13 @@ const PARTS_MAX: usize = 100;
 
 #[async_trait]
 impl Appends for Ingest {
-    async fn append_arrow(&self, (namespace, table): (&Namespace, &Table), stream: Bytes) -> Result<Appended, Problem> {
+    async fn append_arrow(
+        &self,
+        by: &Principal,
+        (namespace, table): (&Namespace, &Table),
+        stream: Bytes,
+    ) -> Result<Appended, Problem> {
+        self.admit(by, namespace).map_err(Problem::from)?;
         let target = match table {
             Table::Events => Target::Events,
             Table::Collection(name) => Target::Changes(name.clone()),

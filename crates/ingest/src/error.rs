@@ -1,7 +1,7 @@
 //! What the room could not do, and how a door tells it.
 
 use tidemark_catalog::CatalogError;
-use tidemark_model::{Instant, Kind, Namespace, Seq, Shard, name::NameError};
+use tidemark_model::{Denied, Instant, Kind, Namespace, Seq, Shard, name::NameError};
 use tidemark_proto::{Problem, problem::RecordError};
 use tidemark_storage::{StoreError, files::FileError, log::LogError};
 
@@ -16,6 +16,12 @@ pub enum Error {
     /// The name of a namespace or a collection breaks the rule.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// Whoever sends may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The request passed no authoriser.
+    #[error("the request passed no authoriser")]
+    Nobody,
     /// A header or a parameter makes no sense.
     #[error("{what} {value:?} is not understood: {allowed}")]
     Parameter {
@@ -202,6 +208,8 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Name(_) | Self::Parameter { .. } | Self::Body { .. } => Kind::Invalid,
+            Self::Denied(denied) => denied.kind(),
+            Self::Nobody => Kind::Unauthorized,
             Self::Unsupported { .. } => Kind::Unsupported,
             Self::BodyTooLarge { .. } | Self::TooManyEvents { .. } => Kind::TooLarge,
             Self::Records { first, .. } => first.code.kind(),
@@ -231,6 +239,8 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Name(_) => "invalid_name",
+            Self::Denied(denied) => denied.code(),
+            Self::Nobody => "unauthorized",
             Self::Parameter { .. } => "invalid_parameter",
             Self::Unsupported { what: "content type", .. } => "unsupported_content_type",
             Self::Unsupported { .. } => "unsupported_content_encoding",

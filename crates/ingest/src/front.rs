@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use tidemark_catalog::{Behind, Bell, Catalog, LiveTail, NotClosed, Tail, documents::Documents};
-use tidemark_model::{Clock, Ids, Instant, Mark, Namespace, Table};
+use tidemark_model::{Clock, Denied, Ids, Instant, Mark, Namespace, Principal, Scope, Table};
 use tidemark_storage::log::{Log, LogDeps, LogOptions};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -123,6 +123,19 @@ impl Ingest {
         let ingest = Self { room: Arc::new(room) };
         let tasks = Tasks::begin(ingest.clone());
         Ok((ingest, tasks))
+    }
+
+    /// Lets on who may write to a namespace. One that does not exist appears only to whoever may write any; to others it is
+    /// as one that they do not see.
+    ///
+    /// # Errors
+    /// [`Error::Denied`].
+    pub fn admit(&self, principal: &Principal, namespace: &Namespace) -> Result<(), Error> {
+        principal.check(Scope::Ingest, namespace)?;
+        if !principal.may_create() && !self.room.catalog.namespaces().contains(namespace) {
+            return Err(Denied::Hidden(namespace.clone()).into());
+        }
+        Ok(())
     }
 
     /// Appends one request; returns when it is durable and visible. A caller that goes away does not take it back.

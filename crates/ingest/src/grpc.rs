@@ -10,10 +10,13 @@ mod stream;
 use std::time::Instant as Stopwatch;
 
 use futures::{StreamExt, stream::BoxStream};
-use tidemark_model::Namespace;
-use tidemark_proto::v1::{
-    AppendRequest, AppendResponse, AppendStreamRequest, AppendStreamResponse, GetProducerRequest, ProducerState,
-    ingest_server::{Ingest as Service, IngestServer},
+use tidemark_model::{Namespace, Principal, Scope};
+use tidemark_proto::{
+    By,
+    v1::{
+        AppendRequest, AppendResponse, AppendStreamRequest, AppendStreamResponse, GetProducerRequest, ProducerState,
+        ingest_server::{Ingest as Service, IngestServer},
+    },
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -46,7 +49,8 @@ impl Service for Door {
 
     async fn append(&self, request: Request<AppendRequest>) -> Result<Response<AppendResponse>, Status> {
         let started = Stopwatch::now();
-        let done = self.take(request.into_inner()).await;
+        let by = by(&request)?;
+        let done = self.take(&by, request.into_inner()).await;
         observe(&self.ingest, &done, started);
         let receipt = done.map_err(status::of)?;
         Ok(Response::new(AppendResponse { receipt: Some(message::receipt(receipt)) }))
@@ -57,13 +61,16 @@ impl Service for Door {
         &self,
         request: Request<Streaming<AppendStreamRequest>>,
     ) -> Result<Response<Self::AppendStreamStream>, Status> {
-        let appending = Appending::new(self.ingest.clone(), request.into_inner());
+        let by = by(&request)?;
+        let appending = Appending::new(self.ingest.clone(), by, request.into_inner());
         Ok(Response::new(appending.replies().boxed()))
     }
 
     async fn get_producer(&self, request: Request<GetProducerRequest>) -> Result<Response<ProducerState>, Status> {
+        let by = by(&request)?;
         let GetProducerRequest { namespace, producer_id } = request.into_inner();
         let namespace = Namespace::parse(&namespace).map_err(|error| status::of(error.into()))?;
+        by.check(Scope::Ingest, &namespace).map_err(|denied| status::of(denied.into()))?;
         let standing = self.ingest.producer(&namespace, &producer_id).await.map_err(status::of)?;
         let Some(standing) = standing else {
             let id = shown(&producer_id);
@@ -77,10 +84,16 @@ impl Service for Door {
     }
 }
 
+/// Who asks, as the authoriser in front of the door said.
+fn by<T>(request: &Request<T>) -> Result<Principal, Status> {
+    By::of(request.extensions()).map(|By(principal)| principal).map_err(|_nobody| status::of(Error::Nobody))
+}
+
 impl Door {
-    async fn take(&self, request: AppendRequest) -> Result<Receipt, Error> {
+    async fn take(&self, by: &Principal, request: AppendRequest) -> Result<Receipt, Error> {
         let AppendRequest { target, records, idempotency_key, producer, sequence } = request;
         let to = Destination::of(target)?;
+        self.ingest.admit(by, &to.namespace)?;
         let records = records.ok_or_else(|| Error::Parameter {
             what: "records",
             value: String::new(),

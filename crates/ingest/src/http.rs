@@ -1,7 +1,8 @@
 //! The HTTP door of the room: four routes, one pipeline, and the schemas that are declared beside it (interfaces.md, HTTP: ingest).
 //!
-//! Who may write where is decided in front of this router: the server's authoriser puts the caller's namespace into the
-//! request as an extension, which `/ingest` and `/e` write to.
+//! Who asks is decided in front of this router: the server's authoriser puts the principal into the request's extensions.
+//! It has to have the scope `ingest` in the namespace; `/ingest` and `/e` write to the only namespace of its reach, else to
+//! `default`.
 
 use std::time::Instant as Stopwatch;
 
@@ -14,7 +15,7 @@ use axum::{
     routing::{get, post},
 };
 use tidemark_model::{CollectionName, Namespace};
-use tidemark_proto::Problem;
+use tidemark_proto::{By, Problem};
 
 use crate::{
     door,
@@ -67,10 +68,9 @@ async fn changes(
 }
 
 async fn own_namespace(State(ingest): State<Ingest>, parameters: Parameters, request: HttpRequest) -> Response {
-    let named = match request.extensions().get::<Namespace>() {
-        Some(namespace) => Ok((namespace.clone(), Target::Events)),
-        None => Namespace::parse(DEFAULT_NAMESPACE).map(|name| (name, Target::Events)).map_err(Error::from),
-    };
+    let own = By::of(request.extensions()).ok().and_then(|By(principal)| principal.own_namespace().cloned());
+    let named = own.map_or_else(|| Namespace::parse(DEFAULT_NAMESPACE), Ok);
+    let named = named.map(|name| (name, Target::Events)).map_err(Error::from);
     answer(&ingest, named, parameters, request).await
 }
 
@@ -113,6 +113,8 @@ async fn take(
     request: HttpRequest,
 ) -> Result<Receipt, Error> {
     let (parts, body) = request.into_parts();
+    let By(principal) = By::of(&parts.extensions).map_err(|_nobody| Error::Nobody)?;
+    ingest.admit(&principal, &namespace)?;
     let parameters = parameters.map_err(|rejection| Error::Parameter {
         what: "query string",
         value: shown(&rejection.body_text()),

@@ -9,9 +9,10 @@ use axum::{
 };
 use serde_json::{json, value::RawValue};
 use tidemark_model::{
-    CollectionName, Namespace,
+    CollectionName, Denied, Namespace, Principal, Scope,
     declared::{Declared, Strictness},
 };
+use tidemark_proto::By;
 
 use crate::{
     declared::Declaration,
@@ -39,8 +40,13 @@ pub(crate) async fn put(
 }
 
 /// `GET /v1/{namespace}/{collection}/schema?version=n`.
-pub(crate) async fn get(State(ingest): State<Ingest>, path: Names, parameters: Parameters) -> Response {
-    read(&ingest, path, parameters).unwrap_or_else(refused)
+pub(crate) async fn get(
+    State(ingest): State<Ingest>,
+    By(principal): By,
+    path: Names,
+    parameters: Parameters,
+) -> Response {
+    read(&ingest, &principal, path, parameters).unwrap_or_else(refused)
 }
 
 async fn declare(
@@ -50,6 +56,8 @@ async fn declare(
     request: HttpRequest,
 ) -> Result<Response, Error> {
     let (namespace, collection) = names(path)?;
+    let By(principal) = By::of(request.extensions()).map_err(|_nobody| Error::Nobody)?;
+    principal.check(Scope::Admin, &namespace)?;
     let strictness = strictness(&known(parameters)?)?;
     let (parts, body) = request.into_parts();
     let room = &ingest.room;
@@ -65,8 +73,12 @@ async fn declare(
     Ok(answer(&declared, &room.catalog.declared(&namespace, &collection)))
 }
 
-fn read(ingest: &Ingest, path: Names, parameters: Parameters) -> Result<Response, Error> {
+fn read(ingest: &Ingest, principal: &Principal, path: Names, parameters: Parameters) -> Result<Response, Error> {
     let (namespace, collection) = names(path)?;
+    // Whoever writes or reads the documents may know what they have to look like.
+    if !principal.may_see(&namespace) {
+        return Err(Denied::Hidden(namespace).into());
+    }
     let parameters = known(parameters)?;
     let versions = ingest.room.catalog.declared(&namespace, &collection);
     let found = match parameter(&parameters, "version") {

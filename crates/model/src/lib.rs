@@ -11,7 +11,8 @@
 //! 6. [`schema`]: the typed columns of a collection, how they widen, and which there were when.
 //! 7. [`declared`]: what somebody said that documents must look like; [`retention`]: how long their past is kept.
 //! 8. [`clock`] and [`ids`]: time and chance, always passed in.
-//! 9. [`error`]: the twelve kinds every error is told as, and their one table to HTTP, gRPC and SQLSTATE.
+//! 9. [`principal`]: who asks, and what they may.
+//! 10. [`error`]: the twelve kinds every error is told as, and their one table to HTTP, gRPC and SQLSTATE.
 
 pub mod calendar;
 pub mod change;
@@ -23,6 +24,7 @@ pub mod instant;
 pub mod json;
 pub mod name;
 pub mod position;
+pub mod principal;
 pub mod retention;
 pub mod schema;
 
@@ -33,5 +35,6 @@ pub use ids::Ids;
 pub use instant::Instant;
 pub use name::{CollectionName, EventType, Namespace, Table};
 pub use position::{Mark, Positions, Seq, Shard};
+pub use principal::{Denied, Principal, Reach, Scope};
 pub use retention::Retention;
 pub use schema::{DocSchema, FieldType};

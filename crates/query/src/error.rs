@@ -1,7 +1,7 @@
 //! What a query could not do.
 
 use datafusion::error::DataFusionError;
-use tidemark_model::{Instant, Kind};
+use tidemark_model::{Denied, Instant, Kind};
 
 /// Why a statement was refused or failed. Messages are for the person who wrote the SQL.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +12,9 @@ pub enum Error {
     /// A statement that writes, or more than one statement.
     #[error("{0}")]
     ReadOnly(String),
+    /// Whoever asks may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// No such table.
     #[error("table {0} does not exist")]
     UnknownTable(String),
@@ -97,6 +100,7 @@ impl Error {
             | Self::UnknownVersion { .. }
             | Self::OutsideWindow(_) => Kind::Invalid,
             Self::UnknownTable(_) | Self::UnknownSnapshot(_) => Kind::NotFound,
+            Self::Denied(denied) => denied.kind(),
             Self::Refused { kind, .. } => *kind,
             Self::TooLarge(_) => Kind::TooLarge,
             Self::Unavailable(_) | Self::TimedOut(_) => Kind::Unavailable,
@@ -112,6 +116,7 @@ impl Error {
         match self {
             Self::Invalid(_) => "invalid_sql",
             Self::ReadOnly(_) => "read_only",
+            Self::Denied(denied) => denied.code(),
             Self::UnknownTable(_) => "unknown_table",
             Self::UnknownSnapshot(_) => "unknown_snapshot",
             Self::Refused { code, .. } => code,

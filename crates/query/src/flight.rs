@@ -77,7 +77,7 @@ impl FlightService for Door {
         &self,
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Self::HandshakeStream>, Status> {
-        let caller = Caller::of(request.metadata())?;
+        let caller = Caller::of(request.metadata(), request.extensions())?;
         let token = caller.credential.token().into_owned();
         let payload = token.clone().into_bytes().into();
         let mut response = replies(vec![HandshakeResponse { protocol_version: 0, payload }]);
@@ -85,14 +85,16 @@ impl FlightService for Door {
         Ok(response)
     }
 
-    async fn list_flights(&self, _request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
-        let flights: Vec<_> = self.query.tables().iter().map(query::flight_of_table).collect::<Result<_, _>>()?;
+    async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
+        let caller = Caller::of(request.metadata(), request.extensions())?;
+        let tables = self.query.tables(&caller.principal);
+        let flights: Vec<_> = tables.iter().map(query::flight_of_table).collect::<Result<_, _>>()?;
         Ok(replies(flights))
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
-        let mut caller = Caller::of(request.metadata())?;
-        let Planned { info, settings } = self.info(request.into_inner(), caller.session.clone()).await?;
+        let mut caller = Caller::of(request.metadata(), request.extensions())?;
+        let Planned { info, settings } = self.info(request.into_inner(), &caller).await?;
         let mut response = Response::new(info);
         caller.keep(&settings, response.metadata_mut())?;
         Ok(response)
@@ -111,15 +113,15 @@ impl FlightService for Door {
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        let session = Caller::of(request.metadata())?.session;
+        let caller = Caller::of(request.metadata(), request.extensions())?;
         let ticket = request.into_inner().ticket;
-        let data = self.data(&ticket, session).await?;
-        Ok(Response::new(self.running.watch(ticket, data).boxed()))
+        let data = self.data(&ticket, &caller).await?;
+        Ok(Response::new(self.running.watch(caller.principal.id(), &ticket, data).boxed()))
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        let session = Caller::of(request.metadata())?.session;
-        self.put(request.into_inner().boxed(), session).await
+        let caller = Caller::of(request.metadata(), request.extensions())?;
+        self.put(request.into_inner().boxed(), caller).await
     }
 
     async fn do_exchange(
@@ -130,7 +132,7 @@ impl FlightService for Door {
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
-        let caller = Caller::of(request.metadata())?;
+        let caller = Caller::of(request.metadata(), request.extensions())?;
         self.act(request.into_inner(), caller).await
     }
 

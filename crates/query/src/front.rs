@@ -18,7 +18,7 @@ use datafusion::{
 };
 use futures::FutureExt;
 use tidemark_catalog::{Catalog, LiveTail};
-use tidemark_model::{Clock, Table};
+use tidemark_model::{Clock, Principal, Scope, Table};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, timeout_at},
@@ -30,6 +30,7 @@ use crate::{
     plan::{
         bind::{Asked, Lake},
         metadata,
+        names::Seen,
         relation::Relations,
         session::{Of, Sessions, with_relations},
         setting, shape,
@@ -279,12 +280,13 @@ impl Query {
         Ok(Place { permit: Some(permit), _running: self.room.metrics.running(), deadline, timeout_s })
     }
 
-    /// Every table that can be asked, ordered by schema and name.
+    /// Every table that somebody can ask, ordered by schema and name.
     #[must_use]
-    pub fn tables(&self) -> Vec<TableInfo> {
+    pub fn tables(&self, principal: &Principal) -> Vec<TableInfo> {
         let catalog = &self.room.lake.catalog;
+        let seen = Seen { catalog: catalog.clone(), principal: principal.clone() };
         let mut tables = Vec::new();
-        for namespace in catalog.namespaces() {
+        for namespace in seen.namespaces() {
             for name in metadata::tables_of(catalog, &namespace) {
                 let table = Table::parse(&name).ok();
                 let columns = table.and_then(|table| metadata::columns_of(catalog, &namespace, &table));
@@ -297,15 +299,15 @@ impl Query {
                 }));
             }
         }
-        tables.extend(described_schema(catalog));
+        tables.extend(described_schema(seen));
         tables.sort_by(|a, b| (&a.schema_name, &a.name).cmp(&(&b.schema_name, &b.name)));
         tables
     }
 }
 
 /// The tables of `information_schema`; their columns are known without waiting.
-fn described_schema(catalog: &Catalog) -> Vec<TableInfo> {
-    let schema = InformationSchemaProvider::new(Arc::new(metadata::Lake(catalog.clone())));
+fn described_schema(seen: Seen) -> Vec<TableInfo> {
+    let schema = InformationSchemaProvider::new(Arc::new(metadata::Lake(seen)));
     let described = |name: &&str| {
         let provider = schema.table(name).now_or_never()?.ok()??;
         let schema = provider.schema();
@@ -335,7 +337,8 @@ impl Room {
 
     fn state(&self, statement: &Statement, pin: Pin) -> SessionState {
         let memory = self.budget.pool(self.config.query_memory_bytes);
-        self.sessions.state(&Of { namespace: statement.session.namespace.clone(), now: pin.now, memory })
+        let (principal, namespace) = (statement.principal.clone(), statement.session.namespace.clone());
+        self.sessions.state(&Of { principal, namespace, now: pin.now, memory })
     }
 
     /// Settings folded, and the session that they leave; what is left to read.
@@ -344,6 +347,7 @@ impl Room {
     }
 
     fn parsed(&self, parsed: Parsed, statement: &Statement, folds: Folds) -> Result<Prepared, Error> {
+        statement.principal.check_scope(Scope::Query)?;
         let Parsed { settings, does, references, params } = parsed;
         let pin = statement.pin.unwrap_or_else(|| self.lake.pin());
         let is_bound = statement.params.len() == params;
@@ -353,7 +357,8 @@ impl Room {
         }
         let state = self.state(statement, pin);
         let mut session = statement.session.clone();
-        let asked = Asked { session: &statement.session, params: &statement.params, pin };
+        let principal = &statement.principal;
+        let asked = Asked { principal, session: &statement.session, params: &statement.params, pin };
         let settings = if is_bound { setting::fold(&settings, asked, &state)? } else { Vec::new() };
         settings.iter().for_each(|setting| session.set(*setting));
         let (reads, settings) = match does {
@@ -368,6 +373,7 @@ impl Room {
     async fn describe(&self, statement: &Statement) -> Result<Description, Error> {
         let parsed = self.parse(statement)?;
         if let Does::Calls(called) = &parsed.does {
+            statement.principal.check_scope(Scope::Admin)?;
             let fields = (1..=parsed.params).map(|number| Field::new(format!("${number}"), DataType::Utf8, true));
             let params = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
             let pin = statement.pin.unwrap_or_else(|| self.lake.pin());
@@ -375,7 +381,7 @@ impl Room {
         }
         let Prepared { state, session, pin, reads, references, settings, params, is_bound } =
             self.parsed(parsed, statement, Folds::WhatIsBound)?;
-        let asked = Asked { session: &session, params: &statement.params, pin };
+        let asked = Asked { principal: &statement.principal, session: &session, params: &statement.params, pin };
         let relations = self.lake.describe(&references, asked, is_bound.then_some(&state)).await?;
         let (plan, _) = logical(state, reads, relations).await?;
         let params = params_of(&plan, params)?;
@@ -394,7 +400,7 @@ impl Room {
 
     async fn begin_prepared(&self, prepared: Prepared, statement: &Statement) -> Result<Begun, Error> {
         let Prepared { state, session, pin, reads, references, settings, .. } = prepared;
-        let asked = Asked { session: &session, params: &statement.params, pin };
+        let asked = Asked { principal: &statement.principal, session: &session, params: &statement.params, pin };
         let (relations, as_of) = self.lake.bind(&references, asked, &state).await?;
         let (plan, state) = logical(state, reads, relations).await?;
         let plan = with_params(plan, statement)?;

@@ -26,7 +26,7 @@ use axum::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tidemark_model::Kind;
-use tidemark_proto::Problem;
+use tidemark_proto::{By, Problem};
 
 use self::accept::Format;
 use crate::{Error, Query};
@@ -42,13 +42,13 @@ pub fn router(query: Query) -> Router {
         .with_state(query)
 }
 
-async fn ask_query(State(query): State<Query>, request: Request) -> Result<Response, Problem> {
+async fn ask_query(State(query): State<Query>, By(principal): By, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let format = Format::of(&parts.headers).ok_or_else(|| {
         let detail = format!("an answer of that type is not spoken: accept one of {}", Format::spoken());
         Problem::new(Kind::Unsupported, "not_acceptable", detail)
     })?;
-    let statement = ask::statement(&parts.headers, &read(body).await?)?;
+    let statement = ask::statement(principal, &parts.headers, &read(body).await?)?;
     let answer = query.run(&statement).await.map_err(|e| problem(&e))?;
     if !answer.settings.is_empty() {
         let alone =

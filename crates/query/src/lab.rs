@@ -24,7 +24,7 @@ use tidemark_fold::{
     winner::{Counts, winners},
 };
 use tidemark_model::{
-    Clock, CollectionName, DocSchema, Ids, Instant, Mark, Namespace, Op, OrderKey, Positions, Shard, Table,
+    Clock, CollectionName, DocSchema, Ids, Instant, Mark, Namespace, Op, OrderKey, Positions, Principal, Shard, Table,
     clock::ManualClock,
     json,
     schema::{Kinds, Observed, SchemaChange},
@@ -375,7 +375,7 @@ impl Lab {
 
     pub(crate) fn statement(sql: &str) -> Statement {
         let session = Session { namespace: Some(Self::namespace()), ..Session::default() };
-        Statement { sql: sql.to_owned(), params: Vec::new(), session, pin: None }
+        Statement { sql: sql.to_owned(), params: Vec::new(), principal: Principal::lake(), session, pin: None }
     }
 
     pub(crate) async fn ask(&self, sql: &str) -> Result<Answer, Error> {

@@ -9,7 +9,7 @@ use arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use async_trait::async_trait;
-use tidemark_model::{Instant, Kind, Retention};
+use tidemark_model::{Denied, Instant, Kind, Principal, Retention, Scope};
 
 use crate::{CollectionRef, Then, sql::procedure::Procedure};
 
@@ -58,6 +58,25 @@ pub enum Call {
     },
 }
 
+impl Call {
+    /// The collections it is about, the one that it changes first.
+    #[must_use]
+    pub fn collections(&self) -> Vec<&CollectionRef> {
+        match self {
+            Self::Snapshot { of, .. } | Self::DropSnapshot { of, .. } | Self::CleanUp { of, .. } => vec![of],
+            Self::Restore { of, into, .. } => into.iter().chain([of]).collect(),
+        }
+    }
+
+    /// Lets on who administers all of them.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub(crate) fn check(&self, principal: &Principal) -> Result<(), Denied> {
+        self.collections().into_iter().try_for_each(|of| principal.check(Scope::Admin, &of.namespace))
+    }
+}
+
 /// What came of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -101,8 +120,8 @@ pub struct Refused {
 /// Whoever does what is called.
 #[async_trait]
 pub trait Procedures: std::fmt::Debug + Send + Sync {
-    /// Does it; whoever stops waiting ends it where that is harmless.
-    async fn call(&self, call: Call) -> Result<Outcome, Refused>;
+    /// Does it for somebody who may; whoever stops waiting ends it where that is harmless.
+    async fn call(&self, principal: Principal, call: Call) -> Result<Outcome, Refused>;
 }
 
 /// The columns that tell what came of a procedure.

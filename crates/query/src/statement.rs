@@ -1,7 +1,7 @@
 //! What a door asks and what it gets.
 
 use datafusion::{arrow::datatypes::SchemaRef, common::ScalarValue, execution::SendableRecordBatchStream};
-use tidemark_model::{Instant, Namespace};
+use tidemark_model::{Instant, Namespace, Principal};
 
 /// Settings of whoever asks; a clause in the statement is more specific and wins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,7 +80,9 @@ pub struct Statement {
     pub sql: String,
     /// Values of the parameters, by position.
     pub params: Vec<ScalarValue>,
-    /// Who asks.
+    /// Who asks: only its namespaces are there for the statement.
+    pub principal: Principal,
+    /// The settings of whoever asks.
     pub session: Session,
     /// Fixed instants; `None` fixes them now.
     pub pin: Option<Pin>,

@@ -6,7 +6,11 @@
 mod body;
 mod trace;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -18,10 +22,7 @@ use axum::{
 use tidemark_model::{Clock, Ids, Kind};
 use tidemark_proto::Problem;
 
-use crate::{
-    guard::{Guard, Refused},
-    metrics::Metrics,
-};
+use crate::{guard::Guard, metrics::Metrics, ports::Peer};
 
 /// What a port speaks; decides how an error is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,13 +72,17 @@ impl Door {
     }
 }
 
-async fn admit(State(door): State<Door>, request: Request, next: Next) -> Response {
-    match door.guard.check(request.uri(), request.headers()) {
-        Ok(()) => next.run(request).await,
+async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
+    let from = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| peer.ip());
+    match door.guard.check(request.uri(), request.headers(), from).await {
+        Ok(admitted) => {
+            admitted.into_extensions(request.extensions_mut());
+            next.run(request).await
+        }
         Err(refused) => {
             tracing::info!(code = refused.code(), "request refused");
             let mut response = door.refuse(refused.kind(), refused.code(), refused.to_string());
-            if matches!(refused, Refused::NoToken | Refused::WrongToken) {
+            if refused.kind() == Kind::Unauthorized {
                 let challenge = HeaderValue::from_static("Bearer realm=\"tidemark\"");
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             }

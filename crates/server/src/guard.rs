@@ -1,20 +1,27 @@
 //! Who may ask: one authoriser behind every port.
 //!
-//! - With a root token (`AUTH_TOKEN`): every request carries it, as `Bearer` or as the password of `Basic`; compared in
-//!   constant time. `/health`, `/ready`, `/version` and gRPC's health answer without.
+//! - Where tokens are asked for ([`Authority`]): every request carries one, as `Bearer` or as the password of `Basic`.
+//!   `/health`, `/ready`, `/version` and gRPC's health answer without.
 //! - Without one: only on loopback, and `Host` and `Origin` are checked, so that a web page in the browser of the same
 //!   machine cannot ask (DNS rebinding, cross-site requests).
 //! - On any other address without a token: refused at the start unless `--allow-unauthenticated`; then `Origin` is
 //!   still checked.
+//!
+//! What comes out is a [`Principal`], which the doors ask what it may.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
-use axum::http::{HeaderMap, Uri, header, uri::Authority};
+use axum::http::{HeaderMap, Uri, header, uri::Authority as Host};
 use base64::Engine as _;
-use sha2::{Digest, Sha256};
-use tidemark_model::Kind;
+use tidemark_catalog::NoLogin;
+use tidemark_model::{Kind, Principal, Reach};
+use tidemark_proto::Presented;
 
-use crate::config::Auth;
+use crate::{authority::Authority, config::Auth};
 
 /// Paths that answer without a token: probes of orchestrators carry none.
 const OPEN_PATHS: [&str; 5] =
@@ -33,12 +40,9 @@ pub struct Unguarded(pub SocketAddr);
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// No token, or another one.
-    #[error("this server asks for a token: send it as 'authorization: Bearer <token>'")]
-    NoToken,
-    /// A token, but not ours.
-    #[error("the token is not valid here")]
-    WrongToken,
+    /// No token, or none that opens anything.
+    #[error("{0}: send it as 'authorization: Bearer <token>'")]
+    Login(NoLogin),
     /// A name that is not this machine, on a loopback port.
     #[error("host {0:?} is refused: without a token this server answers only to localhost, 127.0.0.1 and [::1]")]
     Host(String),
@@ -52,7 +56,7 @@ impl Refused {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
-            Self::NoToken | Self::WrongToken => Kind::Unauthorized,
+            Self::Login(why) => why.kind(),
             Self::Host(_) | Self::Origin(_) => Kind::Forbidden,
         }
     }
@@ -61,8 +65,7 @@ impl Refused {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::NoToken => "unauthorized",
-            Self::WrongToken => "invalid_token",
+            Self::Login(why) => why.code(),
             Self::Host(_) => "host_refused",
             Self::Origin(_) => "origin_refused",
         }
@@ -72,7 +75,7 @@ impl Refused {
 /// How a port is guarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Every request carries the root token.
+    /// Every request carries a token.
     Token,
     /// No token; loopback names and origins only.
     Loopback,
@@ -80,63 +83,92 @@ pub enum Mode {
     Open,
 }
 
-/// The authoriser of one port.
+/// Who was let on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admitted {
+    /// Who it is, and what they may.
+    pub principal: Principal,
+    /// The token as it came, without the session that a client may carry behind it.
+    pub token: Option<Arc<str>>,
+}
+
+impl Admitted {
+    fn without_token(principal: Principal) -> Self {
+        Self { principal, token: None }
+    }
+
+    /// What doors find in the extensions of the request.
+    pub(crate) fn into_extensions(self, extensions: &mut axum::http::Extensions) {
+        extensions.insert(self.principal);
+        if let Some(token) = self.token {
+            extensions.insert(Presented(token));
+        }
+    }
+}
+
+/// The guard of one port. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    mode: Mode,
-    token: Option<[u8; 32]>,
-    origins: Vec<String>,
+    authority: Arc<Authority>,
+    is_loopback: bool,
+    origins: Arc<[String]>,
 }
 
 impl Guard {
     /// The guard of a port that listens on `address`.
     ///
     /// # Errors
-    /// [`Unguarded`] when there is no token, the address is not loopback, and nobody allowed it.
-    pub fn of_port(auth: &Auth, address: SocketAddr) -> Result<Self, Unguarded> {
-        let token = auth.token.as_ref().map(|token| digest(token.expose()));
-        let mode = match (&token, address.ip().is_loopback(), auth.allow_unauthenticated) {
-            (Some(_), ..) => Mode::Token,
-            (None, true, _) => Mode::Loopback,
-            (None, false, true) => Mode::Open,
-            (None, false, false) => return Err(Unguarded(address)),
-        };
+    /// [`Unguarded`] when no token is asked for, the address is not loopback, and nobody allowed it.
+    pub fn of_port(auth: &Auth, authority: &Arc<Authority>, address: SocketAddr) -> Result<Self, Unguarded> {
+        let is_loopback = address.ip().is_loopback();
+        if !authority.asks() && !is_loopback && !auth.allow_unauthenticated {
+            return Err(Unguarded(address));
+        }
         let origins = auth.allowed_origins.iter().map(|o| o.trim_end_matches('/').to_ascii_lowercase()).collect();
-        Ok(Self { mode, token, origins })
+        Ok(Self { authority: Arc::clone(authority), is_loopback, origins })
     }
 
-    /// How the port is guarded.
+    /// How the port is guarded now: the first token that is made turns it.
     #[must_use]
-    pub const fn mode(&self) -> Mode {
-        self.mode
+    pub fn mode(&self) -> Mode {
+        match (self.authority.asks(), self.is_loopback) {
+            (true, _) => Mode::Token,
+            (false, true) => Mode::Loopback,
+            (false, false) => Mode::Open,
+        }
     }
 
-    /// Whether the request may go on.
+    /// Who asks, if they may ask at all.
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
-        match self.mode {
-            Mode::Token if OPEN_PATHS.contains(&uri.path()) => Ok(()),
-            Mode::Token => self.check_token(headers),
+    pub async fn check(&self, uri: &Uri, headers: &HeaderMap, from: IpAddr) -> Result<Admitted, Refused> {
+        let anonymous = || Admitted::without_token(Principal::of_everything(Principal::ANONYMOUS));
+        match self.mode() {
+            Mode::Token if OPEN_PATHS.contains(&uri.path()) => {
+                let nothing = Principal::new(Principal::ANONYMOUS, [], Reach::Only(BTreeSet::new()));
+                Ok(Admitted::without_token(nothing))
+            }
+            Mode::Token => self.check_token(headers, from).await.map_err(Refused::Login),
             Mode::Loopback => {
                 let host = host(uri, headers);
                 if !host.as_ref().is_some_and(is_loopback_name) {
                     return Err(Refused::Host(host.map(|host| host.to_string()).unwrap_or_default()));
                 }
-                self.check_origin(uri, headers)
+                self.check_origin(uri, headers).map(|()| anonymous())
             }
-            Mode::Open => self.check_origin(uri, headers),
+            Mode::Open => self.check_origin(uri, headers).map(|()| anonymous()),
         }
     }
 
-    fn check_token(&self, headers: &HeaderMap) -> Result<(), Refused> {
-        let given = headers.get(header::AUTHORIZATION).ok_or(Refused::NoToken)?;
-        let given = given.to_str().ok().and_then(credential).ok_or(Refused::WrongToken)?;
-        let is_known = |given: &str| self.token.is_some_and(|token| same(&token, &digest(given)));
-        // Clients of Flight SQL carry their session behind the token.
-        let known = is_known(&given) || given.rsplit_once('~').is_some_and(|(token, _session)| is_known(token));
-        if known { Ok(()) } else { Err(Refused::WrongToken) }
+    async fn check_token(&self, headers: &HeaderMap, from: IpAddr) -> Result<Admitted, NoLogin> {
+        let given = headers.get(header::AUTHORIZATION).ok_or(NoLogin::NoToken)?;
+        let given = given.to_str().ok().and_then(credential).unwrap_or_default();
+        // Clients of Flight SQL carry their session behind the token, which may hold what divides them itself.
+        let before_session = given.rsplit_once('~').map(|(token, _session)| token);
+        let candidates = [Some(given.as_str()), before_session].into_iter().flatten();
+        let (token, principal) = self.authority.known(candidates, from).await?;
+        Ok(Admitted { principal, token: Some(token.into()) })
     }
 
     /// A browser sends `Origin`; programs do not. Our own origin and the listed ones may ask.
@@ -152,12 +184,12 @@ impl Guard {
 }
 
 /// Whom the request was meant for: `:authority` of HTTP/2, `Host` of HTTP/1.1.
-fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+fn host(uri: &Uri, headers: &HeaderMap) -> Option<Host> {
     let named = || headers.get(header::HOST)?.to_str().ok()?.parse().ok();
     uri.authority().cloned().or_else(named)
 }
 
-fn is_loopback_name(host: &Authority) -> bool {
+fn is_loopback_name(host: &Host) -> bool {
     let name = host.host().trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
@@ -182,15 +214,6 @@ pub(crate) fn credential(header: &str) -> Option<String> {
     );
     let text = String::from_utf8(engine.decode(value.trim()).ok()?).ok()?;
     text.split_once(':').map(|(_, password)| password.to_owned())
-}
-
-fn digest(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
-}
-
-/// Compares all bytes, whatever they are, so that the time tells nothing; of digests, so that lengths tell nothing.
-fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
-    std::hint::black_box(a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b))) == 0
 }
 
 #[cfg(test)]

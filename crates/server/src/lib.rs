@@ -5,13 +5,14 @@
 //! 2. [`config`]: settings from flags, environment and file.
 //! 3. [`server`]: a whole server in one value; [`wiring`] says which room gets what, [`schedule`] which job ticks when.
 //! 4. [`ports`] accept connections; [`doors`] puts the layers of every request around the rooms; [`guard`] says who
-//!    may ask; [`health`] and [`metrics`] say how it is going; [`telemetry`] writes logs.
+//!    may ask, [`authority`] who they are; [`health`] and [`metrics`] say how it is going; [`telemetry`] writes logs.
 //! 5. [`snapshots`]: the routes that take, list and drop snapshots; [`restore`] goes back to one, or to an instant.
 //!    [`documents`]: which documents live, for truncates.
 //!    [`retention`]: how long the past is kept. [`publishing`]: the route that publishes tables.
 //! 6. [`client`] talks to a running server; [`statements`] and [`table`] are the prompt's reading and writing.
 //! 7. [`shutdown`]: how it ends. [`clock`]: where time and chance come in.
 
+pub mod authority;
 pub mod claim;
 pub mod cli;
 pub mod client;

@@ -5,7 +5,7 @@
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, http::Request};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -16,6 +16,7 @@ use tokio::{
     sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt as _;
 
 use crate::config::Connections;
 
@@ -47,6 +48,10 @@ pub struct Port {
     address: SocketAddr,
     listener: TcpListener,
 }
+
+/// Whose connection a request came over.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
 
 /// What the connections of a port listen to while they live.
 #[derive(Debug, Clone, Default)]
@@ -101,7 +106,7 @@ async fn accept(port: Port, router: Router, speak: (Arc<Builder<TokioExecutor>>,
                 let (router, builder, lives) = (router.clone(), Arc::clone(&builder), life.clone());
                 life.tasks.spawn(async move {
                     let _place = place;
-                    let spoken = connection(stream, router, &builder, first_byte, &lives);
+                    let spoken = connection((stream, Peer(peer)), router, &builder, first_byte, &lives);
                     let ended = tokio::select! {
                         () = lives.abandon.cancelled() => Ok(()),
                         ended = spoken => ended,
@@ -121,7 +126,7 @@ async fn accept(port: Port, router: Router, speak: (Arc<Builder<TokioExecutor>>,
 
 /// One connection from its first byte to its end.
 async fn connection(
-    stream: TcpStream,
+    (stream, peer): (TcpStream, Peer),
     router: Router,
     builder: &Builder<TokioExecutor>,
     first_byte: Duration,
@@ -133,13 +138,22 @@ async fn connection(
         () = life.stop.cancelled() => return Ok(()),
         peeked = tokio::time::timeout(first_byte, stream.peek(&mut first)) => if peeked?? == 0 { return Ok(()) },
     }
-    let mut conn = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    let mut conn =
+        pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.map_request(told(peer)))));
     tokio::select! {
         ended = conn.as_mut() => ended,
         () = life.stop.cancelled() => {
             conn.as_mut().graceful_shutdown();
             conn.await
         }
+    }
+}
+
+/// Tells a request whose connection it came over.
+fn told<B>(peer: Peer) -> impl Fn(Request<B>) -> Request<B> + Clone {
+    move |mut request| {
+        request.extensions_mut().insert(peer);
+        request
     }
 }
 

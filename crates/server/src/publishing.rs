@@ -18,8 +18,8 @@ use tidemark_catalog::{
     publish::{How, Publication},
 };
 use tidemark_ingest::Ingest;
-use tidemark_model::{Kind, Namespace, Table};
-use tidemark_proto::Problem;
+use tidemark_model::{Kind, Namespace, Principal, Scope, Table};
+use tidemark_proto::{By, Problem};
 
 /// The routes.
 pub fn router(publisher: Publisher, ingest: Ingest) -> Router {
@@ -38,9 +38,9 @@ struct Wanted {
     rebuild: bool,
 }
 
-async fn publish(State((publisher, ingest)): State<(Publisher, Ingest)>, body: Bytes) -> Response {
+async fn publish(State((publisher, ingest)): State<(Publisher, Ingest)>, By(principal): By, body: Bytes) -> Response {
     let done = async {
-        let (tables, how) = asked(&publisher, &body)?;
+        let (tables, how) = asked(&publisher, &principal, &body)?;
         // Whoever asks expects what was acknowledged until now.
         for namespace in tables.iter().map(|(namespace, _)| namespace).collect::<BTreeSet<_>>() {
             ingest.flush(namespace).await.map_err(Problem::from)?;
@@ -69,7 +69,13 @@ fn asked(publisher: &Publisher, body: &[u8]) -> Result<Asked, Problem> {
     if table.is_some() && namespace.is_none() {
         return Err(invalid(&"a table is told with its namespace"));
     }
+    // Without a namespace it is about those of whoever asks.
+    match &namespace {
+        Some(namespace) => principal.check(Scope::Admin, namespace)?,
+        None => principal.check_scope(Scope::Admin)?,
+    }
     let mut tables = publisher.tables(namespace.as_ref());
+    tables.retain(|(namespace, _)| principal.may_admin(namespace));
     tables.retain(|(_, one)| table.as_ref().is_none_or(|table| table == one));
     if tables.is_empty() && namespace.is_some() {
         return Err(Problem::new(

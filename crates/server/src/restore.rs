@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde_json::json;
 use tidemark_catalog::{Catalog, LiveTail as _};
 use tidemark_ingest::{Format, Ingest, RawBatch, Request, Target};
-use tidemark_model::Kind;
+use tidemark_model::{Kind, Principal};
 use tidemark_proto::Problem;
 use tidemark_query::{Becomes, CollectionRef, Difference, Differences, Differing, Query, Then};
 
@@ -56,7 +56,9 @@ pub struct Wanted {
     pub predicate: Option<String>,
     /// Whether changes are made.
     pub mode: Mode,
-    /// Who asks.
+    /// Who asks: the condition reaches no further than they do.
+    pub principal: Principal,
+    /// As whom the changes say they were made.
     pub actor: String,
 }
 
@@ -121,7 +123,7 @@ impl Restorer {
     /// # Errors
     /// What is wrong with what is wanted.
     pub async fn begin(&self, wanted: Wanted) -> Result<Run, Problem> {
-        let Wanted { source, into, snapshot, predicate, mode, actor, .. } = wanted.clone();
+        let Wanted { source, into, snapshot, predicate, mode, principal, actor, .. } = wanted.clone();
         let then = self.then(&wanted).await?;
         let meta = json!({
             "source": format!("{}.{}", source.namespace, source.collection),
@@ -132,7 +134,7 @@ impl Restorer {
         });
         let carried = format!("\"source\":\"tidemark.restore\",\"actor\":{},\"meta\":{meta}", json!(actor));
         let target = into.unwrap_or_else(|| source.clone());
-        let difference = Difference { source, then, target: target.clone(), predicate };
+        let difference = Difference { principal, source, then, target: target.clone(), predicate };
         let differences = self.query.difference(&difference).await.map_err(|error| asked(&error))?;
         let report = Report {
             dry_run: mode == Mode::Dry,

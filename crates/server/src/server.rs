@@ -9,6 +9,7 @@ use std::{net::SocketAddr, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    authority::Authority,
     config::{Environment, Settings},
     doors::{Door, Wire},
     guard::{Guard, Mode, Unguarded},
@@ -52,7 +53,9 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn start(settings: Settings, environment: &Environment) -> Result<Self, StartError> {
-        let guards = (Guard::of_port(&settings.auth, settings.http)?, Guard::of_port(&settings.auth, settings.grpc)?);
+        let authority = Authority::new(&settings.auth);
+        let guard = |address| Guard::of_port(&settings.auth, &authority, address);
+        let guards = (guard(settings.http)?, guard(settings.grpc)?);
         let ports = (Port::open("http", settings.http).await?, Port::open("grpc", settings.grpc).await?);
         say_mode(guards.0.mode(), ports.0.address());
         let parts = Parts::of_process()?;

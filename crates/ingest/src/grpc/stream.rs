@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures::{FutureExt, Stream, future::BoxFuture, stream};
+use tidemark_model::Principal;
 use tidemark_proto::v1::{
     AppendStreamRequest, AppendStreamResponse, Batch, GoAway, Open, Progress, Ready, Records, Result as Told, Window,
     append_stream_request::Message as Asked, append_stream_response::Message as Reply,
@@ -59,6 +60,7 @@ enum Done {
 /// The stream; see the module.
 pub(super) struct Appending {
     ingest: Ingest,
+    by: Principal,
     messages: Streaming<AppendStreamRequest>,
     opened: Option<Opened>,
     waiting: VecDeque<Waiting>,
@@ -76,10 +78,11 @@ pub(super) struct Appending {
 }
 
 impl Appending {
-    pub(super) fn new(ingest: Ingest, messages: Streaming<AppendStreamRequest>) -> Self {
+    pub(super) fn new(ingest: Ingest, by: Principal, messages: Streaming<AppendStreamRequest>) -> Self {
         let leaving = ingest.room.leaving.subscribe();
         Self {
             ingest,
+            by,
             messages,
             opened: None,
             waiting: VecDeque::new(),
@@ -166,6 +169,7 @@ impl Appending {
             return Err(misuse("a second Open"));
         }
         let to = Destination::of(open.target)?;
+        self.ingest.admit(&self.by, &to.namespace)?;
         let producer = open.producer.map(|producer| (producer.id, producer.epoch));
         let opened = Opened { to, producer };
         self.running = Some(begin(self.ingest.clone(), opened.clone()).boxed());

@@ -15,7 +15,7 @@ use arrow::{
 };
 use tidemark_catalog::appends::Appends as _;
 use tidemark_ingest::Config;
-use tidemark_model::Table;
+use tidemark_model::{Principal, Table};
 
 use crate::{
     bed::{Bed, ns, quiet},
@@ -85,7 +85,7 @@ async fn rows_become_documents() {
 
     let append = |stream: Vec<u8>| {
         let (ingest, table) = (bed.ingest.clone(), crate::bed::collection("orders"));
-        async move { ingest.append_arrow((&ns("shop"), &table), stream.into()).await }
+        async move { ingest.append_arrow(&Principal::lake(), (&ns("shop"), &table), stream.into()).await }
     };
     let appended = append(documents(0, 11)).await.expect("stored");
     assert_eq!((appended.accepted, bed.count(&Table::Events).await), (11, 13));

@@ -93,11 +93,11 @@ impl Door {
                 let ask: ActionCancelQueryRequest = wrapped(&action)?;
                 let info = FlightInfo::decode(ask.info).map_err(|e| invalid(format!("no FlightInfo: {e}")))?;
                 // The outcomes of both forms have the same numbers.
-                self.cancel(Some(info)).map(|result| wrapped_reply("ActionCancelQueryResult", &result))
+                self.cancel(Some(info), &caller).map(|result| wrapped_reply("ActionCancelQueryResult", &result))
             }
             "CancelFlightInfo" => {
                 let ask: CancelFlightInfoRequest = bare(&action)?;
-                self.cancel(ask.info).map(|result| reply(&result))
+                self.cancel(ask.info, &caller).map(|result| reply(&result))
             }
             "RenewFlightEndpoint" => {
                 let ask: RenewFlightEndpointRequest = bare(&action)?;
@@ -118,8 +118,8 @@ impl Door {
 
     /// Plans a statement; what writes is refused here, before anything could be bound.
     async fn prepare(&self, ask: ActionCreatePreparedStatementRequest, caller: Caller) -> Reply {
-        let carried = Carried::new(ask.query, caller.session).within(ask.transaction_id);
-        let description = self.describe(&self.fixed(carried.clone())?).await?;
+        let carried = Carried::new(ask.query, caller.session.clone()).within(ask.transaction_id);
+        let description = self.describe(&self.fixed(carried.clone())?, &caller.principal).await?;
         let result = PreparedStatementResult {
             prepared_statement_handle: carried.seal(),
             dataset_schema: wire::schema_message(&wire::schema(&description.schema))?,
@@ -129,10 +129,11 @@ impl Door {
         Ok(wrapped_reply("ActionCreatePreparedStatementResult", &result))
     }
 
-    fn cancel(&self, info: Option<FlightInfo>) -> Result<CancelFlightInfoResult, Status> {
+    fn cancel(&self, info: Option<FlightInfo>, caller: &Caller) -> Result<CancelFlightInfoResult, Status> {
         let endpoints = info.map(|info| info.endpoint).unwrap_or_default();
         let tickets = endpoints.iter().filter_map(|endpoint| endpoint.ticket.as_ref());
-        match tickets.filter(|ticket| self.running.cancel(&ticket.ticket)).count() {
+        let id = caller.principal.id();
+        match tickets.filter(|ticket| self.running.cancel(id, &ticket.ticket)).count() {
             0 => Err(Status::not_found("nothing of this FlightInfo is running")),
             _ => Ok(CancelFlightInfoResult { status: CancelStatus::Cancelled.into() }),
         }

@@ -20,17 +20,17 @@ use tonic::{Code, Response, Status};
 
 use super::{
     Door, Replies, params, query, replies,
+    session::Caller,
     statement::Carried,
     status::{INGEST_DOOR, invalid},
 };
-use crate::Session;
 
 /// What a client sends.
 type Data = BoxStream<'static, Result<FlightData, Status>>;
 
 impl Door {
     /// Takes a stream of data, whatever its first message says it is for.
-    pub(super) async fn put(&self, mut data: Data, session: Session) -> Result<Response<Replies<PutResult>>, Status> {
+    pub(super) async fn put(&self, mut data: Data, caller: Caller) -> Result<Response<Replies<PutResult>>, Status> {
         let Some(first) = data.next().await else {
             // What some drivers send of rows when there are none.
             return Ok(replies(vec![updated(0)]));
@@ -41,11 +41,11 @@ impl Door {
         let data = streams::iter([Ok(first)]).chain(data).boxed();
         if descriptor.r#type() == DescriptorType::Path {
             let to = table_of_path(&descriptor.path)?;
-            return Ok(Response::new(stream::acks(self.appends.clone(), to, data).boxed()));
+            return Ok(Response::new(stream::acks(self.appends.clone(), (caller.principal, to), data).boxed()));
         }
         let one = match query::command(&descriptor.cmd)? {
             Command::CommandPreparedStatementQuery(ask) => bind(&ask.prepared_statement_handle, data).await?,
-            Command::CommandStatementIngest(ask) => updated(self.ingest(&ask, data, &session).await?),
+            Command::CommandStatementIngest(ask) => updated(self.ingest(&ask, data, &caller).await?),
             Command::CommandStatementUpdate(_) | Command::CommandPreparedStatementUpdate(_) => {
                 return Err(invalid(format!("SQL only reads here: ask queries; changes are rows, {INGEST_DOOR}")));
             }

@@ -12,10 +12,12 @@ use arrow_flight::{
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use prost::Message;
+use tidemark_model::Principal;
 use tonic::Status;
 
 use super::{
     Door, Replies, metadata,
+    session::Caller,
     statement::Carried,
     status::{self, defect, invalid},
     wire,
@@ -65,23 +67,24 @@ pub(super) struct Planned {
 
 impl Door {
     /// What a descriptor will answer.
-    pub(super) async fn info(&self, descriptor: FlightDescriptor, session: Session) -> Result<Planned, Status> {
+    pub(super) async fn info(&self, descriptor: FlightDescriptor, caller: &Caller) -> Result<Planned, Status> {
+        let (principal, session) = (&caller.principal, caller.session.clone());
         if descriptor.r#type() == DescriptorType::Path {
             let [schema, name] = descriptor.path.as_slice() else {
                 return Err(invalid("a path names a table: [schema, table]"));
             };
             let carried = Carried::new(whole_table(schema, name), session);
-            return self.planned(descriptor, carried).await;
+            return self.planned(descriptor, carried, principal).await;
         }
         let command = command(&descriptor.cmd)?;
         match &command {
             Command::CommandStatementQuery(ask) => {
                 let carried = Carried::new(ask.query.clone(), session).within(ask.transaction_id.clone());
-                self.planned(descriptor, carried).await
+                self.planned(descriptor, carried, principal).await
             }
             Command::CommandPreparedStatementQuery(ask) => {
                 let carried = Carried::open("handle of the prepared statement", &ask.prepared_statement_handle)?;
-                self.planned(descriptor, carried).await
+                self.planned(descriptor, carried, principal).await
             }
             metadata => match metadata::schema(metadata) {
                 Some(schema) => {
@@ -93,9 +96,14 @@ impl Door {
         }
     }
 
-    async fn planned(&self, descriptor: FlightDescriptor, carried: Carried) -> Result<Planned, Status> {
+    async fn planned(
+        &self,
+        descriptor: FlightDescriptor,
+        carried: Carried,
+        principal: &Principal,
+    ) -> Result<Planned, Status> {
         let mut carried = self.fixed(carried)?;
-        let description = self.describe(&carried).await?;
+        let description = self.describe(&carried, principal).await?;
         carried.pin = Some(description.pin);
         let info = flight(descriptor, &told(&carried, &description.schema), ticket_of(&carried))?;
         let info = info.with_app_metadata(format!("{{\"system_time\":\"{}\"}}", description.pin.system_time));
@@ -112,25 +120,30 @@ impl Door {
     }
 
     /// Plans a statement with the first of its bound rows; all rows answer the same columns.
-    pub(super) async fn describe(&self, carried: &Carried) -> Result<Description, Status> {
-        let first = carried.runs()?.into_iter().next().unwrap_or_else(|| carried.with(Vec::new()));
+    pub(super) async fn describe(&self, carried: &Carried, principal: &Principal) -> Result<Description, Status> {
+        let first = carried.runs(principal)?.into_iter().next();
+        let first = first.unwrap_or_else(|| carried.with(Vec::new(), principal));
         self.query.describe(&first).await.map_err(|e| status::of(&e))
     }
 
     /// What a ticket holds.
-    pub(super) async fn data(&self, ticket: &[u8], session: Session) -> Result<Replies<FlightData>, Status> {
+    pub(super) async fn data(&self, ticket: &[u8], caller: &Caller) -> Result<Replies<FlightData>, Status> {
+        let principal = &caller.principal;
         match command(ticket)? {
-            Command::TicketStatementQuery(ask) => self.answers(Carried::open("ticket", &ask.statement_handle)?).await,
+            Command::TicketStatementQuery(ask) => {
+                self.answers(Carried::open("ticket", &ask.statement_handle)?, principal).await
+            }
             Command::CommandPreparedStatementQuery(ask) => {
                 let what = "handle of the prepared statement";
-                self.answers(self.fixed(Carried::open(what, &ask.prepared_statement_handle)?)?).await
+                let carried = Carried::open(what, &ask.prepared_statement_handle)?;
+                self.answers(self.fixed(carried)?, principal).await
             }
             Command::CommandStatementQuery(ask) => {
-                let carried = Carried::new(ask.query, session).within(ask.transaction_id);
-                self.answers(self.fixed(carried)?).await
+                let carried = Carried::new(ask.query, caller.session.clone()).within(ask.transaction_id);
+                self.answers(self.fixed(carried)?, principal).await
             }
             command => {
-                let Some(rows) = metadata::rows(&command, || self.query.tables()) else {
+                let Some(rows) = metadata::rows(&command, || self.query.tables(principal)) else {
                     return Err(Status::unimplemented(format!("{} is no ticket", command.type_url())));
                 };
                 let rows = rows?;
@@ -140,10 +153,10 @@ impl Door {
     }
 
     /// Runs a statement for each of its bound rows, one after the other, as one stream.
-    async fn answers(&self, carried: Carried) -> Result<Replies<FlightData>, Status> {
-        let mut runs = carried.runs()?.into_iter();
+    async fn answers(&self, carried: Carried, principal: &Principal) -> Result<Replies<FlightData>, Status> {
+        let mut runs = carried.runs(principal)?.into_iter();
         let Some(first) = runs.next() else {
-            let schema = self.describe(&carried).await?.schema;
+            let schema = self.describe(&carried, principal).await?.schema;
             return Ok(wire::encode(told(&carried, &schema), stream::empty()).boxed());
         };
         let Answer { schema, stream: rows, .. } = self.query.run(&first).await.map_err(|e| status::of(&e))?;

@@ -1,4 +1,5 @@
-//! Streams that are on their way, by ticket, so that another connection can cancel them.
+//! Streams that are on their way, by whose they are and by ticket, so that another connection of the same token can
+//! cancel them.
 
 use std::{
     collections::HashMap,
@@ -11,6 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 type Tokens = HashMap<Bytes, Vec<(u64, CancellationToken)>>;
+
+/// What a stream is listed under: the id of its principal, which holds no zero, and its ticket.
+fn key(principal: &str, ticket: &[u8]) -> Bytes {
+    [principal.as_bytes(), &[0], ticket].concat().into()
+}
 
 /// The streams of a door. The room's own limits on queries bound their number.
 #[derive(Debug, Clone, Default)]
@@ -49,10 +55,11 @@ impl Running {
     /// Lists a stream under its ticket while it runs; cancelled, it ends with CANCELLED and is dropped.
     pub(crate) fn watch<T: Send + 'static>(
         &self,
-        ticket: Bytes,
+        principal: &str,
+        ticket: &[u8],
         stream: impl Stream<Item = Result<T, Status>> + Send + 'static,
     ) -> impl Stream<Item = Result<T, Status>> + Send + 'static {
-        let state = Some((self.enter(ticket), stream.boxed()));
+        let state = Some((self.enter(key(principal, ticket)), stream.boxed()));
         stream::unfold(state, |state| async move {
             let (place, mut stream) = state?;
             tokio::select! {
@@ -63,10 +70,10 @@ impl Running {
         })
     }
 
-    /// Cancels what runs under a ticket; tells whether something did.
-    pub(crate) fn cancel(&self, ticket: &[u8]) -> bool {
+    /// Cancels what somebody runs under a ticket; tells whether something did.
+    pub(crate) fn cancel(&self, principal: &str, ticket: &[u8]) -> bool {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let streams = state.1.get(ticket);
+        let streams = state.1.get(&key(principal, ticket));
         streams.into_iter().flatten().for_each(|(_, token)| token.cancel());
         streams.is_some()
     }
@@ -79,19 +86,20 @@ mod tests {
     #[tokio::test]
     async fn a_stream_can_be_cancelled_while_it_runs() {
         let running = Running::default();
-        let ticket = Bytes::from_static(b"t");
+        let ticket = b"t";
         let endless = || stream::iter([Ok(1)]).chain(stream::pending());
-        let mut first = running.watch(ticket.clone(), endless()).boxed();
-        let second = running.watch(ticket.clone(), endless()).boxed();
+        let mut first = running.watch("a1", ticket, endless()).boxed();
+        let second = running.watch("a1", ticket, endless()).boxed();
         assert_eq!(first.next().await.unwrap().unwrap(), 1);
         drop(second);
-        assert!(!running.cancel(b"u"));
-        assert!(running.cancel(&ticket));
+        assert!(!running.cancel("a1", b"u"));
+        assert!(!running.cancel("b2", ticket));
+        assert!(running.cancel("a1", ticket));
         assert_eq!(first.next().await.unwrap().unwrap_err().code(), tonic::Code::Cancelled);
         assert!(first.next().await.is_none());
-        assert!(!running.cancel(&ticket));
-        let ended: Vec<Result<i32, Status>> = running.watch(ticket.clone(), stream::iter([Ok(1)])).collect().await;
+        assert!(!running.cancel("a1", ticket));
+        let ended: Vec<Result<i32, Status>> = running.watch("a1", ticket, stream::iter([Ok(1)])).collect().await;
         assert_eq!(ended.len(), 1);
-        assert!(!running.cancel(&ticket));
+        assert!(!running.cancel("a1", ticket));
     }
 }

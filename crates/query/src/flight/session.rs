@@ -2,7 +2,7 @@
 //!
 //! The server keeps no sessions. The settings travel with the client: in the cookie `arrow_flight_session_id` (JDBC
 //! keeps cookies), and behind a `~` in the bearer token (ADBC drops cookies, but takes a new token out of any
-//! response). What is more specific wins: headers `x-as-of`, `x-valid-as-of`, `x-nearest` and `x-schema`, then the session, then the header
+//! response), and belong to the token they were made with. What is more specific wins: headers `x-as-of`, `x-valid-as-of`, `x-nearest` and `x-schema`, then the session, then the header
 //! `database`, which names the namespace as other servers' clients expect.
 
 use std::borrow::Cow;
@@ -12,10 +12,10 @@ use base64::{
     alphabet::STANDARD,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use tidemark_model::Namespace;
-use tidemark_proto::v1::FlightSession;
+use tidemark_model::{Namespace, Principal};
+use tidemark_proto::{By, Presented, v1::FlightSession};
 use tonic::{
-    Status,
+    Extensions, Status,
     metadata::{MetadataMap, MetadataValue},
 };
 
@@ -52,7 +52,7 @@ impl Credential {
     ///
     /// # Errors
     /// UNAUTHENTICATED for a scheme that is not spoken.
-    fn of(metadata: &MetadataMap) -> Result<(Self, Option<String>), Status> {
+    fn of(metadata: &MetadataMap, presented: Option<&Presented>) -> Result<(Self, Option<String>), Status> {
         let Some(value) = metadata.get("authorization") else { return Ok((Self::None, None)) };
         let value =
             value.to_str().map_err(|_not_text| Status::unauthenticated("the authorization header is not text"))?;
@@ -65,8 +65,8 @@ impl Credential {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Status::unauthenticated("only the schemes Basic and Bearer are spoken"));
         }
-        let (token, session) = rest.rsplit_once(DIVIDER).map_or((rest, None), |(t, s)| (t, Some(s.to_owned())));
-        Ok((Self::Bearer(token.to_owned()), session))
+        let (token, session) = divided(rest, presented);
+        Ok((Self::Bearer(token.to_owned()), session.map(str::to_owned)))
     }
 
     /// The bearer token to come with from now on. Whether it opens anything is for the port to say, which lets nobody
@@ -77,6 +77,16 @@ impl Credential {
             Self::Basic(text) => password(text).map_or(Cow::Borrowed(ANONYMOUS), Cow::Owned),
             Self::None => Cow::Borrowed(ANONYMOUS),
         }
+    }
+}
+
+/// Token and session of a bearer. Where the authoriser has read the token, it ends where that one ends: it may hold the
+/// divider itself.
+fn divided<'b>(bearer: &'b str, presented: Option<&Presented>) -> (&'b str, Option<&'b str>) {
+    let known = presented.and_then(|token| bearer.split_at_checked(token.0.len()).filter(|(t, _)| **t == *token.0));
+    match known {
+        Some((token, rest)) => (token, rest.strip_prefix(DIVIDER)),
+        None => bearer.rsplit_once(DIVIDER).map_or((bearer, None), |(token, session)| (token, Some(session))),
     }
 }
 
@@ -91,7 +101,9 @@ fn password(text: &str) -> Option<String> {
 /// A caller.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Caller {
-    /// As whom they come.
+    /// Who they are, and what they may.
+    pub(crate) principal: Principal,
+    /// What they came with.
     pub(crate) credential: Credential,
     /// The settings they set, as they brought them.
     pub(crate) stored: Session,
@@ -100,14 +112,15 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Reads who asks out of a request's metadata.
+    /// Reads who asks out of a request: its metadata, and what the authoriser said.
     ///
     /// # Errors
     /// UNAUTHENTICATED or INVALID_ARGUMENT with the header that is wrong.
-    pub(crate) fn of(metadata: &MetadataMap) -> Result<Self, Status> {
-        let (credential, carried) = Credential::of(metadata)?;
+    pub(crate) fn of(metadata: &MetadataMap, extensions: &Extensions) -> Result<Self, Status> {
+        let By(principal) = By::of(extensions).map_err(|problem| Status::unauthenticated(problem.detail))?;
+        let (credential, carried) = Credential::of(metadata, extensions.get())?;
         let stored = match cookie(metadata).or(carried) {
-            Some(token) => session_of(&open::<FlightSession>(Seal::Session, "session", &unhex(&token))?)?,
+            Some(token) => own_session(&principal, &open(Seal::Session, "session", &unhex(&token))?)?,
             None => Session::default(),
         };
         let instant = |name: &str| said(metadata, name, read_instant);
@@ -118,7 +131,7 @@ impl Caller {
             nearest: said(metadata, "x-nearest", read_switch)?.unwrap_or(stored.nearest),
             schema: said(metadata, "x-schema", read_schema)?.unwrap_or(stored.schema),
         };
-        Ok(Self { credential, stored, session })
+        Ok(Self { principal, credential, stored, session })
     }
 
     /// Takes settings into the session that the client carries, if there are any.
@@ -138,7 +151,9 @@ impl Caller {
     /// # Errors
     /// INTERNAL when the credential does not fit into a header.
     pub(crate) fn hand_over(&self, metadata: &mut MetadataMap) -> Result<(), Status> {
-        let token = hex(&seal(Seal::Session, &session_message(&self.stored)));
+        let principal = self.principal.id().to_owned();
+        let message = FlightSession { principal, ..session_message(&self.stored) };
+        let token = hex(&seal(Seal::Session, &message));
         put(metadata, "set-cookie", &format!("{COOKIE}={token}; Path=/; HttpOnly"))?;
         // Whoever comes with user and password each time has no token to put a session into.
         if !matches!(self.credential, Credential::Basic(_)) {
@@ -154,6 +169,16 @@ impl Caller {
     pub(crate) fn forget(&self, metadata: &mut MetadataMap) -> Result<(), Status> {
         put(metadata, "set-cookie", &format!("{COOKIE}=; Path=/; HttpOnly; Max-Age=0"))
     }
+}
+
+/// The settings of a session that belongs to this principal.
+fn own_session(principal: &Principal, message: &FlightSession) -> Result<Session, Status> {
+    if message.principal != principal.id() {
+        return Err(Status::unauthenticated(
+            "the session belongs to another token: begin a new one, without its cookie",
+        ));
+    }
+    session_of(message)
 }
 
 /// Sets a header of a response.

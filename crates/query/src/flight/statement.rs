@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use datafusion::common::ScalarValue;
-use tidemark_model::{Instant, Namespace};
+use tidemark_model::{Instant, Namespace, Principal};
 use tidemark_proto::v1::{FlightPin, FlightSession, FlightStatement};
 use tonic::Status;
 
@@ -72,20 +72,21 @@ impl Carried {
         })
     }
 
-    /// The statement with the given values.
-    pub(crate) fn with(&self, params: Vec<ScalarValue>) -> Statement {
-        Statement { sql: self.sql.clone(), params, session: self.session.clone(), pin: self.pin }
+    /// The statement with the given values, asked by whoever brought it: it is authorised anew each time.
+    pub(crate) fn with(&self, params: Vec<ScalarValue>, principal: &Principal) -> Statement {
+        let (sql, session) = (self.sql.clone(), self.session.clone());
+        Statement { sql, params, principal: principal.clone(), session, pin: self.pin }
     }
 
     /// What is to be run, once per bound row; one without parameters when nothing was ever bound.
     ///
     /// # Errors
     /// INVALID_ARGUMENT when the parameters cannot be read.
-    pub(crate) fn runs(&self) -> Result<Vec<Statement>, Status> {
+    pub(crate) fn runs(&self, principal: &Principal) -> Result<Vec<Statement>, Status> {
         if self.params.is_empty() {
-            return Ok(vec![self.with(Vec::new())]);
+            return Ok(vec![self.with(Vec::new(), principal)]);
         }
-        Ok(params::rows(&self.params)?.into_iter().map(|row| self.with(row)).collect())
+        Ok(params::rows(&self.params)?.into_iter().map(|row| self.with(row, principal)).collect())
     }
 }
 
@@ -97,6 +98,7 @@ pub(crate) fn session_message(session: &Session) -> FlightSession {
         valid_as_of_us: session.valid_as_of.map(Instant::micros),
         nearest: session.nearest,
         schema_as_of: session.schema == SchemaOf::Instant,
+        principal: String::new(),
     }
 }
 

@@ -26,7 +26,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use prost::Message;
 use tidemark_catalog::appends::Appended;
-use tidemark_model::{Instant, Namespace, Table};
+use tidemark_model::{Instant, Namespace, Principal, Table};
 use tidemark_proto::Problem;
 use tidemark_proto::session::{
     CloseSessionRequest, CloseSessionResult, GetSessionOptionsRequest, GetSessionOptionsResult,
@@ -36,6 +36,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
     Code,
+    service::interceptor::InterceptedService,
     transport::{Channel, Server},
 };
 
@@ -51,7 +52,12 @@ struct Counted(Mutex<Vec<(String, usize)>>);
 
 #[tonic::async_trait]
 impl Appends for Counted {
-    async fn append_arrow(&self, (namespace, table): (&Namespace, &Table), stream: Bytes) -> Result<Appended, Problem> {
+    async fn append_arrow(
+        &self,
+        _by: &Principal,
+        (namespace, table): (&Namespace, &Table),
+        stream: Bytes,
+    ) -> Result<Appended, Problem> {
         let batches = StreamReader::try_new(Cursor::new(stream), None).unwrap();
         let rows = batches.map(|batch| batch.unwrap().num_rows()).sum();
         self.0.lock().unwrap().push((format!("{namespace}.{table}"), rows));
@@ -74,6 +80,11 @@ impl House {
         let service = service(room(Config::default()).await, Arc::clone(&appends) as _);
         let mut server = JoinSet::new();
         server.spawn(async move {
+            let authorised = |mut request: Request<()>| {
+                request.extensions_mut().insert(Principal::lake());
+                Ok(request)
+            };
+            let service = InterceptedService::new(service, authorised);
             Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
         });
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();

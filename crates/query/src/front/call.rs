@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use datafusion::{error::DataFusionError, execution::SessionState, physical_plan::stream::RecordBatchStreamAdapter};
 use sqlparser::ast::Expr;
-use tidemark_model::{Instant, Retention};
+use tidemark_model::{Instant, Retention, Scope};
 
 use super::{Begun, Query, Room};
 use crate::{
@@ -24,16 +24,19 @@ impl Query {
 }
 
 impl Room {
-    /// Folds a call; its rows do it.
+    /// Folds a call; its rows do it. Only who administers what it is about may.
     pub(super) fn begin_call(&self, called: &Called, statement: &Statement, pin: Pin) -> Result<Begun, Error> {
+        statement.principal.check_scope(Scope::Admin)?;
         let folding = Folding { statement, state: &self.state(statement, pin), called };
         let call = folding.call()?;
+        call.check(&statement.principal)?;
         let gone = || Error::Unavailable("nothing can be called here".to_owned());
         let procedures = self.procedures.get().and_then(Weak::upgrade).ok_or_else(gone)?;
         let columns = procedure::columns(called.procedure);
         let told = Arc::clone(&columns);
+        let principal = statement.principal.clone();
         let row = async move {
-            let done = procedures.call(call).await;
+            let done = procedures.call(principal, call).await;
             let done = done.map_err(|Refused { kind, code, detail }| Error::Refused { kind, code, detail });
             let outcome = done.map_err(|error| DataFusionError::External(Box::new(error)))?;
             Ok(procedure::row(outcome, told)?)

@@ -15,7 +15,7 @@ use arrow::{
 };
 use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
-use tidemark_model::{CollectionName, Instant, Namespace};
+use tidemark_model::{CollectionName, Instant, Namespace, Principal, Scope};
 
 use super::{Begun, Folds, Length, Query, Room};
 use crate::{Error, Session, Statement, sql, sql::reference::Asks};
@@ -41,6 +41,8 @@ pub struct Then {
 /// What is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
+    /// For whom: its condition reaches no further than they do.
+    pub principal: Principal,
     /// What was.
     pub source: CollectionRef,
     /// When it was.
@@ -179,7 +181,8 @@ impl Room {
         }
         let is_there = exists(&difference.target);
         let session = Session { namespace: Some(difference.source.namespace.clone()), ..Session::default() };
-        let statement = Statement { sql: text(difference, is_there), params: Vec::new(), session, pin: None };
+        let (sql, principal) = (text(difference, is_there), reader(&difference.principal));
+        let statement = Statement { sql, params: Vec::new(), principal, session, pin: None };
         let mut parsed = self.parse(&statement)?;
         // The first table of the text is the one whose dead are asked for.
         if let Some(dead) = parsed.references.first_mut().filter(|_| is_there) {
@@ -190,6 +193,11 @@ impl Room {
         prepared.state.config_mut().options_mut().optimizer.join_reordering = false;
         self.begin_prepared(prepared, &statement).await
     }
+}
+
+/// Who administers a namespace goes back in it without the scope that questions need; nobody sees what is compared.
+fn reader(principal: &Principal) -> Principal {
+    Principal::new(principal.id(), [Scope::Query, Scope::Admin], principal.reach().clone())
 }
 
 fn text(difference: &Difference, target_is_there: bool) -> String {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidemark_catalog::View;
-use tidemark_model::{Instant, Table};
+use tidemark_model::{Instant, Principal, Scope, Table};
 
 use super::{
     Begun, Folds, Length, Query, Room,
@@ -26,6 +26,8 @@ pub enum Holds {
 /// What is exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Export {
+    /// For whom: neither the collection nor its condition reaches beyond what they may ask.
+    pub principal: Principal,
     /// Of which collection.
     pub of: CollectionRef,
     /// As of when; without instants and snapshot the present.
@@ -77,6 +79,7 @@ impl Room {
 
     async fn begin_export(&self, export: &Export) -> Result<Begun, Error> {
         let Export { of, snapshot, predicate, holds, .. } = export;
+        export.principal.check(Scope::Query, &of.namespace)?;
         let mut then = export.then;
         if let Some(name) = snapshot {
             if then.as_of.is_some() {
@@ -97,7 +100,8 @@ impl Room {
         };
         let sql = format!("SELECT {columns} FROM {of}{}{condition}", then.clauses());
         let session = Session { namespace: Some(of.namespace.clone()), ..Session::default() };
-        let statement = Statement { sql, params: Vec::new(), session, pin: None };
+        let principal = export.principal.clone();
+        let statement = Statement { sql, params: Vec::new(), principal, session, pin: None };
         self.begin_prepared(self.prepare(&statement, Folds::All)?, &statement).await
     }
 }

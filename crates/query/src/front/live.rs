@@ -2,7 +2,7 @@
 
 use arrow::array::AsArray;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
-use tidemark_model::Instant;
+use tidemark_model::{Instant, Principal};
 
 use super::{Query, difference::CollectionRef};
 use crate::{Error, Session, Statement};
@@ -23,7 +23,8 @@ impl Query {
             format!(" WHERE _ts <= arrow_cast({}, 'Timestamp(Microsecond, Some(\"UTC\"))')", at.micros())
         });
         let sql = format!("SELECT _id FROM {of}{upto}");
-        let statement = Statement { sql, params: Vec::new(), session: Session::default(), pin: None };
+        let (principal, session) = (Principal::lake(), Session::default());
+        let statement = Statement { sql, params: Vec::new(), principal, session, pin: None };
         let rows = self.run(&statement).await?.stream;
         let ids = rows.map_err(Error::from).and_then(|rows| async move {
             let other = || Error::Internal("ids are no text".to_owned());

@@ -1,6 +1,6 @@
 //! Statements through the front, over the real catalog, files and kernels.
 
-use tidemark_model::{Instant, Op, json};
+use tidemark_model::{Instant, Op, Principal, json};
 
 use super::*;
 use crate::{
@@ -370,7 +370,7 @@ async fn long_expressions_are_answered_or_refused_but_end_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_are_told_with_their_columns() {
     let lab = small_lab().await;
-    let tables = lab.query.tables();
+    let tables = lab.query.tables(&Principal::lake());
     let named = |schema: &str, name: &str| tables.iter().find(|t| t.schema_name == schema && t.name == name);
     for (schema, name) in [("lab", "events"), ("lab", "c"), ("information_schema", "tables")] {
         let told = named(schema, name).unwrap_or_else(|| panic!("{schema}.{name}"));

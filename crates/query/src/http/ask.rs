@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, header};
 use datafusion::common::ScalarValue;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tidemark_model::{Instant, Kind, Namespace};
+use tidemark_model::{Instant, Kind, Namespace, Principal};
 use tidemark_proto::Problem;
 
 use crate::{
@@ -46,13 +46,13 @@ fn invalid(detail: impl Into<String>) -> Problem {
 ///
 /// # Errors
 /// 400 with the reason, 415 for a body of another type.
-pub(crate) fn statement(headers: &HeaderMap, body: &[u8]) -> Result<Statement, Problem> {
+pub(crate) fn statement(principal: Principal, headers: &HeaderMap, body: &[u8]) -> Result<Statement, Problem> {
     let kind = media_type(headers);
     match kind.as_str() {
-        "" | "application/json" => of_json(headers, body),
+        "" | "application/json" => of_json(principal, headers, body),
         "text/plain" | "application/sql" => {
             let sql = std::str::from_utf8(body).map_err(|e| invalid(format!("the body is not UTF-8: {e}")))?.to_owned();
-            Ok(Statement { sql, params: Vec::new(), session: of_headers(headers)?, pin: None })
+            Ok(Statement { sql, params: Vec::new(), principal, session: of_headers(headers)?, pin: None })
         }
         other => Err(Problem::new(
             Kind::Unsupported,
@@ -69,7 +69,7 @@ fn media_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-fn of_json(headers: &HeaderMap, body: &[u8]) -> Result<Statement, Problem> {
+fn of_json(principal: Principal, headers: &HeaderMap, body: &[u8]) -> Result<Statement, Problem> {
     let body: Body<'_> = serde_json::from_slice(body).map_err(|e| {
         invalid(format!("the body is not a query: {e}; send {{\"sql\":\"select 1\",\"params\":[]}} as JSON"))
     })?;
@@ -88,7 +88,7 @@ fn of_json(headers: &HeaderMap, body: &[u8]) -> Result<Statement, Problem> {
         session.schema = read_schema(of).map_err(|e| invalid(format!("schema: {e}")))?;
     }
     let params = body.params.iter().enumerate().map(|(i, raw)| parameter(i, raw.get())).collect::<Result<_, _>>()?;
-    Ok(Statement { sql: body.sql, params, session, pin: None })
+    Ok(Statement { sql: body.sql, params, principal, session, pin: None })
 }
 
 fn of_headers(headers: &HeaderMap) -> Result<Session, Problem> {

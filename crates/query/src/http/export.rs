@@ -12,7 +12,7 @@ use axum::{
 };
 use serde::Deserialize;
 use tidemark_model::{CollectionName, Kind, Namespace};
-use tidemark_proto::Problem;
+use tidemark_proto::{By, Problem};
 
 use super::{accept::Format, answer, problem};
 use crate::{CollectionRef, Export, Holds, Query, Then, door::read_instant};
@@ -39,6 +39,7 @@ enum FileFormat {
 
 pub(super) async fn export(
     State(query): State<Query>,
+    By(principal): By,
     path: Result<Path<(String, String)>, PathRejection>,
     asked: Result<Parameters<Asked>, QueryRejection>,
 ) -> Result<Response, Problem> {
@@ -51,6 +52,7 @@ pub(super) async fn export(
         FileFormat::Parquet => (Format::Parquet, Holds::Columns),
     };
     let export = Export {
+        principal,
         of: CollectionRef {
             namespace: Namespace::parse(&namespace).map_err(|e| invalid(e.to_string()))?,
             collection: CollectionName::parse(&collection).map_err(|e| invalid(e.to_string()))?,

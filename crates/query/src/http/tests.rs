@@ -1,7 +1,7 @@
 //! The door with a real room behind it.
 
 use axum::http::HeaderName;
-use tidemark_model::Instant;
+use tidemark_model::{Instant, Principal};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -19,7 +19,9 @@ async fn post(query: &Query, headers: &[(&str, &str)], body: impl Into<Body>) ->
     for (name, value) in headers {
         request.headers_mut().insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
     }
-    let response = ask_query(State(query.clone()), request).await.unwrap_or_else(IntoResponse::into_response);
+    let response = ask_query(State(query.clone()), By(Principal::lake()), request)
+        .await
+        .unwrap_or_else(IntoResponse::into_response);
     let status = response.status().as_u16();
     let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
     let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -132,7 +134,7 @@ async fn what_is_wrong_is_a_problem_document() {
 async fn an_error_in_the_middle_reaches_the_client_and_cuts_the_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let routes = router(room(Config::default()).await);
+    let routes = router(room(Config::default()).await).layer(axum::Extension(Principal::lake()));
     let mut server = JoinSet::new();
     server.spawn(async move { axum::serve(listener, routes).await.unwrap() });
     for accept in [JSON, "application/x-ndjson"] {

@@ -13,11 +13,11 @@ use arrow::datatypes::SchemaRef;
 use datafusion::{common::ScalarValue, execution::SessionState};
 use tidemark_catalog::{Catalog, Collection, LiveTail, View};
 use tidemark_fold::versions::Keep;
-use tidemark_model::{Instant, Namespace, Table};
+use tidemark_model::{Instant, Namespace, Principal, Table};
 
 use super::{
     metadata::Described,
-    names::{self, Named},
+    names::{self, Named, Seen},
     question::{self, Spans},
     relation::Relations,
     shape,
@@ -46,6 +46,8 @@ pub(crate) struct Lake {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'a> {
     /// Who asks.
+    pub(crate) principal: &'a Principal,
+    /// Their settings.
     pub(crate) session: &'a Session,
     /// The statement's parameters.
     pub(crate) params: &'a [ScalarValue],
@@ -69,9 +71,9 @@ impl Lake {
         asked: Asked<'_>,
         state: Option<&SessionState>,
     ) -> Result<Relations, Error> {
-        let mut relations = Relations::default();
+        let (seen, mut relations) = (self.seen(asked.principal), Relations::default());
         for reference in references {
-            let named = names::resolve(&self.catalog, asked.session.namespace.as_ref(), &reference.table)?;
+            let named = names::resolve(&seen, asked.session.namespace.as_ref(), &reference.table)?;
             let folded = state.map(|state| question::fold(&reference.asks, asked, state)).transpose()?;
             let mut collection = self.collection(&named);
             if let (Some(folded), Some(known), SchemaOf::Instant) = (folded, &mut collection, asked.session.schema) {
@@ -101,9 +103,9 @@ impl Lake {
         asked: Asked<'_>,
         state: &SessionState,
     ) -> Result<(Relations, AsOf), Error> {
-        let mut tables = Vec::with_capacity(references.len());
+        let (seen, mut tables) = (self.seen(asked.principal), Vec::with_capacity(references.len()));
         for reference in references {
-            let named = names::resolve(&self.catalog, asked.session.namespace.as_ref(), &reference.table)?;
+            let named = names::resolve(&seen, asked.session.namespace.as_ref(), &reference.table)?;
             let folded = question::fold(&reference.asks, asked, state)?;
             let version = self.version(&named, folded.version()).await?;
             tables.push((reference, named, folded.fixed(version)));
@@ -134,6 +136,10 @@ impl Lake {
         }
         let as_of = shared(tables.iter().map(|(_, _, spans)| *spans), asked.pin);
         Ok((relations, as_of))
+    }
+
+    fn seen(&self, principal: &Principal) -> Seen {
+        Seen { catalog: self.catalog.clone(), principal: principal.clone() }
     }
 
     fn collection(&self, named: &Named) -> Option<Arc<Collection>> {

@@ -1,4 +1,5 @@
-//! What the catalog shows to `information_schema`, `SHOW` and `DESCRIBE`: names and columns from memory, no I/O.
+//! What the catalog shows to `information_schema`, `SHOW` and `DESCRIBE`: names and columns from memory, no I/O, and of
+//! those only what whoever asks may see.
 //!
 //! These tables cannot be scanned: a statement reads bound tables only, so a table that the walk over the statement
 //! missed is an error, never today's rows.
@@ -17,7 +18,7 @@ use tidemark_catalog::Catalog;
 use tidemark_fold::columns;
 use tidemark_model::{Namespace, Table};
 
-use super::names::{self, CATALOG};
+use super::names::{self, CATALOG, Seen};
 
 /// The columns of a table as `SELECT *` answers them now.
 pub(crate) fn columns_of(catalog: &Catalog, namespace: &Namespace, table: &Table) -> Option<SchemaRef> {
@@ -40,7 +41,7 @@ pub(crate) fn tables_of(catalog: &Catalog, namespace: &Namespace) -> Vec<String>
 
 /// The list that holds the one catalog.
 #[derive(Debug)]
-pub(crate) struct Lake(pub(crate) Catalog);
+pub(crate) struct Lake(pub(crate) Seen);
 
 impl CatalogProviderList for Lake {
     fn register_catalog(&self, _: String, _: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
@@ -57,7 +58,7 @@ impl CatalogProviderList for Lake {
 }
 
 #[derive(Debug)]
-struct Namespaces(Catalog);
+struct Namespaces(Seen);
 
 impl CatalogProvider for Namespaces {
     fn schema_names(&self) -> Vec<String> {
@@ -65,35 +66,35 @@ impl CatalogProvider for Namespaces {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        let namespace = Namespace::parse(name).ok().filter(|name| self.0.namespaces().contains(name))?;
-        Some(Arc::new(Tables { catalog: self.0.clone(), namespace }))
+        let namespace = Namespace::parse(name).ok().filter(|name| self.0.has(name))?;
+        Some(Arc::new(Tables { seen: self.0.clone(), namespace }))
     }
 }
 
 #[derive(Debug)]
 struct Tables {
-    catalog: Catalog,
+    seen: Seen,
     namespace: Namespace,
 }
 
 #[async_trait]
 impl SchemaProvider for Tables {
     fn table_names(&self) -> Vec<String> {
-        tables_of(&self.catalog, &self.namespace)
+        tables_of(&self.seen.catalog, &self.namespace)
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let table = names::table(&self.catalog, &self.namespace, name);
-        let columns = table.and_then(|table| columns_of(&self.catalog, &self.namespace, &table));
+        let table = names::table(&self.seen, &self.namespace, name);
+        let columns = table.and_then(|table| columns_of(&self.seen.catalog, &self.namespace, &table));
         Ok(columns.map(|columns| Arc::new(Described(columns)) as Arc<dyn TableProvider>))
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
-        Ok(names::table(&self.catalog, &self.namespace, name).map(|_exists| TableType::Base))
+        Ok(names::table(&self.seen, &self.namespace, name).map(|_exists| TableType::Base))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        names::table(&self.catalog, &self.namespace, name).is_some()
+        names::table(&self.seen, &self.namespace, name).is_some()
     }
 }
 

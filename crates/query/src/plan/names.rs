@@ -2,7 +2,7 @@
 
 use datafusion::common::TableReference;
 use tidemark_catalog::Catalog;
-use tidemark_model::{Namespace, Table};
+use tidemark_model::{Namespace, Principal, Table};
 
 use crate::Error;
 
@@ -33,11 +33,32 @@ pub(crate) fn qualifier(words: &[String]) -> Result<TableReference, Error> {
     }
 }
 
+/// The catalog as somebody sees it: a namespace outside of their reach is not there, and is told as one that is not.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    /// All there is.
+    pub(crate) catalog: Catalog,
+    /// Who looks.
+    pub(crate) principal: Principal,
+}
+
+impl Seen {
+    /// The namespaces that can be asked, in order.
+    pub(crate) fn namespaces(&self) -> Vec<Namespace> {
+        self.catalog.namespaces().into_iter().filter(|namespace| self.principal.may_query(namespace)).collect()
+    }
+
+    /// Whether a namespace can be asked.
+    pub(crate) fn has(&self, namespace: &Namespace) -> bool {
+        self.principal.may_query(namespace) && self.catalog.namespaces().contains(namespace)
+    }
+}
+
 /// Looks a name of one to three parts up.
 ///
 /// # Errors
 /// [`Error::UnknownTable`].
-pub(crate) fn resolve(catalog: &Catalog, default: Option<&Namespace>, words: &[String]) -> Result<Named, Error> {
+pub(crate) fn resolve(seen: &Seen, default: Option<&Namespace>, words: &[String]) -> Result<Named, Error> {
     let unknown = || Error::UnknownTable(words.join("."));
     let (schema, name) = match words {
         [name] => (None, name),
@@ -49,15 +70,15 @@ pub(crate) fn resolve(catalog: &Catalog, default: Option<&Namespace>, words: &[S
         Some(schema) => Namespace::parse(schema).map_err(|_invalid| unknown())?,
         None => default.cloned().ok_or_else(unknown)?,
     };
-    let table = table(catalog, &namespace, name).ok_or_else(unknown)?;
+    let table = table(seen, &namespace, name).ok_or_else(unknown)?;
     Ok(Named { namespace, table })
 }
 
-/// The table of a namespace, if it exists.
-pub(crate) fn table(catalog: &Catalog, namespace: &Namespace, name: &str) -> Option<Table> {
+/// The table of a namespace, if it exists for whoever looks.
+pub(crate) fn table(seen: &Seen, namespace: &Namespace, name: &str) -> Option<Table> {
     let exists = |table: &Table| match table {
-        Table::Events => catalog.namespaces().contains(namespace),
-        Table::Collection(name) => catalog.collection(namespace, name).is_some(),
+        Table::Events => seen.has(namespace),
+        Table::Collection(name) => seen.has(namespace) && seen.catalog.collection(namespace, name).is_some(),
     };
     Table::parse(name).ok().filter(exists)
 }

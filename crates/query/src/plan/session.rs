@@ -21,13 +21,13 @@ use datafusion::{
 };
 use object_store::ObjectStore;
 use tidemark_catalog::Catalog;
-use tidemark_model::{Instant, Namespace};
+use tidemark_model::{Instant, Namespace, Principal};
 
 use super::{
     changed::{changed_fields, document_digest},
     json,
     metadata::Lake,
-    names::{CATALOG, NO_NAMESPACE},
+    names::{CATALOG, NO_NAMESPACE, Seen},
     relation::Relations,
     type_of::arrow_typeof,
 };
@@ -46,12 +46,15 @@ const FOOTER_HINT: usize = 256 << 10;
 #[derive(Debug, Clone)]
 pub(crate) struct Sessions {
     template: Arc<SessionState>,
+    catalog: Catalog,
     environment: Arc<RuntimeEnv>,
 }
 
 /// What a state is made for.
 #[derive(Debug)]
 pub(crate) struct Of {
+    /// Who asks.
+    pub(crate) principal: Principal,
     /// The schema of unqualified names.
     pub(crate) namespace: Option<Namespace>,
     /// What `now()` means.
@@ -80,22 +83,23 @@ impl Sessions {
         let mut template = SessionStateBuilder::new_with_default_features()
             .with_config(settings(partitions))
             .with_runtime_env(Arc::clone(&environment))
-            .with_catalog_list(Arc::new(Lake(catalog.clone())))
             .build();
         json::register(&mut template).map_err(internal)?;
         for function in [changed_fields(), document_digest(), arrow_typeof()] {
             template.register_udf(Arc::new(function)).map_err(internal)?;
         }
-        Ok(Self { template: Arc::new(template), environment })
+        Ok(Self { template: Arc::new(template), catalog: catalog.clone(), environment })
     }
 
     /// A state for one statement.
     pub(crate) fn state(&self, of: &Of) -> SessionState {
         let environment = RuntimeEnv { memory_pool: Arc::clone(&of.memory), ..self.environment.as_ref().clone() };
+        let seen = Seen { catalog: self.catalog.clone(), principal: of.principal.clone() };
         let namespace = of.namespace.as_ref().map_or(NO_NAMESPACE, Namespace::as_str);
         let config = self.template.config().clone().with_default_catalog_and_schema(CATALOG, namespace);
         let mut state = SessionStateBuilder::new_from_existing(self.template.as_ref().clone())
             .with_config(config)
+            .with_catalog_list(Arc::new(Lake(seen)))
             .with_runtime_env(Arc::new(environment))
             .build();
         let props = state.execution_props_mut();
@@ -131,7 +135,8 @@ fn settings(partitions: NonZeroUsize) -> SessionConfig {
     let options = config.options_mut();
     options.execution.time_zone = Some("UTC".to_owned());
     options.execution.enable_recursive_ctes = false;
-    options.execution.parquet.pushdown_filters = true;
+    // Whether rows are filtered while files are decoded, each scan decides (`scan::late`).
+    options.execution.parquet.pushdown_filters = false;
     options.execution.parquet.reorder_filters = true;
     options.execution.parquet.schema_force_view_types = false;
     options.execution.parquet.metadata_size_hint = Some(FOOTER_HINT);

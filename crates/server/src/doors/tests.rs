@@ -6,6 +6,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::{
+    authority::Authority,
     clock::SystemClock,
     config::{Auth, Secret},
 };
@@ -15,7 +16,7 @@ fn routes(wire: Wire, token: Option<&str>) -> (Router, Metrics) {
     let metrics = Metrics::register(&prometheus::Registry::new()).expect("registered");
     let door = Door {
         wire,
-        guard: Guard::of_port(&auth, ([127, 0, 0, 1], 1).into()).expect("guarded"),
+        guard: Guard::of_port(&auth, &Authority::new(&auth), ([127, 0, 0, 1], 1).into()).expect("guarded"),
         metrics: metrics.clone(),
         ids: Arc::new(Ids::seeded(1)),
         clock: Arc::new(SystemClock),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tidemark_catalog::LiveTail as _;
 use tidemark_cdc::Cdc;
-use tidemark_model::Kind;
+use tidemark_model::{Kind, Principal};
 use tidemark_proto::Problem;
 use tidemark_query::{
     CollectionRef,
@@ -20,8 +20,6 @@ use super::{Mode, Restorer, Wanted};
 
 /// Calls at once: each may hold a place among the queries, and a restore asks for another.
 const CALLS_MAX: usize = 2;
-/// Who calls: there is one token.
-const ACTOR: &str = "root";
 
 /// Does what is called. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -39,7 +37,7 @@ impl Caller {
         Self { restorer, cdc, handle, places: Arc::new(Semaphore::new(CALLS_MAX)) }
     }
 
-    async fn done(&self, call: Call) -> Result<Outcome, Problem> {
+    async fn done(&self, principal: Principal, call: Call) -> Result<Outcome, Problem> {
         match call {
             Call::Snapshot { of: CollectionRef { namespace, collection }, name, as_of } => {
                 let at = as_of.unwrap_or_else(|| self.restorer.ingest.closed());
@@ -60,7 +58,8 @@ impl Caller {
             }
             Call::Restore { of: source, then, snapshot, into, predicate, is_dry } => {
                 let mode = if is_dry { Mode::Dry } else { Mode::Real };
-                let wanted = Wanted { source, into, then, snapshot, predicate, mode, actor: ACTOR.to_owned() };
+                let actor = principal.id().to_owned();
+                let wanted = Wanted { source, into, then, snapshot, predicate, mode, principal, actor };
                 let mut run = self.restorer.begin(wanted).await?;
                 while run.step().await? {}
                 let report = run.report();
@@ -77,7 +76,7 @@ fn refused(error: tidemark_cdc::Error) -> Problem {
 
 #[async_trait]
 impl Procedures for Caller {
-    async fn call(&self, call: Call) -> Result<Outcome, Refused> {
+    async fn call(&self, principal: Principal, call: Call) -> Result<Outcome, Refused> {
         let busy = |_full| Refused {
             kind: Kind::TooMany,
             code: "too_many_calls",
@@ -86,7 +85,7 @@ impl Procedures for Caller {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(busy)?;
         let caller = self.clone();
         let work = async move {
-            let done = caller.done(call).await;
+            let done = caller.done(principal, call).await;
             drop(place);
             done
         };

@@ -14,14 +14,12 @@ use axum::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tidemark_model::{Instant, Kind};
-use tidemark_proto::Problem;
+use tidemark_model::{Instant, Kind, Principal, Scope};
+use tidemark_proto::{By, Problem};
 use tidemark_query::{CollectionRef, Then};
 
 use super::{Mode, Restorer, Run, Wanted};
 
-/// Who asks, where the request does not say.
-const ACTOR: &str = "root";
 const NDJSON: &str = "application/x-ndjson";
 
 /// The route.
@@ -44,13 +42,14 @@ struct Asked {
 
 async fn restore(
     State(restorer): State<Restorer>,
+    By(principal): By,
     path: Result<Path<(String, String)>, PathRejection>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let wanted = path
-        .map_err(|e| invalid("invalid_path", e.body_text()))
-        .and_then(|Path((namespace, collection))| wanted(collection_of(&format!("{namespace}.{collection}"))?, &body));
+    let wanted = path.map_err(|e| invalid("invalid_path", e.body_text())).and_then(|Path((namespace, collection))| {
+        wanted(principal, collection_of(&format!("{namespace}.{collection}"))?, &body)
+    });
     let run = match wanted {
         Ok(wanted) => restorer.begin(wanted).await,
         Err(problem) => Err(problem),
@@ -63,21 +62,26 @@ async fn restore(
     }
 }
 
-fn wanted(source: CollectionRef, body: &[u8]) -> Result<Wanted, Problem> {
+fn wanted(principal: Principal, source: CollectionRef, body: &[u8]) -> Result<Wanted, Problem> {
     let asked: Asked = if body.is_empty() { Ok(Asked::default()) } else { serde_json::from_slice(body) }
         .map_err(|error| invalid("invalid_body", format!("the body cannot be read: {error}")))?;
     let instant = |text: &Option<String>| {
         let read = text.as_deref().map(Instant::parse).transpose();
         read.map_err(|error| invalid("invalid_instant", error.to_string()))
     };
+    let into = asked.into.as_deref().map(collection_of).transpose()?;
+    for of in into.iter().chain([&source]) {
+        principal.check(Scope::Admin, &of.namespace)?;
+    }
     Ok(Wanted {
         source,
-        into: asked.into.as_deref().map(collection_of).transpose()?,
+        into,
         then: Then { as_of: instant(&asked.as_of)?, valid_as_of: instant(&asked.valid_as_of)? },
         snapshot: asked.snapshot,
         predicate: asked.r#where,
         mode: if asked.dry_run { Mode::Dry } else { Mode::Real },
-        actor: asked.actor.unwrap_or_else(|| ACTOR.to_owned()),
+        actor: asked.actor.unwrap_or_else(|| principal.id().to_owned()),
+        principal,
     })
 }
 

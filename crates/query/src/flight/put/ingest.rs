@@ -5,7 +5,7 @@
 
 use arrow_flight::sql::{CommandStatementIngest, TableExistsOption, TableNotExistOption};
 use futures::StreamExt;
-use tidemark_model::{Namespace, Table};
+use tidemark_model::{Namespace, Principal, Table};
 use tonic::Status;
 
 use super::{Data, Door, frames::Frames, refused, table_of};
@@ -13,6 +13,7 @@ use crate::{
     Session,
     flight::{
         metadata::CATALOG,
+        session::Caller,
         status::{INGEST_DOOR, invalid},
     },
 };
@@ -33,31 +34,38 @@ impl Door {
         &self,
         ask: &CommandStatementIngest,
         mut data: Data,
-        session: &Session,
+        Caller { principal: by, session, .. }: &Caller,
     ) -> Result<i64, Status> {
         let absent = mode(ask)?;
         let (namespace, table) = destination(ask, session)?;
-        if absent == Absent::Refuse && !self.exists(&namespace, &table) {
+        if absent == Absent::Refuse && !self.exists(by, &namespace, &table) {
             return Err(Status::not_found(format!(
                 "there is no table {namespace}.{table} to append to: create_append makes it with its first row"
             )));
         }
+        let to = (&namespace, &table);
         let (mut frames, mut stored) = (Frames::default(), 0);
         while let Some(message) = data.next().await {
             let message = message?;
             if frames.has_rows() && frames.bytes() + message.data_body.len() > SEGMENT_BYTES {
-                stored += self.append((&namespace, &table), &mut frames, stored).await?;
+                stored += self.append(by, to, (&mut frames, stored)).await?;
             }
             frames.push(&message)?;
         }
         if frames.has_rows() {
-            stored += self.append((&namespace, &table), &mut frames, stored).await?;
+            stored += self.append(by, to, (&mut frames, stored)).await?;
         }
         Ok(stored)
     }
 
-    async fn append(&self, to: (&Namespace, &Table), frames: &mut Frames, stored: i64) -> Result<i64, Status> {
-        let appended = self.appends.append_arrow(to, frames.take()?).await.map_err(|mut problem| {
+    /// Appends what was read behind so many rows.
+    async fn append(
+        &self,
+        by: &Principal,
+        to: (&Namespace, &Table),
+        (frames, stored): (&mut Frames, i64),
+    ) -> Result<i64, Status> {
+        let appended = self.appends.append_arrow(by, to, frames.take()?).await.map_err(|mut problem| {
             if stored > 0 {
                 problem.detail = format!("{}; {stored} rows before these are stored", problem.detail);
             }
@@ -66,9 +74,10 @@ impl Door {
         Ok(i64::try_from(appended.accepted + appended.duplicates).unwrap_or(i64::MAX))
     }
 
-    fn exists(&self, namespace: &Namespace, table: &Table) -> bool {
+    /// Whether there is such a table for whoever asks.
+    fn exists(&self, by: &Principal, namespace: &Namespace, table: &Table) -> bool {
         let name = table.to_string();
-        self.query.tables().iter().any(|known| known.schema_name == namespace.as_str() && known.name == name)
+        self.query.tables(by).iter().any(|known| known.schema_name == namespace.as_str() && known.name == name)
     }
 }
 

@@ -10,7 +10,7 @@ use arrow_flight::{FlightData, PutResult};
 use futures::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tidemark_catalog::appends::{Appended, Appends};
-use tidemark_model::{Namespace, Table};
+use tidemark_model::{Namespace, Principal, Table};
 use tonic::Status;
 
 use super::{
@@ -54,6 +54,7 @@ impl Ack {
 /// Where a stream stands.
 struct Acking {
     appends: Arc<dyn Appends>,
+    by: Principal,
     to: (Namespace, Table),
     data: Data,
     frames: Frames,
@@ -64,11 +65,11 @@ struct Acking {
 /// Appends what comes, and tells of it.
 pub(super) fn acks(
     appends: Arc<dyn Appends>,
-    to: (Namespace, Table),
+    (by, to): (Principal, (Namespace, Table)),
     data: Data,
 ) -> impl Stream<Item = Result<PutResult, Status>> + Send {
     let ready = Ack { ack_up_to_offset: -1, ack_up_to_records: 0, batch: None };
-    let acking = Acking { appends, to, data, frames: Frames::default(), offset: -1, records: 0 };
+    let acking = Acking { appends, by, to, data, frames: Frames::default(), offset: -1, records: 0 };
     let rest = stream::unfold(Some(acking), |acking| async {
         let mut acking = acking?;
         match acking.next().await {
@@ -102,7 +103,8 @@ impl Acking {
         if offset <= self.offset {
             return Err(invalid(format!("offset {offset} does not follow {}: offsets grow", self.offset)));
         }
-        let appended = self.appends.append_arrow((&self.to.0, &self.to.1), self.frames.take()?).await;
+        let (by, to) = (&self.by, (&self.to.0, &self.to.1));
+        let appended = self.appends.append_arrow(by, to, self.frames.take()?).await;
         let Appended { accepted, duplicates, system_time } = appended.map_err(|problem| refused(&problem))?;
         self.offset = offset;
         self.records += accepted + duplicates;

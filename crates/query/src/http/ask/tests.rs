@@ -10,7 +10,7 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
 fn scalars_become_parameters_without_losing_a_digit() {
     let body = br#"{"sql":"select ?","params":[1,-9223372036854775808,18446744073709551615,
         123456789012345678901234567890,1.5,1e3,"a\u00e9","",true,false,null]}"#;
-    let statement = statement(&HeaderMap::new(), body).unwrap();
+    let statement = statement(Principal::lake(), &HeaderMap::new(), body).unwrap();
     assert_eq!(
         statement.params,
         [
@@ -37,12 +37,19 @@ fn the_body_is_more_specific_than_a_header() {
         ("x-valid-as-of", "1357000000000"),
         ("x-namespace", "other"),
     ]);
-    let found = statement(&headers, br#"{"sql":"select 1","namespace":"nyc","as_of":"2013-06-01T00:00:00Z"}"#).unwrap();
+    let found = statement(
+        Principal::lake(),
+        &headers,
+        br#"{"sql":"select 1","namespace":"nyc","as_of":"2013-06-01T00:00:00Z"}"#,
+    )
+    .unwrap();
     let instant = |text: &str| Some(Instant::parse(text).unwrap());
     assert_eq!(found.session.namespace, Some(Namespace::parse("nyc").unwrap()));
     assert_eq!(found.session.as_of, instant("2013-06-01T00:00:00Z"));
     assert_eq!(found.session.valid_as_of, instant("2013-01-01T00:26:40Z"));
-    let found = statement(&headers, br#"{"sql":"select 1","as_of":null,"valid_as_of":1370044800000}"#).unwrap();
+    let found =
+        statement(Principal::lake(), &headers, br#"{"sql":"select 1","as_of":null,"valid_as_of":1370044800000}"#)
+            .unwrap();
     assert_eq!(found.session.as_of, instant("2013-01-01T00:00:00Z"));
     assert_eq!(found.session.valid_as_of, instant("2013-06-01T00:00:00Z"));
 }
@@ -50,7 +57,7 @@ fn the_body_is_more_specific_than_a_header() {
 #[test]
 fn sql_may_come_as_it_is() {
     for kind in ["text/plain", "application/sql", "TEXT/PLAIN; charset=utf-8"] {
-        let found = statement(&headers(&[("content-type", kind)]), b"select 1").unwrap();
+        let found = statement(Principal::lake(), &headers(&[("content-type", kind)]), b"select 1").unwrap();
         assert_eq!((found.sql.as_str(), found.params.len()), ("select 1", 0));
     }
 }
@@ -77,7 +84,7 @@ fn what_is_wrong_is_said() {
         ("text/plain", "\u{0}", 200, ""),
         ("application/xml", "<a/>", 415, "send application/json"),
     ] {
-        match statement(&headers(&[("content-type", kind)]), body.as_bytes()) {
+        match statement(Principal::lake(), &headers(&[("content-type", kind)]), body.as_bytes()) {
             Ok(_) => assert_eq!(status, 200, "{body}"),
             Err(problem) => {
                 assert_eq!(problem.status, status, "{body}");
@@ -85,8 +92,8 @@ fn what_is_wrong_is_said() {
             }
         }
     }
-    let problem = statement(&headers(&[("content-type", "text/plain")]), b"\xff").unwrap_err();
+    let problem = statement(Principal::lake(), &headers(&[("content-type", "text/plain")]), b"\xff").unwrap_err();
     assert!(problem.detail.contains("not UTF-8"));
-    let problem = statement(&headers(&[("x-as-of", "noon")]), br#"{"sql":"x"}"#).unwrap_err();
+    let problem = statement(Principal::lake(), &headers(&[("x-as-of", "noon")]), br#"{"sql":"x"}"#).unwrap_err();
     assert!(problem.detail.contains("header x-as-of"), "{}", problem.detail);
 }
