@@ -201,6 +201,12 @@ impl Query {
         Ok(Self { room: Arc::new(room), threads: Arc::new(Threads::start(cores)?) })
     }
 
+    /// The instants of a statement that begins now.
+    #[must_use]
+    pub fn pin(&self) -> Pin {
+        self.room.lake.pin()
+    }
+
     /// Plans a statement without running it.
     ///
     /// # Errors

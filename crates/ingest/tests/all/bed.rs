@@ -177,6 +177,11 @@ impl Bed {
 }
 
 impl Stopped {
+    /// The clock that the next process looks at.
+    pub(crate) fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
     /// Where the next process has its log.
     pub(crate) fn log(&self) -> PathBuf {
         self.directory.path().join(format!("{}{}", self.log_name, self.generation))
