@@ -167,7 +167,8 @@ impl Room {
         let place = place.ok_or_else(|| self.unflushed_full())?;
         let (room, namespace) = (Arc::clone(self), namespace.clone());
         run(large, move || {
-            let mut touched = observe::touched(&batch.rows, &batch.groups)?;
+            let in_force = room.rules.in_force(&namespace);
+            let mut touched = observe::touched(&batch.rows, &batch.groups, in_force.as_ref())?;
             room.rules.observe(&namespace, &mut touched);
             room.visible.admission.without_known(&namespace, &mut touched);
             let encoded = EncodedRows::encode(&batch.rows)?;
