@@ -31,6 +31,8 @@ mod flush;
 mod logs;
 #[path = "all/receipts.rs"]
 mod receipts;
+#[path = "all/rejected.rs"]
+mod rejected;
 #[path = "all/schema.rs"]
 mod schema;
 #[path = "all/tail.rs"]

@@ -66,6 +66,7 @@ pub const TABLE: &[(&str, &str, Row)] = &[
     ("DELETE", "/v1/{namespace}/{collection}/retention", audited(ADMIN, "reset_retention")),
     ("POST", "/v1/{namespace}/{collection}/clean-up", audited(ADMIN, "clean_up")),
     ("POST", "/v1/publish", audited(Needs::Door, "publish")),
+    ("POST", "/v1/compact", audited(Needs::Door, "compact")),
     ("GET", "/v1/tokens", row(Needs::Door)),
     ("POST", "/v1/tokens", audited(Needs::Door, "create_token")),
     ("DELETE", "/v1/tokens/{id}", audited(Needs::Door, "revoke_token")),
