@@ -68,6 +68,8 @@ pub struct Config {
     pub rejected_record_bytes_max: usize,
     /// How long they are kept, seconds, and up to an hour more. Default 2,592,000: 30 days.
     pub rejected_s: u64,
+    /// Most producers that are remembered, in all; further ones are refused. Default 100,000.
+    pub producers_max: usize,
     /// The fields that are a document's key, by namespace and collection, for Debezium messages that come without their
     /// key. Default none: `id`, else `_id`.
     pub document_keys: DocumentKeys,
@@ -103,6 +105,7 @@ impl Default for Config {
             rejected_bytes_max: 16 << 20,
             rejected_record_bytes_max: 4096,
             rejected_s: 30 * 86_400,
+            producers_max: 100_000,
             document_keys: DocumentKeys::new(),
         }
     }

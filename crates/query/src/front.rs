@@ -210,6 +210,12 @@ impl Query {
         let _first_stays = self.room.lake.tellers.rejects.set(rejects);
     }
 
+    /// The instants of a statement that begins now.
+    #[must_use]
+    pub fn pin(&self) -> Pin {
+        self.room.lake.pin()
+    }
+
     /// Plans a statement without running it.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Who may ask: one authoriser behind every port.
 //!
 //! - Where tokens are asked for ([`Authority`]): every request carries one, as `Bearer` or as the password of `Basic`.
-//!   `/health`, `/ready` and `/version` answer without.
+//!   `/health`, `/ready`, `/version` and gRPC's health answer without.
 //! - Without one: only on loopback, and `Host` and `Origin` are checked, so that a web page in the browser of the same
 //!   machine cannot ask (DNS rebinding, cross-site requests).
 //! - On any other address without a token: refused at the start unless `--allow-unauthenticated`; then `Origin` is
@@ -24,7 +24,8 @@ use tidemark_proto::Presented;
 use crate::{authority::Authority, config::Auth};
 
 /// Paths that answer without a token: probes of orchestrators carry none.
-const OPEN_PATHS: [&str; 3] = ["/health", "/ready", "/version"];
+const OPEN_PATHS: [&str; 5] =
+    ["/health", "/ready", "/version", "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
 /// The longest `authorization` header that is looked at, bytes.
 const CREDENTIALS_BYTES_MAX: usize = 4096;
 

@@ -1,7 +1,7 @@
 //! A whole server in one value: start it, ask where it listens, stop it. `serve`, `demo` and tests use the same.
 //!
 //! Starting: guard the addresses, open the ports (so that a wrong address fails before anything is touched), open the
-//! rooms, then answer. Stopping goes the other way: `/ready` says 503, ports take nothing new, what is under way is
+//! rooms, then answer. Stopping goes the other way: `/ready` says 503 and streams are told to go, ports take nothing new, what is under way is
 //! finished or dropped after `stop.drain_ms`, rooms put what is acknowledged into files.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -76,6 +76,7 @@ impl Server {
         say_mode(guards.0.mode(), ports.0.address());
         let health =
             Health::new(settings.env.clone(), parts.clock.clone(), parts.metrics.clone(), rooms.store().clone());
+        let grpc_routes = rooms.grpc(&health)?;
         let life = Life::default();
         let connections = machine::fitted_connections(settings.connections.clone());
         let door = |wire, guard| Door {
@@ -96,7 +97,7 @@ impl Server {
         let routes = health.router().merge(rooms.http()).merge(tokens::router(office));
         let routes = door(Wire::Http, guards.0).around(routes.merge(audit::router(rooms.audit().clone())));
         ports.0.with_tls(tls.clone()).serve(routes, connections.clone(), &life);
-        ports.1.with_tls(tls).serve(door(Wire::Grpc, guards.1).around(rooms.grpc()), connections, &life);
+        ports.1.with_tls(tls).serve(door(Wire::Grpc, guards.1).around(grpc_routes), connections, &life);
         Ok(Self { settings, http, grpc, life, health, rooms })
     }
 
@@ -131,6 +132,7 @@ impl Server {
     /// When something acknowledged could not be put into files; it is still in the log.
     pub async fn stop(self) -> Result<(), WiringError> {
         self.health.stop();
+        self.rooms.go_away(self.settings.stop.streams());
         tokio::time::sleep(Duration::from_millis(self.settings.stop.announce_ms)).await;
         self.life.stop.cancel();
         self.life.tasks.close();

@@ -12,10 +12,12 @@ use tidemark_catalog::{
 use tidemark_cdc::Cdc;
 use tidemark_ingest::Ingest;
 use tidemark_model::{Clock, Ids};
+use tidemark_proto::DESCRIPTORS;
 use tidemark_query::{Query, procedure::Procedures};
 use tidemark_storage::{Store, StoreError, log::LogOptions};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic_reflection::server::Builder as Reflection;
 
 use crate::{
     claim::{Claim, ClaimError},
@@ -23,6 +25,7 @@ use crate::{
     compaction::Compactor,
     config::{Environment, Secret, Settings},
     documents::Asking,
+    health::Health,
     machine,
     metrics::Metrics,
     restore::{Restorer, call::Caller},
@@ -75,6 +78,9 @@ pub enum WiringError {
     /// The query room.
     #[error(transparent)]
     Query(#[from] tidemark_query::Error),
+    /// What describes the services of the gRPC port.
+    #[error("the services of the gRPC port could not be described")]
+    Described(#[from] tonic_reflection::server::Error),
     /// A task of ours ended early.
     #[error("{0}")]
     Ended(String),
@@ -187,10 +193,24 @@ impl Rooms {
         Restorer { catalog: self.catalog.clone(), ingest: self.ingest.clone(), query: self.query.clone() }
     }
 
-    /// Routes of the gRPC port.
-    pub fn grpc(&self) -> Router {
-        let flight = tidemark_query::flight::service(self.query.clone());
-        tonic::service::Routes::new(flight).prepare().into_axum_router()
+    /// Routes of the gRPC port: Flight SQL, ingest, health, and what describes them.
+    ///
+    /// # Errors
+    /// [`WiringError::Described`] when the descriptions do not fit together.
+    pub fn grpc(&self, health: &Health) -> Result<Router, WiringError> {
+        let described = || Reflection::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
+        let flight = tidemark_query::flight::service(self.query.clone(), Arc::new(self.ingest.clone()));
+        let services = tonic::service::Routes::new(flight)
+            .add_service(tidemark_ingest::grpc::service(self.ingest.clone()))
+            .add_service(health.service())
+            .add_service(described().build_v1()?)
+            .add_service(described().build_v1alpha()?);
+        Ok(services.prepare().into_axum_router())
+    }
+
+    /// Tells clients that stream to go on elsewhere: their streams are ended after this time.
+    pub fn go_away(&self, within: Duration) {
+        self.ingest.go_away(within);
     }
 
     /// Is cancelled when the log or the lake can no longer be trusted.

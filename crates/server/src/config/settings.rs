@@ -138,6 +138,12 @@ impl Stop {
     pub fn drain(&self) -> Duration {
         Duration::from_millis(self.drain_ms)
     }
+
+    /// How long streams of batches are given once they were told to go: half of what requests are.
+    #[must_use]
+    pub fn streams(&self) -> Duration {
+        Duration::from_millis(self.announce_ms + self.drain_ms / 2)
+    }
 }
 
 /// Where logs go and what they look like. They go to standard error, always.

@@ -1,6 +1,10 @@
 //! Requests through all layers, without a socket.
 
-use axum::{body::Body, http::HeaderMap, routing::get, routing::post};
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue},
+    routing::{get, post},
+};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 

@@ -93,6 +93,10 @@ fn a_token_is_asked_for() {
         ("/health", None, anonymous()),
         ("/ready", None, anonymous()),
         ("/version", None, anonymous()),
+        ("/grpc.health.v1.Health/Check", None, anonymous()),
+        ("/grpc.health.v1.Health/Watch", None, anonymous()),
+        ("/tidemark.v1.Ingest/Append", None, none()),
+        ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", None, none()),
         ("/health/../v1/query", None, none()),
     ] {
         let headers: Vec<_> = header.iter().map(|value| ("authorization", value.as_str())).collect();

@@ -111,7 +111,7 @@ impl Procedures for Caller {
             code: "internal",
             detail: format!("the call ended early: {error}"),
         })?;
-        done.map_err(|problem| Refused { kind: kind_of(&problem), code: problem.code, detail: problem.detail })
+        done.map_err(|problem| Refused { kind: problem.kind(), code: problem.code, detail: problem.detail })
     }
 }
 
@@ -131,11 +131,6 @@ fn deed(principal: &Principal, call: &Call) -> Deed {
     Deed { who, action, namespace, object, door: "sql", request: None }
 }
 
-/// The kind that a problem's status came from.
-fn kind_of(problem: &Problem) -> Kind {
-    Kind::ALL.into_iter().find(|kind| kind.http() == problem.status).unwrap_or(Kind::Internal)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,7 +139,7 @@ mod tests {
     #[test]
     fn a_problem_keeps_its_kind() {
         for kind in Kind::ALL {
-            assert_eq!(kind_of(&Problem::new(kind, "code", "detail")), kind);
+            assert_eq!(Problem::new(kind, "code", "detail").kind(), kind);
         }
     }
 }
