@@ -23,7 +23,7 @@ const SHOWN: [(&str, &str); 6] = [
 
 /// Compacts and tells what was done.
 pub(super) async fn run(args: &CompactArgs, environment: &Environment) -> Result<(), Failure> {
-    let client = Client::of(args.server.url.as_deref(), environment)?;
+    let client = Client::of(&args.server, environment)?;
     let mut body = json!({});
     if let Some(of) = &args.of {
         let (namespace, collection) = of.split_once('.').map_or((of.as_str(), None), |(of, one)| (of, Some(one)));
