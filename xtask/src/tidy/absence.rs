@@ -64,8 +64,11 @@ const ABSENCES: [Absence; 6] = [
     },
 ];
 
-/// Which absences a file breaks.
+/// Which absences a file breaks. A build script is not shipped, and cargo tells it where to write by its environment.
 pub(crate) fn breaches(source: &Source) -> Vec<String> {
+    if source.path.ends_with("build.rs") {
+        return Vec::new();
+    }
     let held = ABSENCES.iter().filter(|absence| !absence.except.contains(&source.package.as_str()));
     held.flat_map(|absence| said(source, absence)).collect()
 }
@@ -103,5 +106,8 @@ mod tests {
         ] {
             assert_eq!(found(package, text), breaches, "{package}: {text}");
         }
+        let text = "env::var_os(\"OUT_DIR\");".into();
+        let script = Source { package: "tidemark-proto".into(), path: "proto/build.rs".into(), text };
+        assert!(breaches(&script).is_empty());
     }
 }
