@@ -31,7 +31,7 @@ async fn many_files_become_few_at_once_and_no_answer_changes() {
         instants.push(receipt["system_time"].as_str().unwrap().to_owned());
         client.events("shop", &json!([{"type": "seen", "data": {"n": n}}])).await;
         // Whoever publishes has everything in files.
-        client.post_json("/v1/publish", &json!({"namespace": "shop"})).await.ok();
+        let _done = client.post_json("/v1/publish", &json!({"namespace": "shop"})).await.ok();
     }
     client.changes("other/things", &json!([{"op": "insert", "id": "1", "doc": {}}])).await;
     let mut answers = Vec::new();

@@ -93,7 +93,7 @@ async fn a_truncate_is_one_in_every_dress() {
     let client = server.client();
     let headers = [("content-type", "application/x-ndjson")];
     let first = [flattened(1001, "c", r#""id":1,"#), flattened(1002, "c", r#""id":2,"#)].join("\n");
-    client.post("/v1/shop/events", first, &headers).await.ok();
+    let _first = client.post("/v1/shop/events", first, &headers).await.ok();
     let lines = [flattened(1003, "t", ""), flattened(1004, "c", r#""id":3,"#)].join("\n");
     for accepted in [3, 0] {
         let receipt = client.post("/v1/shop/events", lines.clone(), &headers).await.ok();
