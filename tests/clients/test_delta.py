@@ -224,7 +224,7 @@ def test_other_engines_read_what_sql_answers_after_every_kind_of_maintenance(lak
 
 def declare(server, properties):
     body = json.dumps({"type": "object", "properties": properties}).encode()
-    asked = urllib.request.Request(server.http + "/v1/shop/orders/schema?strictness=lenient", body, method="PUT")
+    asked = urllib.request.Request(server.http + "/v1/shop/orders/schema?strictness=lenient", body, {"Content-Type": "application/json"}, method="PUT")
     with urllib.request.urlopen(asked, timeout=60) as answer:
         assert answer.status == 200
 
