@@ -22,7 +22,7 @@ class Server:
         self.home, self.data = home, home / "data"
         log = open(home / "server.log", "ab")
         self.process = subprocess.Popen(
-            [binary(), "serve", "--data", self.data, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
+            [binary(), "serve", "--data", self.data, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--postgres", "127.0.0.1:0"],
             stdout=subprocess.PIPE, stderr=log, text=True, cwd=home,
             env={**os.environ, **({"AUTH_TOKEN": token} if token else {}), **variables(settings or {})})
         lines = queue.Queue()
@@ -33,6 +33,7 @@ class Server:
         addresses = dict(word.split("=", 1) for word in line.split()[1:])
         self.http = address(addresses["http"], "http://")
         self.grpc = address(addresses["grpc"], "grpc://")
+        self.postgres = addresses["postgres"]
 
     def post(self, path, body, content_type="application/json"):
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()

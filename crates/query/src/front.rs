@@ -440,6 +440,8 @@ mod call;
 mod difference;
 mod export;
 mod live;
+#[cfg(feature = "postgres")]
+mod text;
 
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,8 @@ pub mod health;
 mod machine;
 pub mod metrics;
 pub mod ports;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod publishing;
 pub mod restore;
 pub mod retention;

@@ -33,7 +33,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 #[derive(Debug, thiserror::Error)]
 #[error("the {name} port {address} could not be opened: {source}; choose another with --{name}, or 0 for a free one")]
 pub struct PortError {
-    /// `http` or `grpc`.
+    /// `http`, `grpc` or `postgres`.
     name: &'static str,
     /// The address asked for.
     address: SocketAddr,
@@ -83,15 +83,35 @@ impl Port {
 
     /// Answers connections with `router` until `life` stops.
     pub fn serve(self, router: Router, limits: Connections, life: &Life) {
-        let builder = Arc::new(builder(&limits));
-        life.tasks.spawn(accept(self, router, (builder, limits), life.clone()));
+        let (builder, lives) = (Arc::new(builder(&limits)), life.clone());
+        let first_byte = Duration::from_millis(limits.header_timeout_ms);
+        self.hand(limits.max, life, move |stream, peer| {
+            let (router, builder, life) = (router.clone(), Arc::clone(&builder), lives.clone());
+            async move { connection((stream, peer), router, &builder, first_byte, &life).await }
+        });
+    }
+
+    /// Hands every connection to whoever speaks with it, so many at once, until `life` stops.
+    pub fn hand<Spoken>(
+        self,
+        connections_max: usize,
+        life: &Life,
+        speak: impl Fn(TcpStream, Peer) -> Spoken + Send + 'static,
+    ) where
+        Spoken: Future<Output = Result<(), Broken>> + Send + 'static,
+    {
+        life.tasks.spawn(accept(self, connections_max, speak, life.clone()));
     }
 }
 
-async fn accept(port: Port, router: Router, speak: (Arc<Builder<TokioExecutor>>, Connections), life: Life) {
-    let (builder, limits) = speak;
-    let places = Arc::new(Semaphore::new(limits.max.clamp(1, Semaphore::MAX_PERMITS)));
-    let first_byte = Duration::from_millis(limits.header_timeout_ms);
+/// Why a connection ended early.
+pub type Broken = Box<dyn std::error::Error + Send + Sync>;
+
+async fn accept<Spoken>(port: Port, connections_max: usize, speak: impl Fn(TcpStream, Peer) -> Spoken, life: Life)
+where
+    Spoken: Future<Output = Result<(), Broken>> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(connections_max.clamp(1, Semaphore::MAX_PERMITS)));
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -103,10 +123,9 @@ async fn accept(port: Port, router: Router, speak: (Arc<Builder<TokioExecutor>>,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (router, builder, lives) = (router.clone(), Arc::clone(&builder), life.clone());
+                let (spoken, lives) = (speak(stream, Peer(peer)), life.clone());
                 life.tasks.spawn(async move {
                     let _place = place;
-                    let spoken = connection((stream, Peer(peer)), router, &builder, first_byte, &lives);
                     let ended = tokio::select! {
                         () = lives.abandon.cancelled() => Ok(()),
                         ended = spoken => ended,
@@ -131,7 +150,7 @@ async fn connection(
     builder: &Builder<TokioExecutor>,
     first_byte: Duration,
     life: &Life,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<(), Broken> {
     stream.set_nodelay(true)?;
     let mut first = [0];
     tokio::select! {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     authority::Authority,
-    config::{Environment, Settings},
+    config::{Environment, Listen, Settings},
     doors::{Door, Wire},
     guard::{Guard, Mode, Unguarded},
     health::Health,
@@ -42,6 +42,8 @@ pub struct Server {
     settings: Settings,
     http: SocketAddr,
     grpc: SocketAddr,
+    /// None when it is off.
+    postgres: Option<SocketAddr>,
     life: Life,
     health: Health,
     rooms: Rooms,
@@ -56,7 +58,13 @@ impl Server {
         let authority = Authority::new(&settings.auth);
         let guard = |address| Guard::of_port(&settings.auth, &authority, address);
         let guards = (guard(settings.http)?, guard(settings.grpc)?);
+        let postgres = postgres_address(&settings);
+        postgres.map(guard).transpose()?;
         let ports = (Port::open("http", settings.http).await?, Port::open("grpc", settings.grpc).await?);
+        let postgres = match postgres {
+            Some(address) => Some(Port::open("postgres", address).await?),
+            None => None,
+        };
         say_mode(guards.0.mode(), ports.0.address());
         let parts = Parts::of_process()?;
         let rooms = Rooms::open(&settings, environment, &parts).await?;
@@ -75,8 +83,13 @@ impl Server {
         let (http, grpc) = (ports.0.address(), ports.1.address());
         let routes = door(Wire::Http, guards.0).around(health.router().merge(rooms.http()));
         ports.0.serve(routes, connections.clone(), &life);
-        ports.1.serve(door(Wire::Grpc, guards.1).around(rooms.grpc()), connections, &life);
-        Ok(Self { settings, http, grpc, life, health, rooms })
+        ports.1.serve(door(Wire::Grpc, guards.1).around(rooms.grpc()), connections.clone(), &life);
+        let address = postgres.as_ref().map(Port::address);
+        #[cfg(feature = "postgres")]
+        if let Some(port) = postgres {
+            crate::postgres::serve(port, rooms.query(), (authority, parts.ids.as_ref()), &connections, &life);
+        }
+        Ok(Self { settings, http, grpc, postgres: address, life, health, rooms })
     }
 
     /// Where HTTP is spoken.
@@ -89,6 +102,13 @@ impl Server {
     #[must_use]
     pub const fn grpc(&self) -> SocketAddr {
         self.grpc
+    }
+
+    /// Where every port is, as the line `ready` tells it.
+    #[must_use]
+    pub fn addresses(&self) -> String {
+        let postgres = self.postgres.map(|address| format!(" postgres={address}")).unwrap_or_default();
+        format!("http={} grpc={}{postgres}", self.http, self.grpc)
     }
 
     /// Is cancelled when the server can no longer be trusted: its log could not be synced, or another process owns the
@@ -113,6 +133,14 @@ impl Server {
             self.life.tasks.wait().await;
         }
         self.rooms.drain().await
+    }
+}
+
+/// Where the port of PostgreSQL's protocol is to be, if this binary speaks it.
+fn postgres_address(settings: &Settings) -> Option<SocketAddr> {
+    match settings.postgres {
+        Listen::At(address) if cfg!(feature = "postgres") => Some(address),
+        Listen::At(_) | Listen::Off => None,
     }
 }
 

@@ -153,6 +153,12 @@ impl Rooms {
             .merge(crate::publishing::router(self.publisher.clone(), self.ingest.clone()))
     }
 
+    /// The query room, for doors that are not HTTP.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn query(&self) -> Query {
+        self.query.clone()
+    }
+
     fn restorer(&self) -> Restorer {
         Restorer { catalog: self.catalog.clone(), ingest: self.ingest.clone(), query: self.query.clone() }
     }

@@ -201,7 +201,7 @@ fn reader(principal: &Principal) -> Principal {
 }
 
 fn text(difference: &Difference, target_is_there: bool) -> String {
-    let Difference { source, then, target, predicate } = difference;
+    let Difference { source, then, target, predicate, .. } = difference;
     let counts = predicate.as_ref().map_or_else(|| "TRUE".to_owned(), |predicate| format!("({predicate}\n) IS TRUE"));
     let clauses = then.clauses();
     let (dead, present) = if target_is_there {

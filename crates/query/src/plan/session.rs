@@ -28,6 +28,7 @@ use super::{
     json,
     metadata::Lake,
     names::{CATALOG, NO_NAMESPACE, Seen},
+    postgres,
     relation::Relations,
     type_of::arrow_typeof,
 };
@@ -85,7 +86,8 @@ impl Sessions {
             .with_runtime_env(Arc::clone(&environment))
             .build();
         json::register(&mut template).map_err(internal)?;
-        for function in [changed_fields(), document_digest(), arrow_typeof()] {
+        let own = [changed_fields(), document_digest(), arrow_typeof()].into_iter();
+        for function in own.chain(postgres::functions::common()) {
             template.register_udf(Arc::new(function)).map_err(internal)?;
         }
         Ok(Self { template: Arc::new(template), catalog: catalog.clone(), environment })
@@ -99,12 +101,17 @@ impl Sessions {
         let config = self.template.config().clone().with_default_catalog_and_schema(CATALOG, namespace);
         let mut state = SessionStateBuilder::new_from_existing(self.template.as_ref().clone())
             .with_config(config)
-            .with_catalog_list(Arc::new(Lake(seen)))
+            .with_catalog_list(Arc::new(Lake(seen.clone())))
             .with_runtime_env(Arc::new(environment))
             .build();
+        for function in postgres::functions::of(&seen) {
+            // Nothing is refused: the registry is the state's own.
+            let _before = state.register_udf(Arc::new(function));
+        }
+        let options = Arc::clone(state.config_options());
         let props = state.execution_props_mut();
         props.query_execution_start_time = DateTime::from_timestamp_micros(of.now.micros());
-        props.config_options = Some(Arc::clone(self.template.config_options()));
+        props.config_options = Some(options);
         state
     }
 }

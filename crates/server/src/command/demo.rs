@@ -49,7 +49,7 @@ pub(super) async fn run(args: &DemoArgs, environment: &Environment) -> Result<()
     match shown {
         Ok(()) if std::io::stdin().is_terminal() => ask_on(server, client, environment).await,
         Ok(()) => {
-            out(format_args!("ready http={} grpc={}\n", server.http(), server.grpc()))?;
+            out(format_args!("ready {}\n", server.addresses()))?;
             serve::until_told(server, signals).await
         }
         Err(failure) => {
@@ -73,12 +73,13 @@ fn demo_settings(loaded: &Loaded) -> Settings {
 
 /// Starts on the usual ports, or on free ones if these are in use and nobody chose them.
 async fn start(settings: Settings, loaded: &Loaded, environment: &Environment) -> Result<Server, StartError> {
-    let chosen = loaded.origins.contains_key("http") || loaded.origins.contains_key("grpc");
+    let chosen = ["http", "grpc", "postgres"].iter().any(|port| loaded.origins.contains_key(*port));
     match Server::start(settings.clone(), environment).await {
         Err(StartError::Port(error)) if !chosen && error.source.kind() == std::io::ErrorKind::AddrInUse => {
             let mut settings = settings;
             settings.http.set_port(0);
             settings.grpc.set_port(0);
+            settings.postgres = settings.postgres.on_a_free_port();
             Server::start(settings, environment).await
         }
         started => started,

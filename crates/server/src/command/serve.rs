@@ -10,7 +10,7 @@ pub(super) async fn run(args: &ServeArgs, environment: &Environment) -> Result<(
     let signals = Signals::listen()?;
     tracing::info!(version = crate::metrics::VERSION, store = settings.store_name(), "starting");
     let server = Server::start(settings, environment).await?;
-    out(format_args!("ready http={} grpc={}\n", server.http(), server.grpc()))?;
+    out(format_args!("ready {}\n", server.addresses()))?;
     until_told(server, signals).await
 }
 

@@ -30,6 +30,7 @@ const NAMED: &[(&str, &str, Shape)] = &[
     ("TIDEMARK_LOG", "log", Shape::Text),
     ("TIDEMARK_HTTP", "http", Shape::Text),
     ("TIDEMARK_GRPC", "grpc", Shape::Text),
+    ("TIDEMARK_POSTGRES", "postgres", Shape::Text),
     ("TIDEMARK_ENV", "env", Shape::Text),
     ("TIDEMARK_LOG_FORMAT", "logs.format", Shape::Text),
     ("TIDEMARK_LOG_FILTER", "logs.filter", Shape::Text),
