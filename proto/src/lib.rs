@@ -1,15 +1,27 @@
 //! What crosses a wire: problem documents of HTTP, and the messages of `proto/`, generated at build by protox.
 //!
-//! 1. [`problem`]: the one shape of an error at every HTTP door.
+//! 1. [`problem`]: the one shape of an error at every HTTP door; [`status`]: the same at the doors of gRPC.
 //! 2. [`by`]: who makes a request, at every door.
-//! 3. [`v1`]: `tidemark.v1`, our own messages.
-//! 4. [`session`]: Arrow Flight's session messages, which the `arrow-flight` crate does not carry.
+//! 3. [`v1`]: `tidemark.v1`, our own messages and services.
+//! 4. [`health`]: gRPC's health protocol; [`session`]: Arrow Flight's session messages, which the `arrow-flight` crate
+//!    does not carry.
+//! 5. [`DESCRIPTORS`]: all of it described, for reflection.
 
 pub mod by;
 pub mod problem;
+pub mod status;
 
 pub use by::{By, Presented};
 pub use problem::Problem;
+
+/// The services of the gRPC port and their messages: an encoded `FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// `grpc.health.v1`: gRPC's health protocol.
+pub mod health {
+    #![allow(missing_docs, clippy::all, reason = "generated; the documentation stands in the .proto files")]
+    include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.rs"));
+}
 
 /// `tidemark.v1`: our own messages.
 pub mod v1 {

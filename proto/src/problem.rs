@@ -62,6 +62,12 @@ impl Problem {
         }
     }
 
+    /// The kind its status came from.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        Kind::ALL.into_iter().find(|kind| kind.http() == self.status).unwrap_or(Kind::Internal)
+    }
+
     /// The same with an entry per bad record.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<RecordError>) -> Self {

@@ -12,7 +12,7 @@ from conftest import Server
 
 @pytest.fixture
 def connection(server, orders):
-    with adbc.connect(server.grpc) as connection:
+    with adbc.connect(server.grpc, autocommit=True) as connection:
         yield connection
 
 

@@ -7,7 +7,7 @@
 //!
 //! Reads answer from memory: this process is the owner, so what it knows is the newest there is.
 
-mod error;
+pub(crate) mod error;
 pub(crate) mod journal;
 pub(crate) mod lake;
 mod open;

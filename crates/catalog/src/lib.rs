@@ -3,13 +3,16 @@
 //! 1. [`manifest`]: one numbered commit of a table: its files, mark, schema; events and collections.
 //! 2. [`catalog`]: the handle: who exists, the newest manifests, commits that are `Committed` or `Lost`.
 //! 3. [`view`]: a table as of one manifest, tail included, read upstream first.
-//! 4. [`live`]: the live tail and the bell, [`documents`]: which documents live: traits of what rooms share at run time.
-//!    [`login`]: a password becomes a principal, for doors that are not HTTP.
+//! 4. [`live`]: the live tail and the bell, [`documents`]: which documents live, [`appends`]: who takes rows: traits of
+//!    what rooms share at run time. [`login`]: a password becomes a principal, for doors that are not HTTP.
 //! 5. [`publish`]: copies of the tables for other engines.
 //! 6. [`cleanup`]: files that no manifest names any more, and manifests long past.
-//! 7. [`mod@verify`]: looks a lake over without owning it.
-//! 8. [`point`]: where tests let a process die.
+//! 7. [`tokens`]: who may ask; [`audit`]: who did what.
+//! 8. [`mod@verify`]: looks a lake over without owning it.
+//! 9. [`point`]: where tests let a process die.
 
+pub mod appends;
+pub mod audit;
 pub mod catalog;
 pub mod cleanup;
 pub mod documents;
@@ -19,12 +22,15 @@ pub mod manifest;
 mod metrics;
 pub mod point;
 pub mod publish;
+pub mod tokens;
 pub mod verify;
 pub mod view;
 
+pub use audit::Audit;
 pub use catalog::{Catalog, CatalogError, Collection, Commit, Version};
 pub use live::{Behind, Bell, LiveTail, NotClosed, Tail};
 pub use login::{Login, NoLogin};
 pub use manifest::{Base, CollectionManifest, EventsManifest};
 pub use publish::Publisher;
+pub use tokens::Tokens;
 pub use view::View;

@@ -27,7 +27,7 @@ pub struct Config {
     pub fold_rows_apart: u64,
     /// Most bytes of delta files one fold takes in, unless a single one is larger. Default 64 MiB.
     pub fold_bytes_max: u64,
-    /// Changes that a fold holds in memory, decompressed bytes, about: it goes span by span of ids. Default 128 MiB.
+    /// Changes that a fold holds in memory, decompressed bytes, about: it goes span by span of ids. Default 256 MiB.
     pub fold_memory_bytes: u64,
     /// Documents of a state part, about. Default 131,072.
     pub part_rows: usize,
@@ -81,7 +81,7 @@ impl Default for Config {
             fold_rows_min: 10_000,
             fold_rows_apart: 100_000,
             fold_bytes_max: 64 << 20,
-            fold_memory_bytes: 128 << 20,
+            fold_memory_bytes: 256 << 20,
             part_rows: 128 << 10,
             part_bytes: 256 << 20,
             bases_bytes_max: 4 << 30,

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Bodies up to here are worked on in place; larger ones on a thread that may block.
-const IN_PLACE_BYTES_MAX: usize = 48 << 10;
+pub(crate) const IN_PLACE_BYTES_MAX: usize = 48 << 10;
 
 /// Valid rows that are new, and what the receipt will say.
 struct Judged {
@@ -42,14 +42,7 @@ struct Ready {
 impl Room {
     /// Runs a request to its end.
     pub(crate) async fn append(self: &Arc<Self>, namespace: &Namespace, request: Request) -> Result<Receipt, Error> {
-        if request.durability == Durability::Object {
-            return Err(Error::Durability);
-        }
-        if self.visible.unflushed.used() >= self.visible.unflushed.max() {
-            return Err(self.unflushed_full());
-        }
-        let large = request.batch.encoding != Encoding::Identity || request.batch.bytes.len() > IN_PLACE_BYTES_MAX;
-        let prepared = self.prepare(namespace, request, large).await?;
+        let prepared = self.read(namespace, request).await?;
         let Some(key) = prepared.key.clone() else { return self.store_all(namespace, prepared, None).await };
         match self.claim_key(namespace, &key).await? {
             Ok(claim) => {
@@ -62,6 +55,22 @@ impl Room {
                 Ok(Receipt { duplicate: true, ..Receipt::clone(&first) })
             }
         }
+    }
+
+    /// Reads a request, unless there is no room for what it holds.
+    pub(crate) async fn read(self: &Arc<Self>, namespace: &Namespace, request: Request) -> Result<Prepared, Error> {
+        if request.durability == Durability::Object {
+            return Err(Error::Durability);
+        }
+        self.has_room()?;
+        let large = request.batch.encoding != Encoding::Identity || request.batch.bytes.len() > IN_PLACE_BYTES_MAX;
+        self.prepare(namespace, request, large).await
+    }
+
+    /// Refuses when acknowledged bytes that are in no file take all the room there is.
+    pub(crate) fn has_room(&self) -> Result<(), Error> {
+        let unflushed = &self.visible.unflushed;
+        if unflushed.used() >= unflushed.max() { Err(self.unflushed_full()) } else { Ok(()) }
     }
 
     async fn prepare(
@@ -118,7 +127,8 @@ impl Room {
         }
     }
 
-    async fn store_all(
+    /// Stores a request, in parts where it has some.
+    pub(crate) async fn store_all(
         self: &Arc<Self>,
         namespace: &Namespace,
         prepared: Prepared,
@@ -146,8 +156,9 @@ impl Room {
             // Nothing to append: what the request spoke of is stored, or was refused.
             return Ok(outcome.at(self.log.closed(), Vec::new()));
         }
-        let whole = || before.map_or_else(|| outcome.encode(), |before| outcome.after(before).encode());
-        let record = key.map(|key| KeyRecord { key: key.key, body: key.body, receipt: whole() });
+        let whole = || before.map_or_else(|| outcome.clone(), |before| outcome.after(before));
+        let receipt = |key: &Key| whole().of_producer(key.producer.clone()).encode();
+        let record = key.map(|key| KeyRecord { key: key.key, body: key.body, receipt: receipt(key) });
         let ready = self.ready(namespace, batch, (record, decoded > IN_PLACE_BYTES_MAX)).await?;
         let receipt = self.log(namespace, ready, outcome).await?;
         claim.settle(receipt.system_time);
@@ -203,14 +214,16 @@ impl Room {
         let flushed = self.flusher.tick().await;
         let (rows, _bytes) = self.visible.totals();
         self.metrics.unflushed(self.visible.unflushed.used(), self.visible.unflushed.max(), rows);
-        self.metrics.remembered(self.flusher.seen_ids.len(), self.flusher.seen_keys.len());
+        self.flusher.producers.sweep(now);
+        let flusher = &self.flusher;
+        self.metrics.remembered(flusher.seen_ids.len(), flusher.seen_keys.len(), flusher.producers.len());
         self.metrics.bodies(self.bodies.used());
         flushed
     }
 }
 
 /// Runs work that takes CPU time: in place if it is small, else where it holds nobody up.
-async fn run<T: Send + 'static>(large: bool, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+pub(crate) async fn run<T: Send + 'static>(large: bool, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     if !large {
         return Ok(work());
     }
@@ -246,6 +259,7 @@ fn judge(prepared: Prepared, verdicts: &[Verdict]) -> Result<Judged, Error> {
         rejected: count as u64,
         durability: Durability::Local,
         errors: listed,
+        producer: None,
     };
     Ok(Judged { batch, outcome })
 }

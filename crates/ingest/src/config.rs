@@ -59,6 +59,8 @@ pub struct Config {
     pub dedup_keys_max: usize,
     /// Most bytes of the receipts under these keys, in all; more are refused with 429. Default 512 MiB.
     pub dedup_receipts_bytes_max: usize,
+    /// Most producers that are remembered, in all; further ones are refused. Default 100,000.
+    pub producers_max: usize,
     /// The fields that are a document's key, by namespace and collection, for Debezium messages that come without their
     /// key. Default none: `id`, else `_id`.
     pub document_keys: DocumentKeys,
@@ -90,6 +92,7 @@ impl Default for Config {
             dedup_ids_max: 20_000_000,
             dedup_keys_max: 1_000_000,
             dedup_receipts_bytes_max: 512 << 20,
+            producers_max: 100_000,
             document_keys: DocumentKeys::new(),
         }
     }

@@ -5,11 +5,13 @@
 //!    itself in a circle.
 //! 2. A claim that is dropped gives everything back: a refused request burns nothing.
 //! 3. A claim that is settled is remembered for the window, by system time.
+//! 4. A request of a producer has no key: its sequence says whether it was stored before ([`producers`]).
 //!
 //! Across restarts the log and the sidecars of the events commits ([`crate::sidecar`]) hold what is remembered.
 
 pub(crate) mod ids;
 pub(crate) mod keys;
+pub(crate) mod producers;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -30,6 +32,11 @@ pub(crate) async fn settled(mut outcome: Outcome) {
 /// Whether something remembered at `at` is outside the window now.
 pub(crate) fn is_expired(at: Instant, now: Instant) -> bool {
     now.micros().saturating_sub(at.micros()) > WINDOW_US
+}
+
+/// Whether a producer that was last heard of at `at` is forgotten now.
+pub(crate) fn is_silent(at: Instant, now: Instant) -> bool {
+    now.micros().saturating_sub(at.micros()) > producers::WINDOW_US
 }
 
 /// Locks; what a panicking holder left behind is still whole, as every change here is one step.

@@ -94,6 +94,43 @@ pub enum Error {
         /// The key, cut.
         key: String,
     },
+    /// A newer instance of a producer writes now.
+    #[error(
+        "producer {id:?} writes in epoch {epoch} now, {sent} is over: another instance has taken its place; to take it \
+         back, begin a newer epoch"
+    )]
+    Fenced {
+        /// The producer, cut.
+        id: String,
+        /// The epoch that was sent.
+        sent: u64,
+        /// The epoch that writes.
+        epoch: u64,
+    },
+    /// A producer's request is not the next one.
+    #[error(
+        "sequence {sent} of producer {id:?} does not come next, {expected} does: send what lies between, or go on behind \
+         what GetProducer tells"
+    )]
+    SequenceGap {
+        /// The producer, cut.
+        id: String,
+        /// The sequence that was sent.
+        sent: u64,
+        /// The one that comes next.
+        expected: u64,
+    },
+    /// A producer's sequence was used for something else.
+    #[error(
+        "sequence {sequence} of producer {id:?} was stored with other records: a sequence is sent again as it was, \
+         something new gets the next one"
+    )]
+    SequenceMismatch {
+        /// The producer, cut.
+        id: String,
+        /// The sequence.
+        sequence: u64,
+    },
     /// `durability=object` before the object log exists.
     #[error("durability \"object\" is not offered by this server: its log is local; ask for durability=local")]
     Durability,
@@ -176,6 +213,7 @@ impl Error {
             Self::Unsupported { .. } => Kind::Unsupported,
             Self::BodyTooLarge { .. } | Self::TooManyEvents { .. } => Kind::TooLarge,
             Self::Records { first, .. } => first.code.kind(),
+            Self::Fenced { .. } | Self::SequenceGap { .. } | Self::SequenceMismatch { .. } => Kind::Conflict,
             Self::KeyMismatch { .. }
             | Self::Durability
             | Self::TooManyCollections { .. }
@@ -213,6 +251,9 @@ impl Error {
             Self::TooManyFields { .. } => "too_many_fields",
             Self::Records { first, .. } => first.code.as_str(),
             Self::KeyMismatch { .. } => "idempotency_mismatch",
+            Self::Fenced { .. } => "old_epoch",
+            Self::SequenceGap { .. } => "sequence_gap",
+            Self::SequenceMismatch { .. } => "sequence_mismatch",
             Self::Durability => "unsupported_durability",
             Self::Pressure { .. } => "back_pressure",
             Self::NoSchema { .. } => "no_schema",

@@ -26,7 +26,7 @@ use tidemark_storage::log::{Log, Pressure};
 pub(crate) use self::pick::Pace;
 use self::publish::Published;
 use crate::{
-    dedup::{ids::IdIndex, keys::KeyIndex, lock},
+    dedup::{ids::IdIndex, keys::KeyIndex, lock, producers::ProducerIndex},
     error::Error,
     metrics::Metrics,
     sidecar,
@@ -48,6 +48,7 @@ pub(crate) struct Flusher {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) seen_ids: Arc<IdIndex>,
     pub(crate) seen_keys: Arc<KeyIndex>,
+    pub(crate) producers: Arc<ProducerIndex>,
     /// Absent while the log is being replayed.
     pub(crate) log: OnceLock<Log>,
     pub(crate) turns: Mutex<HashMap<Namespace, Arc<tokio::sync::Mutex<()>>>>,

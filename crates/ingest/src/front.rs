@@ -13,13 +13,14 @@ use async_trait::async_trait;
 use tidemark_catalog::{Behind, Bell, Catalog, LiveTail, NotClosed, Tail, documents::Documents};
 use tidemark_model::{Clock, Denied, Ids, Instant, Mark, Namespace, Principal, Scope, Table};
 use tidemark_storage::log::{Log, LogDeps, LogOptions};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::{
     budget::Budget,
     config::Config,
     declared::Rules,
-    dedup::{ids::IdIndex, keys::KeyIndex},
+    dedup::{ids::IdIndex, keys::KeyIndex, producers::ProducerIndex},
     error::Error,
     flush::{Flusher, Pace},
     metrics::Metrics,
@@ -76,6 +77,8 @@ pub(crate) struct Room {
     /// Requests that have passed the door: a client that goes away does not stop them half-way.
     pub(crate) requests: TaskTracker,
     pub(crate) is_draining: AtomicBool,
+    /// Within which time streams are ended, once the server is about to drain.
+    pub(crate) leaving: watch::Sender<Option<Duration>>,
 }
 
 impl Ingest {
@@ -112,6 +115,7 @@ impl Ingest {
             documents: Mutex::default(),
             requests: TaskTracker::new(),
             is_draining: AtomicBool::new(false),
+            leaving: watch::Sender::new(None),
             config,
             log,
             flusher,
@@ -139,12 +143,30 @@ impl Ingest {
     /// # Errors
     /// [`Error`]; nothing is stored then, unless the log's outcome is unknown.
     pub async fn append(&self, namespace: &Namespace, request: Request) -> Result<Receipt, Error> {
-        if self.room.is_draining.load(Ordering::Acquire) {
-            return Err(Error::Draining);
+        let (room, namespace) = (self.open_room()?, namespace.clone());
+        self.finish(async move { room.append(&namespace, request).await }).await
+    }
+
+    /// The room, unless it takes no requests any more.
+    pub(crate) fn open_room(&self) -> Result<Arc<Room>, Error> {
+        match self.room.is_draining.load(Ordering::Acquire) {
+            true => Err(Error::Draining),
+            false => Ok(Arc::clone(&self.room)),
         }
-        let (room, namespace) = (Arc::clone(&self.room), namespace.clone());
-        let running = self.room.requests.spawn(async move { room.append(&namespace, request).await });
-        running.await.unwrap_or_else(|ended| Err(Error::Internal(format!("the request ended early: {ended}"))))
+    }
+
+    /// Runs work to its end, also when the caller goes away.
+    pub(crate) async fn finish<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let ended = self.room.requests.spawn(work).await;
+        ended.unwrap_or_else(|ended| Err(Error::Internal(format!("the request ended early: {ended}"))))
+    }
+
+    /// Tells streams that the server will drain: they are ended after this time.
+    pub fn go_away(&self, within: Duration) {
+        self.room.leaving.send_replace(Some(within));
     }
 
     /// Moves what a namespace has acknowledged so far into files.
@@ -196,6 +218,7 @@ fn flusher(config: &Config, deps: &Deps, metrics: Arc<Metrics>) -> Flusher {
         bell: Bell::default(),
         seen_ids: Arc::new(IdIndex::new(config.dedup_ids_max)),
         seen_keys: Arc::new(KeyIndex::new(config.dedup_keys_max, config.dedup_receipts_bytes_max)),
+        producers: Arc::new(ProducerIndex::new(config.producers_max)),
         metrics,
         log: OnceLock::new(),
         turns: Mutex::new(HashMap::new()),

@@ -41,6 +41,11 @@ pub(crate) fn key(key: &str) -> u128 {
     first_16(Sha256::new_with_prefix(key))
 }
 
+/// The hash of a producer's id, which no key of a client has.
+pub(crate) fn producer(id: &str) -> u128 {
+    first_16(Sha256::new_with_prefix("producer\0").chain_update(id))
+}
+
 /// The hash of a decoded body and of where it goes: the same bytes for another collection are another request.
 pub(crate) fn body(target: &Target, decoded: &[u8]) -> u128 {
     let to = match target {

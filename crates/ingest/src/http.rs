@@ -29,7 +29,7 @@ use crate::{
 /// Where requests without a namespace of their own go.
 const DEFAULT_NAMESPACE: &str = "default";
 /// The most fields of one key.
-const KEY_FIELDS_MAX: usize = 16;
+pub(crate) const KEY_FIELDS_MAX: usize = 16;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The routes of the room.

@@ -2,13 +2,15 @@
 //!
 //! Data walks one line, and so do the modules:
 //!
-//! 1. [`http`] and `door`: routes, headers, body limits. [`request`]: what goes in.
+//! 1. [`http`] and `door`: routes, headers, body limits; [`grpc`]: the same over gRPC. [`request`]: what goes in.
 //! 2. `prepare`: `inflate` → `transcode` → `parse` → `fields` → `envelope` → `row` → `columns` → `batch`: bytes become valid rows,
 //!    each record read once; what is wrong with one is a `refusal`.
 //!    `declared`: documents of a collection with a declared schema must fit it.
 //! 3. `dedup`: keys and event ids are claimed; the same request, the same event is stored once.
 //! 4. `append`: `observe` which kinds of values came, `admission` evolves schemas under the log's lock, the log makes it
 //!    durable, `visible` moves it into the `tail`, and only then the [`receipt`] goes out.
+//!    `sequence`: a producer's requests are stored once and in order.
+//!    `bulk`: rows that come as Arrow over Flight are appended in parts.
 //!    `truncate`: a request whose source deletes all documents at once is stored in parts.
 //! 5. `flush`: tails become files, sidecars (`sidecar`) and one commit.
 //! 6. `replay`: at start the log comes back into the tails.
@@ -21,6 +23,7 @@ mod admission;
 mod append;
 mod batch;
 mod budget;
+mod bulk;
 mod columns;
 mod compact;
 pub mod config;
@@ -32,6 +35,7 @@ pub mod error;
 mod fields;
 mod flush;
 pub mod front;
+pub mod grpc;
 mod hash;
 pub mod http;
 mod inflate;
@@ -47,6 +51,7 @@ mod replay;
 pub mod request;
 mod row;
 mod schema_http;
+pub mod sequence;
 mod sidecar;
 mod tail;
 pub mod tasks;
@@ -59,6 +64,8 @@ pub use config::Config;
 pub use error::Error;
 pub use front::{Deps, Ingest};
 pub use receipt::Receipt;
-pub use request::{Durability, Encoding, Format, OnError, Origin, RawBatch, Reading, Request, Target, Tombstones};
+pub use request::{
+    Durability, Encoding, Format, OnError, Origin, RawBatch, Reading, Request, Sequenced, Target, Tombstones,
+};
 pub use tasks::Tasks;
 pub use upkeep::{Duty, More};

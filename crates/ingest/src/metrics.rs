@@ -89,7 +89,7 @@ impl Metrics {
             registered(registry, IntCounterVec::new(Opts::new(name(of), says), &[label])?)
         };
         let requests = HistogramVec::new(seconds("request_seconds", "Requests, by status.")?, &["status"])?;
-        let remembered = Opts::new(name("remembered"), "Keys and event ids that are remembered.");
+        let remembered = Opts::new(name("remembered"), "Keys, event ids and producers that are remembered.");
         let steps = Opts::new(name("steps_total"), "Steps of upkeep by outcome.");
         Ok(Self {
             events: counter("events_total", "Events that were acknowledged and stored.")?,
@@ -159,7 +159,8 @@ impl Metrics {
     }
 
     /// What deduplication holds.
-    pub(crate) fn remembered(&self, ids: usize, keys: usize) {
+    pub(crate) fn remembered(&self, ids: usize, keys: usize, producers: usize) {
+        self.remembered.with_label_values(&["producer"]).set(int(producers));
         self.remembered.with_label_values(&["event_id"]).set(int(ids));
         self.remembered.with_label_values(&["key"]).set(int(keys));
     }

@@ -17,7 +17,7 @@ use crate::{
     hash,
     parse::{self, Sink},
     refusal::{Code, Refusal, Refused},
-    request::{Format, KEY_BYTES_MAX, OnError, Origin, Request},
+    request::{Format, KEY_BYTES_MAX, OnError, Origin, Request, Sequenced},
     row::{Row, RowKind, Text},
     transcode,
     truncate::{TRUNCATES_MAX, Truncation},
@@ -36,13 +36,15 @@ pub(crate) struct Door<'d> {
     pub(crate) can_truncate: bool,
 }
 
-/// An idempotency key on its way.
+/// An idempotency key, or what stands in for one, on its way.
 #[derive(Debug, Clone)]
 pub(crate) struct Key {
     /// As the client spells it, cut, for messages.
     pub(crate) shown: String,
     pub(crate) key: u128,
     pub(crate) body: u128,
+    /// Of a request whose sequence stands in for a key.
+    pub(crate) producer: Option<Sequenced>,
 }
 
 /// A request whose records are valid, apart from those that `partial` leaves out.
@@ -71,7 +73,7 @@ impl Prepared {
 
 /// Reads a request.
 pub(crate) fn prepare(namespace: &Namespace, mut request: Request, door: &Door<'_>) -> Result<Prepared, Error> {
-    let (decoded, format) = transcode::decoded(&mut request.batch, door.limits)?;
+    let (decoded, format) = transcode::decoded(&mut request.batch, &request.target, door.limits)?;
     let (latest_ts, event_bytes_max) = match request.origin {
         Origin::Client => {
             let ahead = i64::from(door.limits.ts_ahead_s_max) * 1_000_000;
@@ -156,7 +158,7 @@ fn divided<'a>(
 fn hashed(key: &str, body: u128) -> Result<Key, Error> {
     let shown = crate::error::shown(key);
     if (1..=KEY_BYTES_MAX).contains(&key.len()) {
-        return Ok(Key { shown, key: hash::key(key), body });
+        return Ok(Key { shown, key: hash::key(key), body, producer: None });
     }
     Err(Error::Parameter { what: "idempotency key", value: shown, allowed: "use 1 to 256 bytes" })
 }

@@ -9,7 +9,7 @@ use tidemark_model::{Instant, Shard};
 use tidemark_proto::problem::RecordError;
 use tidemark_storage::log::Assigned;
 
-use crate::request::Durability;
+use crate::request::{Durability, Sequenced};
 
 /// What was done with a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct Receipt {
     /// Whether this is the receipt of an earlier request with the same key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
+    /// In what is remembered of a producer: the request it is the receipt of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub producer: Option<Sequenced>,
 }
 
 impl Receipt {
@@ -81,9 +84,16 @@ pub(crate) struct Outcome {
     pub(crate) durability: Durability,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) errors: Vec<RecordError>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) producer: Option<Sequenced>,
 }
 
 impl Outcome {
+    /// As a producer is remembered by: whoever has many producers need not keep what was wrong with records.
+    pub(crate) fn of_producer(self, producer: Option<Sequenced>) -> Self {
+        if producer.is_none() { self } else { Self { errors: Vec::new(), producer, ..self } }
+    }
+
     /// The bytes that travel in the log.
     pub(crate) fn encode(&self) -> Bytes {
         serde_json::to_vec(self).unwrap_or_default().into()
@@ -105,6 +115,7 @@ impl Outcome {
             rejected: self.rejected + before.rejected,
             durability: self.durability,
             errors,
+            producer: None,
         }
     }
 
@@ -117,8 +128,9 @@ impl Outcome {
 
     /// The receipt at an instant.
     pub(crate) fn at(self, system_time: Instant, positions: Vec<Run>) -> Receipt {
-        let Self { accepted, duplicates, rejected, durability, errors } = self;
-        Receipt { accepted, duplicates, rejected, durability, system_time, positions, errors, duplicate: false }
+        let Self { accepted, duplicates, rejected, durability, errors, producer } = self;
+        let duplicate = false;
+        Receipt { accepted, duplicates, rejected, durability, system_time, positions, errors, duplicate, producer }
     }
 }
 
@@ -151,8 +163,8 @@ mod tests {
             pointer: "/ts".to_owned(),
             message: "no".to_owned(),
         };
-        let outcome =
-            Outcome { accepted: 98, duplicates: 1, rejected: 1, durability: Durability::Local, errors: vec![error] };
+        let (durability, errors) = (Durability::Local, vec![error]);
+        let outcome = Outcome { accepted: 98, duplicates: 1, rejected: 1, durability, errors, producer: None };
         assert_eq!(Outcome::decode(&outcome.encode()).expect("reads"), outcome);
         outcome.assigned(&Assigned {
             system_time: Instant::parse("2026-11-23T10:00:00.000123Z").expect("an instant"),
@@ -170,6 +182,11 @@ mod tests {
         );
         assert_eq!(serde_json::to_string(&receipt()).expect("writes"), golden);
         assert_eq!(serde_json::from_str::<Receipt>(golden).expect("reads"), receipt());
+        let of = |sequence| Sequenced { id: "p".to_owned(), epoch: 2, sequence };
+        let kept = Receipt { producer: Some(of(7)), ..receipt() };
+        let text = serde_json::to_string(&kept).expect("writes");
+        assert!(text.ends_with(r#"],"producer":{"id":"p","epoch":2,"sequence":7}}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Receipt>(&text).expect("reads"), kept);
         let again = Receipt { duplicate: true, ..receipt() };
         assert!(serde_json::to_string(&again).expect("writes").ends_with(r#""duplicate":true}"#));
     }

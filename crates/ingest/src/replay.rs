@@ -1,6 +1,6 @@
 //! Start: what the log holds beyond the manifests comes back into the tails (storage.md, Release and flush).
 //!
-//! 1. Sidecars of the last 24 hours rebuild what deduplication remembers.
+//! 1. Sidecars rebuild what deduplication remembers: keys and ids of the last 24 hours, producers of the last 7 days.
 //! 2. Appends come oldest first. One that is in files already (`ends`) brings only its schema changes. Every other one
 //!    goes into the tail, and its keys and ids are remembered; one that does not go on where the lake ends refuses the
 //!    start.
@@ -63,7 +63,11 @@ fn take(flusher: &Flusher, append: &Append) {
         flusher.seen_ids.remember(namespace, kept.entries.iter().copied(), at);
     }
     if let Some((key, receipt)) = append.key.as_ref().and_then(|key| visible::whole(key, &append.assigned)) {
-        flusher.seen_keys.remember(namespace, (key.key, key.body), receipt);
+        let hashes = (key.key, key.body);
+        match &receipt.producer {
+            Some(_) => flusher.producers.remember(namespace, hashes, receipt),
+            None => flusher.seen_keys.remember(namespace, hashes, receipt),
+        }
     }
 }
 
@@ -83,7 +87,7 @@ async fn remember_sidecars(flusher: &Flusher) -> Result<(), Error> {
     for namespace in flusher.catalog.namespaces() {
         let manifest = flusher.catalog.events(&namespace);
         let live =
-            |sidecar: &&tidemark_catalog::manifest::Sidecar| !crate::dedup::is_expired(sidecar.system_time.max, now);
+            |sidecar: &&tidemark_catalog::manifest::Sidecar| !crate::dedup::is_silent(sidecar.system_time.max, now);
         for sidecar in manifest.sidecars.iter().filter(live) {
             sidecar::recall(flusher, &namespace, sidecar, now).await?;
         }

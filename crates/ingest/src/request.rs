@@ -122,6 +122,28 @@ pub enum Origin {
     Lake,
 }
 
+/// A place in what a producer sends.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sequenced {
+    /// The producer, 1 to [`PRODUCER_BYTES_MAX`] bytes.
+    pub id: String,
+    /// Which of its instances: the greatest one that was seen writes.
+    pub epoch: u64,
+    /// The number of the request, from 1 without gaps.
+    pub sequence: u64,
+}
+
+/// The longest id of a producer, in bytes.
+pub const PRODUCER_BYTES_MAX: usize = 128;
+
+impl Sequenced {
+    /// The id as messages repeat it.
+    pub(crate) fn shown(&self) -> String {
+        crate::error::shown(&self.id)
+    }
+}
+
 /// One request.
 #[derive(Debug)]
 pub struct Request {

@@ -20,6 +20,7 @@ use crate::{
     error::{Error, shown},
     front::Ingest,
     http::{Parameters, named, parameter, refused},
+    request::Target,
     transcode,
 };
 
@@ -61,7 +62,7 @@ async fn declare(
     let (parts, body) = request.into_parts();
     let room = &ingest.room;
     let mut batch = door::read(&parts.headers, body, &room.config, &room.bodies).await?;
-    let (text, _format) = transcode::decoded(&mut batch, &room.config)?;
+    let (text, _format) = transcode::decoded(&mut batch, &Target::Events, &room.config)?;
     let schema = text.text().trim_ascii().to_owned();
     // Read before it is stored: what is stored can be used.
     Declaration::read(&schema, strictness, 0)?;

@@ -1,12 +1,17 @@
 //! Sidecars: the keys and event ids of a commit, so that deduplication survives the log (storage.md, Idempotency).
 //!
 //! Parquet, sorted by `hash`; one row per id or key. Small sidecars are merged inside the commit of a later flush: when
-//! there are [`SMALL_MAX`] of them, or when the oldest is an hour old. Those outside the window leave the manifest.
+//! there are [`SMALL_MAX`] of them, or when the oldest is an hour old. Those outside the window leave the manifest; what
+//! they tell of producers, which are remembered for longer, goes into the sidecar of the commit that leaves them out.
 //!
 //! The columns are a persisted format, version 1: `hash` and `content` are big-endian 128-bit numbers; of an event id
 //! `content` holds its 64-bit hash, of a key that of the body; `receipt` is the whole receipt and stands for keys only.
+//! The row of a producer is that of a key whose receipt names the producer.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::{HashMap, hash_map},
+    sync::{Arc, LazyLock},
+};
 
 use arrow::{
     array::{
@@ -43,6 +48,18 @@ pub(crate) struct Entry {
     pub(crate) receipt: Option<String>,
 }
 
+impl Entry {
+    /// Whether it tells where a producer stands. Inside of texts JSON has no bare quotes.
+    fn is_of_producer(&self) -> bool {
+        self.receipt.as_ref().is_some_and(|receipt| receipt.contains("\"producer\":{"))
+    }
+
+    /// Whether it need not be remembered any more.
+    fn is_expired(&self, now: Instant) -> bool {
+        if self.is_of_producer() { dedup::is_silent(self.at, now) } else { dedup::is_expired(self.at, now) }
+    }
+}
+
 /// What a commit changes about sidecars.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
@@ -77,17 +94,19 @@ pub(crate) async fn write(
     for sidecar in to_merge(existing, now) {
         match read(flusher.catalog.store(), sidecar).await {
             Ok(old) => {
-                entries.extend(old.into_iter().filter(|entry| !dedup::is_expired(entry.at, now)));
+                entries.extend(old.into_iter().filter(|entry| !entry.is_expired(now)));
                 replaced.push(sidecar.path.clone());
             }
             // It stays in the manifest as it is: a merge is not worth the flush.
             Err(error) => unreadable(flusher, sidecar, &error),
         }
     }
+    entries.extend(carried(flusher, namespace, existing, now));
+    let entries = newest(entries);
     if entries.is_empty() {
         return Ok(Written { added: None, replaced });
     }
-    let ends = entries.iter().fold((entries[0].at, entries[0].at), |(min, max), e| (min.min(e.at), max.max(e.at)));
+    let ends = ends(&entries, now);
     let encoded = tokio::task::spawn_blocking(move || encode(entries)).await;
     let batch = encoded
         .map_err(|_ended| Error::Internal("the task that encodes a sidecar ended early".to_owned()))?
@@ -103,6 +122,35 @@ pub(crate) async fn write(
         system_time: Range { min: ends.0, max: ends.1 },
     });
     Ok(Written { added, replaced })
+}
+
+/// What sidecars that leave the manifest now tell of producers that were silent since.
+fn carried(flusher: &Flusher, namespace: &Namespace, existing: &[Sidecar], now: Instant) -> Vec<Entry> {
+    let leaving = existing.iter().map(|sidecar| sidecar.system_time.max).filter(|at| dedup::is_expired(*at, now));
+    let Some(since) = leaving.max() else { return Vec::new() };
+    let silent = flusher.producers.silent(namespace, since, now).into_iter();
+    silent.filter_map(|(hash, stand)| entry_of((hash, stand.body), &stand.receipt)).collect()
+}
+
+/// Of each producer only where it stands last.
+fn newest(entries: Vec<Entry>) -> Vec<Entry> {
+    let (producers, mut others): (Vec<_>, Vec<_>) = entries.into_iter().partition(Entry::is_of_producer);
+    let mut last: HashMap<u128, Entry> = HashMap::new();
+    for entry in producers {
+        match last.entry(entry.hash) {
+            hash_map::Entry::Occupied(known) if known.get().at > entry.at => {}
+            place => drop(place.insert_entry(entry)),
+        }
+    }
+    others.extend(last.into_values());
+    others
+}
+
+/// The instants a sidecar is about. What is carried over lies before them.
+fn ends(entries: &[Entry], now: Instant) -> (Instant, Instant) {
+    let mut within = entries.iter().map(|entry| entry.at).filter(|at| !dedup::is_expired(*at, now));
+    let first = within.next().unwrap_or(now);
+    within.fold((first, first), |(min, max), at| (min.min(at), max.max(at)))
 }
 
 /// Reads a sidecar.
@@ -150,11 +198,12 @@ fn entries_of(kept: &Kept) -> impl Iterator<Item = Entry> + '_ {
     let at = kept.system_time;
     let id =
         move |entry: &crate::batch::IdEntry| Entry { hash: entry.id, content: entry.content.into(), at, receipt: None };
-    let key = kept.key.as_ref().and_then(|(record, receipt)| {
-        let receipt = Some(serde_json::to_string(receipt).ok()?);
-        Some(Entry { hash: record.key, content: record.body, at, receipt })
-    });
+    let key = kept.key.as_ref().and_then(|(record, receipt)| entry_of((record.key, record.body), receipt));
     kept.entries.iter().map(id).chain(key)
+}
+
+fn entry_of((hash, content): (u128, u128), receipt: &Receipt) -> Option<Entry> {
+    Some(Entry { hash, content, at: receipt.system_time, receipt: Some(serde_json::to_string(receipt).ok()?) })
 }
 
 fn encode(mut entries: Vec<Entry>) -> Result<RecordBatch, ArrowError> {
@@ -199,7 +248,7 @@ fn decode(batch: &RecordBatch) -> Vec<Entry> {
 }
 
 fn remember(flusher: &Flusher, namespace: &Namespace, entries: Vec<Entry>, now: Instant) {
-    for entry in entries.into_iter().filter(|entry| !dedup::is_expired(entry.at, now)) {
+    for entry in entries.into_iter().filter(|entry| !entry.is_expired(now)) {
         match &entry.receipt {
             None => {
                 let content = u64::try_from(entry.content & u128::from(u64::MAX)).unwrap_or(0);
@@ -207,6 +256,9 @@ fn remember(flusher: &Flusher, namespace: &Namespace, entries: Vec<Entry>, now: 
                 flusher.seen_ids.remember(namespace, [id], entry.at);
             }
             Some(receipt) => match serde_json::from_str::<Receipt>(receipt) {
+                Ok(receipt) if receipt.producer.is_some() => {
+                    flusher.producers.remember(namespace, (entry.hash, entry.content), receipt);
+                }
                 Ok(receipt) => flusher.seen_keys.remember(namespace, (entry.hash, entry.content), receipt),
                 Err(error) => tracing::error!(%error, %namespace, "a receipt in a sidecar cannot be read"),
             },
@@ -236,6 +288,24 @@ mod tests {
         let id = Entry { hash: 3, content: u64::MAX.into(), at, receipt: None };
         let batch = encode(vec![key.clone(), id.clone()]).expect("encodes");
         assert_eq!(decode(&batch), [id, key]);
+    }
+
+    #[test]
+    fn of_a_producer_the_last_is_kept() {
+        let at = Instant::from_micros;
+        let of = |hash, at, receipt: Option<&str>| Entry { hash, content: 0, at, receipt: receipt.map(str::to_owned) };
+        let producer = Some(r#"{"producer":{"id":"p"}}"#);
+        let (early, late) = (of(1, at(5), producer), of(1, at(9), producer));
+        let others = [of(2, at(1), None), of(2, at(1), None), of(3, at(2), Some(r#"{"message":"\"producer\":{"}"#))];
+        let mut all = vec![late.clone(), early];
+        all.extend(others.clone());
+        let mut kept = newest(all);
+        kept.sort_unstable();
+        assert_eq!(kept, [late.clone(), others[0].clone(), others[1].clone(), others[2].clone()]);
+        let now = at(dedup::WINDOW_US + 7);
+        assert!(!late.is_expired(now) && others[2].is_expired(now));
+        assert_eq!(ends(&kept, now), (at(9), at(9)), "what is carried over does not count");
+        assert_eq!(ends(&[], now), (now, now));
     }
 
     #[test]

@@ -29,6 +29,8 @@ mod flaky;
 mod flush;
 #[path = "all/logs.rs"]
 mod logs;
+#[path = "all/producers.rs"]
+mod producers;
 #[path = "all/receipts.rs"]
 mod receipts;
 #[path = "all/schema.rs"]

@@ -11,7 +11,7 @@
 //! 6. [`schema`]: the typed columns of a collection, how they widen, and which there were when.
 //! 7. [`declared`]: what somebody said that documents must look like; [`retention`]: how long their past is kept.
 //! 8. [`clock`] and [`ids`]: time and chance, always passed in.
-//! 9. [`principal`]: who asks, and what they may.
+//! 9. [`principal`]: who asks, and what they may; [`token`]: what they come with, as it is kept.
 //! 10. [`error`]: the twelve kinds every error is told as, and their one table to HTTP, gRPC and SQLSTATE.
 
 pub mod calendar;
@@ -27,6 +27,7 @@ pub mod position;
 pub mod principal;
 pub mod retention;
 pub mod schema;
+pub mod token;
 
 pub use change::{Op, OrderKey};
 pub use clock::Clock;
@@ -38,3 +39,4 @@ pub use position::{Mark, Positions, Seq, Shard};
 pub use principal::{Denied, Principal, Reach, Scope};
 pub use retention::Retention;
 pub use schema::{DocSchema, FieldType};
+pub use token::Token;

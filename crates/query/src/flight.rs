@@ -1,12 +1,12 @@
 //! The Flight SQL door.
 //!
 //! Our own `FlightService`, not the trait that `arrow-flight` offers: that one has no place for GetSchema,
-//! PollFlightInfo, ListFlights, sessions and `is_update`, and drivers need them. The door keeps no state: tickets,
-//! prepared statements and sessions are sealed bytes that clients carry.
+//! PollFlightInfo, ListFlights, sessions and `is_update`, and drivers need them. The door keeps no state but the list of
+//! open transactions: tickets, prepared statements and sessions are sealed bytes that clients carry.
 //!
 //! 1. [`session`]: who asks, and their settings. 2. [`query`]: statements, described and run. 3. [`metadata`]: the lake
-//!    itself. 4. [`action`] and [`put`]: prepared statements, options, cancelling, bound parameters. 5. [`wire`]: schemas
-//!    and batches as they travel.
+//!    itself. 4. [`action`] and [`put`]: prepared statements, options, cancelling, bound parameters, rows to append.
+//!    [`transaction`]: instants that are kept. 5. [`wire`]: schemas and batches as they travel.
 
 mod action;
 mod metadata;
@@ -19,7 +19,10 @@ mod seal;
 mod session;
 mod statement;
 mod status;
+mod transaction;
 mod wire;
+
+use std::sync::Arc;
 
 use arrow_flight::{
     Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
@@ -27,9 +30,10 @@ use arrow_flight::{
     flight_service_server::{FlightService, FlightServiceServer},
 };
 use futures::{StreamExt, stream, stream::BoxStream};
+use tidemark_catalog::appends::Appends;
 use tonic::{Request, Response, Status, Streaming};
 
-use self::{query::Planned, running::Running, session::Caller};
+use self::{query::Planned, running::Running, session::Caller, transaction::Transactions};
 use crate::Query;
 
 /// Most bytes of one message from a client.
@@ -37,16 +41,20 @@ const DECODED_BYTES_MAX: usize = 64 << 20;
 
 type Replies<T> = BoxStream<'static, Result<T, Status>>;
 
-/// The service, ready to be put behind a server.
-pub fn service(query: Query) -> FlightServiceServer<Door> {
-    FlightServiceServer::new(Door { query, running: Running::default() }).max_decoding_message_size(DECODED_BYTES_MAX)
+/// The service, ready to be put behind a server; rows that clients send go to `appends`.
+pub fn service(query: Query, appends: Arc<dyn Appends>) -> FlightServiceServer<Door> {
+    let (running, transactions) = (Running::default(), Transactions::default());
+    let door = Door { query, appends, running, transactions };
+    FlightServiceServer::new(door).max_decoding_message_size(DECODED_BYTES_MAX)
 }
 
-/// The door: a handle of the room, and the streams that are on their way.
+/// The door: a handle of the room, whoever takes rows, and the streams that are on their way.
 #[derive(Debug, Clone)]
 pub struct Door {
     query: Query,
+    appends: Arc<dyn Appends>,
     running: Running,
+    transactions: Transactions,
 }
 
 fn replies<T: Send + 'static>(items: Vec<T>) -> Response<Replies<T>> {
@@ -112,8 +120,8 @@ impl FlightService for Door {
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        Caller::of(request.metadata(), request.extensions())?;
-        Ok(replies(vec![put::take(request.into_inner().boxed()).await?]))
+        let caller = Caller::of(request.metadata(), request.extensions())?;
+        self.put(request.into_inner().boxed(), caller).await
     }
 
     async fn do_exchange(

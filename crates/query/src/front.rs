@@ -32,7 +32,7 @@ use crate::{
         metadata,
         names::Seen,
         relation::Relations,
-        session::{Of, Sessions, with_relations},
+        session::{Of, Sessions, task, with_relations},
         setting, shape,
     },
     procedure::{self, Procedures},
@@ -199,6 +199,12 @@ impl Query {
         let bulk = Gate::new(config.bulk_concurrency, config.bulk_queue, || Error::TooManyBulk);
         let room = Room { config, lake, sessions, budget, gate, bulk, metrics, procedures: OnceLock::new() };
         Ok(Self { room: Arc::new(room), threads: Arc::new(Threads::start(cores)?) })
+    }
+
+    /// The instants of a statement that begins now.
+    #[must_use]
+    pub fn pin(&self) -> Pin {
+        self.room.lake.pin()
     }
 
     /// Plans a statement without running it.
@@ -400,7 +406,7 @@ impl Room {
         let plan = with_params(plan, statement)?;
         let columns = shape::of(plan.schema());
         let plan = state.create_physical_plan(&plan).await?;
-        let rows = execute_stream(plan, state.task_ctx())?;
+        let rows = execute_stream(plan, task(&state))?;
         Ok(Begun { rows, columns, as_of, settings, call_timeout_s: None })
     }
 }

@@ -7,7 +7,7 @@
 //!    [`width`]: which columns of them are read. [`id`]: the one document a question is about.
 //! 5. [`base`]: the scan of the base's files, filters and projection pushed down, hidden rows left out.
 //!    [`footer`]: what is known of their columns without reading them.
-//!    [`prune`]: which files may hold what is asked for.
+//!    [`prune`]: which files may hold what is asked for. [`late`]: whether rows are filtered while files are decoded.
 //! 6. [`leaf`]: a scan that says what it stands for and carries its shadows. [`adapt`]: columns written under an older
 //!    schema.
 //! 7. [`events`]: the events table: files and tail up to the instants.
@@ -24,6 +24,7 @@ pub(crate) mod deleted;
 pub(crate) mod events;
 pub(crate) mod footer;
 pub(crate) mod id;
+pub(crate) mod late;
 pub(crate) mod leaf;
 pub(crate) mod listing;
 pub(crate) mod log;

@@ -1,34 +1,62 @@
 //! The one authoriser behind every door: a token becomes a principal.
 //!
-//! The root token (`AUTH_TOKEN`) may everything. Digests are compared, all bytes of them, so that neither the time nor
-//! the length of an answer tells anything.
+//! 1. The root token (`AUTH_TOKEN`) may everything; nothing needs to be read for it.
+//! 2. A token of the lake has a shape, an id and a digest ([`crate::tokens`]). Its shape is looked at first, then it is looked
+//!    up by its id and its digest is compared.
+//! 3. Digests are compared, all bytes of them, also where there is no such id, so that neither the time nor the words of
+//!    an answer tell anything.
+//! 4. Wrong tokens are counted per address: from the [`WRONG_MAX`]th in a minute on they are told to wait. Right ones pass.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
-use tidemark_catalog::{Login, NoLogin};
-use tidemark_model::Principal;
+use tidemark_catalog::{Login, NoLogin, Tokens};
+use tidemark_model::{Clock, Instant, Principal, token::Standing};
 
-use crate::config::Auth;
+use crate::{
+    config::Auth,
+    tokens::secret::{digest, id_of},
+};
+
+/// Wrong tokens of one address in a minute, before it is told to wait.
+const WRONG_MAX: u32 = 60;
+/// Addresses that are counted at once.
+const ADDRESSES_MAX: usize = 10_000;
+const MINUTE_US: i64 = 60_000_000;
 
 /// Who knows tokens. One per process.
 #[derive(Debug)]
 pub struct Authority {
-    root: Option<[u8; 32]>,
+    /// The digest of the root token.
+    root: Option<String>,
+    tokens: Tokens,
+    clock: Arc<dyn Clock>,
+    wrong: Mutex<Wrong>,
+}
+
+/// Wrong tokens of this minute, by address.
+#[derive(Debug, Default)]
+struct Wrong {
+    minute: i64,
+    counts: HashMap<IpAddr, u32>,
 }
 
 impl Authority {
-    /// One that knows the root token of the settings.
+    /// One that knows the root token of the settings, and the tokens of the lake.
     #[must_use]
-    pub fn new(auth: &Auth) -> Arc<Self> {
-        Arc::new(Self { root: auth.token.as_ref().map(|token| digest(token.expose())) })
+    pub fn new(auth: &Auth, tokens: Tokens, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let root = auth.token.as_ref().map(|token| digest(token.expose()));
+        Arc::new(Self { root, tokens, clock, wrong: Mutex::default() })
     }
 
-    /// Whether tokens are asked for.
+    /// Whether tokens are asked for: where there is a root token, and from the first token of the lake on for ever.
     #[must_use]
     pub fn asks(&self) -> bool {
-        self.root.is_some()
+        self.root.is_some() || self.tokens.are_in_use()
     }
 
     /// The first of some texts that is a token, and who comes with it.
@@ -37,15 +65,55 @@ impl Authority {
     /// [`NoLogin`].
     pub(crate) async fn known<'t>(
         &self,
-        candidates: impl Iterator<Item = &'t str>,
-        _from: IpAddr,
+        candidates: impl IntoIterator<Item = &'t str>,
+        from: IpAddr,
     ) -> Result<(&'t str, Principal), NoLogin> {
+        let mut refused = NoLogin::WrongToken;
         for candidate in candidates {
-            if self.root.is_some_and(|root| same(&root, &digest(candidate))) {
-                return Ok((candidate, Principal::of_everything(Principal::ROOT)));
+            match self.principal(candidate).await {
+                Ok(principal) => return Ok((candidate, principal)),
+                Err(NoLogin::WrongToken) => {}
+                Err(other) => refused = other,
             }
         }
-        Err(NoLogin::WrongToken)
+        Err(if refused == NoLogin::WrongToken { self.count_wrong(from) } else { refused })
+    }
+
+    async fn principal(&self, text: &str) -> Result<Principal, NoLogin> {
+        let given = digest(text);
+        if self.root.as_ref().is_some_and(|root| same(root, &given)) {
+            return Ok(Principal::of_everything(Principal::ROOT));
+        }
+        let id = id_of(text).ok_or(NoLogin::WrongToken)?;
+        self.tokens.freshen().await.map_err(|error| {
+            tracing::error!(%error, "tokens cannot be read: nobody is let on by one");
+            NoLogin::Unavailable
+        })?;
+        let found = self.tokens.find(id);
+        let kept = found.as_ref().map_or("", |token| token.sha256.as_str());
+        let (is_right, now) = (same(kept, &given), self.clock.now());
+        match found.filter(|_| is_right).map(|token| (token.standing(now), token)) {
+            Some((Standing::Live, token)) => {
+                self.tokens.was_used(&token.id);
+                Ok(token.principal())
+            }
+            Some((Standing::Expired, _)) => Err(NoLogin::Expired),
+            Some((Standing::Revoked, _)) | None => Err(NoLogin::WrongToken),
+        }
+    }
+
+    fn count_wrong(&self, from: IpAddr) -> NoLogin {
+        let minute = minute_of(self.clock.now());
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        if wrong.minute != minute {
+            *wrong = Wrong { minute, counts: HashMap::new() };
+        }
+        if wrong.counts.len() >= ADDRESSES_MAX && !wrong.counts.contains_key(&from) {
+            return NoLogin::TooMany;
+        }
+        let count = wrong.counts.entry(from).or_default();
+        *count = count.saturating_add(1);
+        if *count > WRONG_MAX { NoLogin::TooMany } else { NoLogin::WrongToken }
     }
 }
 
@@ -60,15 +128,19 @@ impl Login for Authority {
             return Ok(Principal::of_everything(Principal::ANONYMOUS));
         }
         let password = password.filter(|password| !password.is_empty()).ok_or(NoLogin::NoToken)?;
-        self.known([password].into_iter(), from).await.map(|(_, principal)| principal)
+        self.known([password], from).await.map(|(_, principal)| principal)
     }
 }
 
-fn digest(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
+const fn minute_of(at: Instant) -> i64 {
+    at.micros().div_euclid(MINUTE_US)
 }
 
-/// Compares all bytes, whatever they are, so that the time tells nothing; of digests, so that lengths tell nothing.
-fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
-    std::hint::black_box(a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b))) == 0
+/// Compares all bytes, whatever they are, so that the time tells nothing. A digest that is absent is as long as none.
+fn same(kept: &str, given: &str) -> bool {
+    let kept = kept.bytes().chain(std::iter::repeat(0)).take(given.len());
+    std::hint::black_box(kept.zip(given.bytes()).fold(0, |difference, (a, b)| difference | (a ^ b))) == 0
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,8 @@
 //! The command line: what can be typed, and what each flag means as a setting.
 
+pub mod tls;
+pub mod token;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -78,6 +81,9 @@ pub enum Command {
                             tidemark export shop.orders --snapshot 2026-02 --format parquet --output orders.parquet\n  \
                             tidemark ingest orders.ndjson --namespace shop --collection orders-again")]
     Export(ExportArgs),
+    /// Make, list and revoke tokens: who may ask what, and where.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Look the lake over: every file there, with its size and checksum, no gap in any chain, nothing left behind. Needs
     /// the store, not a server; one may run meanwhile.
     #[command(after_help = "Exit code 0: nothing is wrong; 1: something is, each on a line of its own.\n\n\
@@ -120,12 +126,15 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDR")]
     pub grpc: Option<SocketAddr>,
     /// Address of the port of PostgreSQL's protocol (psql); port 0 picks a free one, off opens none [env: TIDEMARK_POSTGRES]
-    /// [default: 127.0.0.1:7072]
+    /// [default: 127.0.0.1:7072 if it is free]
     #[arg(long, value_name = "ADDR")]
     pub postgres: Option<Listen>,
     /// Serve without a token on any address: only where the network keeps strangers out [env: TIDEMARK_ALLOW_UNAUTHENTICATED]
     #[arg(long)]
     pub allow_unauthenticated: bool,
+    /// TLS.
+    #[command(flatten)]
+    pub tls: tls::TlsArgs,
     /// Shape of log lines on standard error [env: TIDEMARK_LOG_FORMAT] [default: pretty]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -155,6 +164,7 @@ impl ServeArgs {
                 layer.set(key, text);
             }
         }
+        self.tls.lay(&mut layer);
         if self.allow_unauthenticated {
             layer.set("auth.allow_unauthenticated", true);
         }
@@ -177,6 +187,9 @@ pub struct ServerArgs {
     /// The server [env: TIDEMARK_URL] [default: http://127.0.0.1:7070]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+    /// Trust servers whose certificate one of these signed, PEM [env: TIDEMARK_CA]
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
 }
 
 /// Flags of `sql`.
@@ -461,35 +474,4 @@ pub enum OnError {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn wrong_usage_suggests() {
-        for (line, words) in [
-            ("tidemark srve", "serve"),
-            ("tidemark serve --htp 1", "--http"),
-            ("tidemark sql --format tabel x", "table"),
-            ("tidemark ingest x --namespace ../x", "beginning with a letter"),
-            ("tidemark ingest x --namespace a --batch 0", "1..=10000"),
-            ("tidemark snapshot orders", "shop.orders"),
-            ("tidemark snapshot shop.orders --drop", "--name"),
-            ("tidemark retention ../x", "beginning with a letter"),
-            ("tidemark retention shop --history-window 90", "such as 90d"),
-            ("tidemark retention shop --reset --daily 1", "cannot be used with"),
-            ("tidemark clean-up shop", "shop.orders"),
-            ("tidemark restore shop.orders", "--as-of"),
-            ("tidemark restore shop.orders --as-of x --snapshot y", "cannot be used with"),
-        ] {
-            let said = Cli::try_parse_from(line.split(' ')).expect_err(line).to_string();
-            assert!(said.contains(words), "{line}: {said}");
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,9 @@
 //! Talks to a running server over HTTP, as the commands `sql`, `ingest` and `demo` do.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use reqwest::{Method, Response, header};
@@ -9,7 +12,10 @@ use serde_json::{Value, json};
 use tidemark_model::Namespace;
 use tidemark_proto::problem::RecordError;
 
-use crate::config::{Environment, Secret};
+use crate::{
+    cli::ServerArgs,
+    config::{Environment, Secret},
+};
 
 /// Where a server is when nobody says otherwise.
 pub const URL_DEFAULT: &str = "http://127.0.0.1:7070";
@@ -55,6 +61,14 @@ pub enum ClientError {
         /// What is wrong.
         reason: String,
     },
+    /// The certificates to trust cannot be read.
+    #[error("the certificates of --ca cannot be used: {file}: {reason}")]
+    Trust {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// The address makes no sense.
     #[error("{url:?} is no address of a server: {reason}; use one like {URL_DEFAULT}")]
     Address {
@@ -92,7 +106,9 @@ impl std::fmt::Display for Refusal {
         let text = if self.detail.is_empty() { &self.title } else { &self.detail };
         write!(f, "{text} ({} {})", self.status, self.code)?;
         match self.code.as_str() {
-            "unauthorized" | "invalid_token" => f.write_str("\n  hint: set TIDEMARK_TOKEN to the server's token"),
+            "unauthorized" | "invalid_token" | "token_expired" => {
+                f.write_str("\n  hint: set TIDEMARK_TOKEN to a token of the server")
+            }
             "unknown_table" => f.write_str("\n  hint: \\d lists the tables there are"),
             _ => Ok(()),
         }
@@ -144,11 +160,12 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Address`], [`ClientError::Token`].
-    pub fn of(url: Option<&str>, environment: &Environment) -> Result<Self, ClientError> {
-        let url = url.or_else(|| environment.get("TIDEMARK_URL")).unwrap_or(URL_DEFAULT);
+    pub fn of(server: &ServerArgs, environment: &Environment) -> Result<Self, ClientError> {
+        let url = server.url.as_deref().or_else(|| environment.get("TIDEMARK_URL")).unwrap_or(URL_DEFAULT);
         let token = environment.get("TIDEMARK_TOKEN").or_else(|| environment.get("AUTH_TOKEN")).map(Secret::from);
         let refused = |reason| ClientError::Token { reason };
-        Self::at(url, token.map(Secret::read).transpose().map_err(refused)?)
+        let ca = server.ca.clone().or_else(|| environment.get("TIDEMARK_CA").map(PathBuf::from));
+        Self::trusting(url, token.map(Secret::read).transpose().map_err(refused)?, ca.as_deref())
     }
 
     /// A client of the server at `url` that asks with `token`.
@@ -156,13 +173,22 @@ impl Client {
     /// # Errors
     /// [`ClientError::Address`].
     pub fn at(url: &str, token: Option<Secret>) -> Result<Self, ClientError> {
+        Self::trusting(url, token, None)
+    }
+
+    /// The same, which trusts certificates that those in the file signed, besides the public ones.
+    fn trusting(url: &str, token: Option<Secret>, ca: Option<&Path>) -> Result<Self, ClientError> {
         let url = url.trim_end_matches('/');
         let address = |reason: String| ClientError::Address { url: url.to_owned(), reason };
         let parsed = reqwest::Url::parse(url).map_err(|e| address(e.to_string()))?;
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(address(format!("{} is no HTTP", parsed.scheme())));
         }
-        let http = reqwest::Client::builder().connect_timeout(CONNECT_WITHIN).no_proxy().build();
+        let mut http = reqwest::Client::builder().connect_timeout(CONNECT_WITHIN).no_proxy();
+        for trusted in ca.map(certificates).transpose()?.into_iter().flatten() {
+            http = http.add_root_certificate(trusted);
+        }
+        let http = http.build();
         Ok(Self { http: http.map_err(|e| address(e.to_string()))?, url: url.to_owned(), token })
     }
 
@@ -256,6 +282,17 @@ impl Client {
         let bytes = response.bytes().await.map_err(|e| unreadable(e.to_string()))?;
         serde_json::from_slice(&bytes).map_err(|e| unreadable(e.to_string()))
     }
+}
+
+/// The certificates of a PEM file.
+fn certificates(file: &Path) -> Result<Vec<reqwest::Certificate>, ClientError> {
+    let refused = |reason: String| ClientError::Trust { file: file.to_owned(), reason };
+    let pem = std::fs::read(file).map_err(|error| refused(error.to_string()))?;
+    let found = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| refused(error.to_string()))?;
+    if found.is_empty() {
+        return Err(refused("there is no certificate in it".to_owned()));
+    }
+    Ok(found)
 }
 
 /// The problem document of an answer; whatever else it is becomes the detail.

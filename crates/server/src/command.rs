@@ -9,6 +9,7 @@ mod retention;
 mod serve;
 mod snapshot;
 mod sql;
+mod token;
 mod verify;
 
 use std::{fmt::Display, io::Write as _, process::ExitCode, time::Duration};
@@ -92,6 +93,7 @@ async fn dispatch(command: Command, environment: Environment) -> Result<(), Fail
         Command::CleanUp(args) => retention::clean_up(&args, &environment).await,
         Command::Restore(args) => restore::run(&args, &environment).await,
         Command::Export(args) => export::run(&args, &environment).await,
+        Command::Token(command) => token::run(&command, &environment).await,
         Command::Verify(args) => verify::run(&args, &environment).await,
         Command::Demo(args) => demo::run(&args, &environment).await,
     }

@@ -3,26 +3,24 @@
 //! From the outside in: a request id, a span, the counters and the net under panics ([`trace`]); then the guard; then
 //! the time-out of pausing bodies. Paths that nobody answers get a problem document.
 
+mod admit;
 mod body;
 mod trace;
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{Request, State},
-    http::{HeaderValue, StatusCode, Uri, header},
-    middleware::{self, Next},
+    extract::Request,
+    http::{StatusCode, Uri},
+    middleware,
     response::{IntoResponse, Response},
 };
+use tidemark_catalog::Audit;
 use tidemark_model::{Clock, Ids, Kind};
 use tidemark_proto::Problem;
 
-use crate::{guard::Guard, metrics::Metrics, ports::Peer};
+use crate::{guard::Guard, metrics::Metrics};
 
 /// What a port speaks; decides how an error is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +38,8 @@ pub struct Door {
     pub wire: Wire,
     /// Who may ask.
     pub guard: Guard,
+    /// Where administrative actions are recorded.
+    pub audit: Option<Audit>,
     /// Where requests are counted.
     pub metrics: Metrics,
     /// Makes request ids.
@@ -59,7 +59,7 @@ impl Door {
         };
         routes
             .layer(middleware::from_fn_with_state(self.clone(), body::limit_pauses))
-            .layer(middleware::from_fn_with_state(self.clone(), admit))
+            .layer(middleware::from_fn_with_state(self.clone(), admit::admit))
             .layer(middleware::from_fn_with_state(self, trace::follow))
     }
 
@@ -68,25 +68,6 @@ impl Door {
         match self.wire {
             Wire::Http => Problem::new(kind, code, detail).into_response(),
             Wire::Grpc => tonic::Status::new(tonic::Code::from_i32(kind.grpc()), detail).into_http(),
-        }
-    }
-}
-
-async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
-    let from = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| peer.ip());
-    match door.guard.check(request.uri(), request.headers(), from).await {
-        Ok(admitted) => {
-            admitted.into_extensions(request.extensions_mut());
-            next.run(request).await
-        }
-        Err(refused) => {
-            tracing::info!(code = refused.code(), "request refused");
-            let mut response = door.refuse(refused.kind(), refused.code(), refused.to_string());
-            if refused.kind() == Kind::Unauthorized {
-                let challenge = HeaderValue::from_static("Bearer realm=\"tidemark\"");
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-            }
-            response
         }
     }
 }

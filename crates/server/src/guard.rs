@@ -1,7 +1,7 @@
 //! Who may ask: one authoriser behind every port.
 //!
 //! - Where tokens are asked for ([`Authority`]): every request carries one, as `Bearer` or as the password of `Basic`.
-//!   `/health`, `/ready` and `/version` answer without.
+//!   `/health`, `/ready`, `/version` and gRPC's health answer without.
 //! - Without one: only on loopback, and `Host` and `Origin` are checked, so that a web page in the browser of the same
 //!   machine cannot ask (DNS rebinding, cross-site requests).
 //! - On any other address without a token: refused at the start unless `--allow-unauthenticated`; then `Origin` is
@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use axum::http::{HeaderMap, Uri, header, uri::Authority};
+use axum::http::{HeaderMap, Uri, header, uri::Authority as Host};
 use base64::Engine as _;
 use tidemark_catalog::NoLogin;
 use tidemark_model::{Kind, Principal, Reach};
@@ -24,7 +24,8 @@ use tidemark_proto::Presented;
 use crate::{authority::Authority, config::Auth};
 
 /// Paths that answer without a token: probes of orchestrators carry none.
-const OPEN_PATHS: [&str; 3] = ["/health", "/ready", "/version"];
+const OPEN_PATHS: [&str; 5] =
+    ["/health", "/ready", "/version", "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
 /// The longest `authorization` header that is looked at, bytes.
 const CREDENTIALS_BYTES_MAX: usize = 4096;
 
@@ -183,12 +184,12 @@ impl Guard {
 }
 
 /// Whom the request was meant for: `:authority` of HTTP/2, `Host` of HTTP/1.1.
-fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+fn host(uri: &Uri, headers: &HeaderMap) -> Option<Host> {
     let named = || headers.get(header::HOST)?.to_str().ok()?.parse().ok();
     uri.authority().cloned().or_else(named)
 }
 
-fn is_loopback_name(host: &Authority) -> bool {
+fn is_loopback_name(host: &Host) -> bool {
     let name = host.host().trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

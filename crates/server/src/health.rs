@@ -1,7 +1,9 @@
-//! What the process says about itself: `/health`, `/ready`, `/metrics`, `/version`.
+//! What the process says about itself: `/health`, `/ready`, `/metrics`, `/version`, and gRPC's health protocol.
 //!
 //! *Alive* means that it answers. *Ready* means that it takes work: not stopping, and the store answers; the store is
 //! asked at most once per [`STORE_ASKED_EVERY`], however often `/ready` is.
+
+mod grpc;
 
 use std::{
     sync::{
@@ -57,6 +59,10 @@ impl Health {
         self.0.stopping.store(true, Ordering::SeqCst);
     }
 
+    fn is_stopping(&self) -> bool {
+        self.0.stopping.load(Ordering::SeqCst)
+    }
+
     /// The routes.
     pub fn router(&self) -> Router {
         Router::new()
@@ -69,7 +75,7 @@ impl Health {
 
     /// Why the process takes no work, if it does not.
     async fn unready(&self) -> Option<String> {
-        if self.0.stopping.load(Ordering::SeqCst) {
+        if self.is_stopping() {
             return Some("the server is stopping: use another one".to_owned());
         }
         let mut asked = self.0.asked.lock().await;

@@ -8,10 +8,13 @@
 //!    may ask, [`authority`] who they are; [`health`] and [`metrics`] say how it is going; [`telemetry`] writes logs.
 //! 5. [`snapshots`]: the routes that take, list and drop snapshots; [`restore`] goes back to one, or to an instant.
 //!    [`documents`]: which documents live, for truncates.
-//!    [`retention`]: how long the past is kept. [`publishing`]: the route that publishes tables.
+//!    [`retention`]: how long the past is kept. [`publishing`]: the route that publishes tables. [`tokens`]: those that
+//!    make and revoke tokens; [`audit`]: who did what.
 //! 6. [`client`] talks to a running server; [`statements`] and [`table`] are the prompt's reading and writing.
 //! 7. [`shutdown`]: how it ends. [`clock`]: where time and chance come in.
 
+pub mod access;
+pub mod audit;
 pub mod authority;
 pub mod claim;
 pub mod cli;
@@ -38,6 +41,8 @@ pub mod snapshots;
 pub mod statements;
 pub mod table;
 pub mod telemetry;
+pub mod tls;
+pub mod tokens;
 pub mod wiring;
 
 pub use config::{Environment, Settings};

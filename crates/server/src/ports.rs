@@ -1,6 +1,6 @@
 //! Ports: accepting connections and speaking HTTP/1.1 and HTTP/2 on them, gRPC included.
 //!
-//! Both ports run the same loop. A connection has to send its first byte and each head of a request in time, is closed
+//! All ports run the same loop. A connection has to send its first byte and each head of a request in time, is closed
 //! when its peer no longer answers pings, and on shutdown finishes what it has begun.
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
@@ -12,13 +12,14 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use crate::config::Connections;
+use crate::{config::Connections, tls::Tls};
 
 /// How long accepting pauses when the system has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -47,6 +48,7 @@ pub struct Port {
     name: &'static str,
     address: SocketAddr,
     listener: TcpListener,
+    tls: Option<Tls>,
 }
 
 /// Whose connection a request came over.
@@ -72,7 +74,7 @@ impl Port {
     pub async fn open(name: &'static str, address: SocketAddr) -> Result<Self, PortError> {
         let failed = |source| PortError { name, address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
-        Ok(Self { name, address: listener.local_addr().map_err(failed)?, listener })
+        Ok(Self { name, address: listener.local_addr().map_err(failed)?, listener, tls: None })
     }
 
     /// The address it really has.
@@ -81,13 +83,24 @@ impl Port {
         self.address
     }
 
+    /// The same, speaking TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// The TLS that it is to speak.
+    pub(crate) fn tls(&self) -> Option<Tls> {
+        self.tls.clone()
+    }
+
     /// Answers connections with `router` until `life` stops.
     pub fn serve(self, router: Router, limits: Connections, life: &Life) {
         let (builder, lives) = (Arc::new(builder(&limits)), life.clone());
         let first_byte = Duration::from_millis(limits.header_timeout_ms);
-        self.hand(limits.max, life, move |stream, peer| {
+        self.hand(limits.max, life, move |stream, peer, tls| {
             let (router, builder, life) = (router.clone(), Arc::clone(&builder), lives.clone());
-            async move { connection((stream, peer), router, &builder, first_byte, &life).await }
+            async move { connection((stream, peer, tls), router, &builder, first_byte, &life).await }
         });
     }
 
@@ -96,7 +109,7 @@ impl Port {
         self,
         connections_max: usize,
         life: &Life,
-        speak: impl Fn(TcpStream, Peer) -> Spoken + Send + 'static,
+        speak: impl Fn(TcpStream, Peer, Option<Tls>) -> Spoken + Send + 'static,
     ) where
         Spoken: Future<Output = Result<(), Broken>> + Send + 'static,
     {
@@ -107,7 +120,7 @@ impl Port {
 /// Why a connection ended early.
 pub type Broken = Box<dyn std::error::Error + Send + Sync>;
 
-async fn accept<Spoken>(port: Port, connections_max: usize, speak: impl Fn(TcpStream, Peer) -> Spoken, life: Life)
+async fn accept<Spoken>(port: Port, connections_max: usize, speak: impl Fn(TcpStream, Peer, Option<Tls>) -> Spoken, life: Life)
 where
     Spoken: Future<Output = Result<(), Broken>> + Send + 'static,
 {
@@ -123,7 +136,7 @@ where
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (spoken, lives) = (speak(stream, Peer(peer)), life.clone());
+                let (spoken, lives) = (speak(stream, Peer(peer), port.tls.clone()), life.clone());
                 life.tasks.spawn(async move {
                     let _place = place;
                     let ended = tokio::select! {
@@ -145,7 +158,7 @@ where
 
 /// One connection from its first byte to its end.
 async fn connection(
-    (stream, peer): (TcpStream, Peer),
+    (stream, peer, tls): (TcpStream, Peer, Option<Tls>),
     router: Router,
     builder: &Builder<TokioExecutor>,
     first_byte: Duration,
@@ -157,8 +170,22 @@ async fn connection(
         () = life.stop.cancelled() => return Ok(()),
         peeked = tokio::time::timeout(first_byte, stream.peek(&mut first)) => if peeked?? == 0 { return Ok(()) },
     }
-    let mut conn =
-        pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.map_request(told(peer)))));
+    match tls {
+        Some(tls) => talk(tls.accept(stream).await?, peer, router, builder, life).await,
+        None => talk(stream, peer, router, builder, life).await,
+    }
+}
+
+/// Requests and answers, in the clear or inside of TLS.
+async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    peer: Peer,
+    router: Router,
+    builder: &Builder<TokioExecutor>,
+    life: &Life,
+) -> Result<(), Broken> {
+    let router = TowerToHyperService::new(router.map_request(told(peer)));
+    let mut conn = pin!(builder.serve_connection(TokioIo::new(stream), router));
     tokio::select! {
         ended = conn.as_mut() => ended,
         () = life.stop.cancelled() => {

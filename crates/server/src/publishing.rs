@@ -60,7 +60,7 @@ async fn publish(State((publisher, ingest)): State<(Publisher, Ingest)>, By(prin
 
 type Asked = (Vec<(Namespace, Table)>, How);
 
-fn asked(publisher: &Publisher, body: &[u8]) -> Result<Asked, Problem> {
+fn asked(publisher: &Publisher, principal: &Principal, body: &[u8]) -> Result<Asked, Problem> {
     let wanted: Wanted = if body.is_empty() { Ok(Wanted::default()) } else { serde_json::from_slice(body) }
         .map_err(|error| Problem::new(Kind::Invalid, "invalid_body", format!("the body cannot be read: {error}")))?;
     let invalid = |error: &dyn std::fmt::Display| Problem::new(Kind::Invalid, "invalid_body", error.to_string());

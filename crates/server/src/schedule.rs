@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use tidemark_catalog::{Bell, CatalogError, Publisher, publish};
+use tidemark_catalog::{Bell, CatalogError, Publisher, Tokens, publish};
 use tidemark_cdc::{Cdc, Duty, More};
 use tidemark_ingest::Ingest;
 use tidemark_model::Ids;
@@ -42,7 +42,7 @@ pub type Tick = Arc<dyn Fn() -> BoxFuture<'static, Result<Left, Failed>> + Send 
 
 /// The jobs of a process.
 #[must_use]
-pub fn jobs(ingest: &Ingest, cdc: &Cdc, publisher: &Publisher) -> Vec<Job> {
+pub fn jobs(ingest: &Ingest, cdc: &Cdc, publisher: &Publisher, tokens: &Tokens) -> Vec<Job> {
     let rest = Duration::from_millis(cdc.config().interval_ms);
     let every = |name, seconds, tick| {
         let interval = Duration::from_secs(seconds);
@@ -67,6 +67,7 @@ pub fn jobs(ingest: &Ingest, cdc: &Cdc, publisher: &Publisher) -> Vec<Job> {
         every("clean-up", 600, past(Duty::CleanUp)),
         every("compaction", 60, events(tidemark_ingest::Duty::Compaction)),
         every("events clean-up", 600, events(tidemark_ingest::Duty::CleanUp)),
+        every("token uses", 600, tokens_tick(tokens)),
     ]
 }
 
@@ -122,6 +123,18 @@ fn publish_tick(publisher: &Publisher) -> Tick {
                 Err(error @ CatalogError::Fenced { .. }) => Err(Failed::ForGood(error.to_string())),
                 Err(error) => Err(Failed::Again(error.to_string())),
             }
+        })
+    })
+}
+
+/// When tokens were last used is written down.
+fn tokens_tick(tokens: &Tokens) -> Tick {
+    let tokens = tokens.clone();
+    Arc::new(move || {
+        let tokens = tokens.clone();
+        Box::pin(async move {
+            let written = tokens.write_uses_down().await;
+            written.map(|_wrote| Left::Nothing).map_err(|error| Failed::Again(error.to_string()))
         })
     })
 }

@@ -1,22 +1,28 @@
 //! A whole server in one value: start it, ask where it listens, stop it. `serve`, `demo` and tests use the same.
 //!
 //! Starting: guard the addresses, open the ports (so that a wrong address fails before anything is touched), open the
-//! rooms, then answer. Stopping goes the other way: `/ready` says 503, ports take nothing new, what is under way is
+//! rooms, then answer. Stopping goes the other way: `/ready` says 503 and streams are told to go, ports take nothing new, what is under way is
 //! finished or dropped after `stop.drain_ms`, rooms put what is acknowledged into files.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
+use tidemark_catalog::Tokens;
+
 use crate::{
+    audit,
     authority::Authority,
-    config::{Environment, Listen, Settings},
+    clock::{SystemClock, random_ids},
+    config::{Auth, Environment, Listen, Settings},
     doors::{Door, Wire},
     guard::{Guard, Mode, Unguarded},
     health::Health,
     machine,
     ports::{Life, Port, PortError},
-    wiring::{Parts, Rooms, WiringError},
+    tls::{Speaks, Tls, TlsError},
+    tokens::{self, Office},
+    wiring::{Parts, Rooms, WiringError, open_store},
 };
 
 /// Why a server did not start.
@@ -25,6 +31,12 @@ pub enum StartError {
     /// Neither token nor loopback.
     #[error(transparent)]
     Unguarded(#[from] Unguarded),
+    /// What tokens there are could not be read.
+    #[error(transparent)]
+    Tokens(#[from] tidemark_catalog::CatalogError),
+    /// TLS as it is set cannot be spoken.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A port is taken.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -55,41 +67,54 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn start(settings: Settings, environment: &Environment) -> Result<Self, StartError> {
-        let authority = Authority::new(&settings.auth);
-        let guard = |address| Guard::of_port(&settings.auth, &authority, address);
-        let guards = (guard(settings.http)?, guard(settings.grpc)?);
-        let postgres = postgres_address(&settings);
-        postgres.map(guard).transpose()?;
+        check_guarded(&settings, environment).await?;
+        let (tls, postgres_tls) = (Tls::of(&settings.tls, Speaks::Http)?, Tls::of(&settings.tls, Speaks::Postgres)?);
         let ports = (Port::open("http", settings.http).await?, Port::open("grpc", settings.grpc).await?);
-        let postgres = match postgres {
-            Some(address) => Some(Port::open("postgres", address).await?),
-            None => None,
-        };
-        say_mode(guards.0.mode(), ports.0.address());
+        let postgres = open_postgres(&settings).await?;
         let parts = Parts::of_process()?;
         let rooms = Rooms::open(&settings, environment, &parts).await?;
+        let authority = Authority::new(&settings.auth, rooms.tokens().clone(), parts.clock.clone());
+        let guard = |address| Guard::of_port(&settings.auth, &authority, address);
+        let guards = (guard(ports.0.address())?, guard(ports.1.address())?);
+        postgres.as_ref().map(|port| guard(port.address())).transpose()?;
+        say_mode(guards.0.mode(), ports.0.address());
         let health =
             Health::new(settings.env.clone(), parts.clock.clone(), parts.metrics.clone(), rooms.store().clone());
+        let grpc_routes = rooms.grpc(&health)?;
         let life = Life::default();
         let connections = machine::fitted_connections(settings.connections.clone());
         let door = |wire, guard| Door {
             wire,
             guard,
+            audit: Some(rooms.audit().clone()),
             metrics: parts.metrics.clone(),
             ids: parts.ids.clone(),
             clock: parts.clock.clone(),
             body_pause_max: Duration::from_millis(settings.connections.body_timeout_ms),
         };
         let (http, grpc) = (ports.0.address(), ports.1.address());
-        let routes = door(Wire::Http, guards.0).around(health.router().merge(rooms.http()));
-        ports.0.serve(routes, connections.clone(), &life);
-        ports.1.serve(door(Wire::Grpc, guards.1).around(rooms.grpc()), connections.clone(), &life);
+        let office = Office {
+            tokens: rooms.tokens().clone(),
+            has_root: settings.auth.token.is_some(),
+            clock: parts.clock.clone(),
+        };
+        let routes = health.router().merge(rooms.http()).merge(tokens::router(office));
+        let routes = door(Wire::Http, guards.0).around(routes.merge(audit::router(rooms.audit().clone())));
+        ports.0.with_tls(tls.clone()).serve(routes, connections.clone(), &life);
+        ports.1.with_tls(tls).serve(door(Wire::Grpc, guards.1).around(grpc_routes), connections.clone(), &life);
         let address = postgres.as_ref().map(Port::address);
         #[cfg(feature = "postgres")]
         if let Some(port) = postgres {
-            crate::postgres::serve(port, rooms.query(), (authority, parts.ids.as_ref()), &connections, &life);
+            let parts = (authority, parts.ids.as_ref());
+            crate::postgres::serve(port.with_tls(postgres_tls), rooms.query(), parts, &connections, &life);
         }
         Ok(Self { settings, http, grpc, postgres: address, life, health, rooms })
+    }
+
+    /// Whether the ports speak TLS.
+    #[must_use]
+    pub const fn speaks_tls(&self) -> bool {
+        self.settings.tls.certificate.is_some()
     }
 
     /// Where HTTP is spoken.
@@ -104,11 +129,10 @@ impl Server {
         self.grpc
     }
 
-    /// Where every port is, as the line `ready` tells it.
+    /// Where PostgreSQL's protocol is spoken, if it is.
     #[must_use]
-    pub fn addresses(&self) -> String {
-        let postgres = self.postgres.map(|address| format!(" postgres={address}")).unwrap_or_default();
-        format!("http={} grpc={}{postgres}", self.http, self.grpc)
+    pub const fn postgres(&self) -> Option<SocketAddr> {
+        self.postgres
     }
 
     /// Is cancelled when the server can no longer be trusted: its log could not be synced, or another process owns the
@@ -124,6 +148,7 @@ impl Server {
     /// When something acknowledged could not be put into files; it is still in the log.
     pub async fn stop(self) -> Result<(), WiringError> {
         self.health.stop();
+        self.rooms.go_away(self.settings.stop.streams());
         tokio::time::sleep(Duration::from_millis(self.settings.stop.announce_ms)).await;
         self.life.stop.cancel();
         self.life.tasks.close();
@@ -138,10 +163,36 @@ impl Server {
 
 /// Where the port of PostgreSQL's protocol is to be, if this binary speaks it.
 fn postgres_address(settings: &Settings) -> Option<SocketAddr> {
-    match settings.postgres {
+    match settings.postgres.unwrap_or(Listen::DEFAULT_POSTGRES) {
         Listen::At(address) if cfg!(feature = "postgres") => Some(address),
         Listen::At(_) | Listen::Off => None,
     }
+}
+
+/// Opens the port of PostgreSQL's protocol. Where nobody said where it is to be and its usual place is taken, there is
+/// none: a second server on the machine starts as it did before there was this port.
+async fn open_postgres(settings: &Settings) -> Result<Option<Port>, PortError> {
+    let Some(address) = postgres_address(settings) else { return Ok(None) };
+    match Port::open("postgres", address).await {
+        Ok(port) => Ok(Some(port)),
+        Err(error) if settings.postgres.is_none() => {
+            tracing::warn!(%error, "PostgreSQL's protocol is not served");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Refuses an address that strangers reach, where no token is asked for, before anything is opened or taken over.
+async fn check_guarded(settings: &Settings, environment: &Environment) -> Result<(), StartError> {
+    let Auth { token, allow_unauthenticated, .. } = &settings.auth;
+    let mut addresses = [settings.http, settings.grpc].into_iter().chain(postgres_address(settings));
+    let exposed = addresses.find(|address| !address.ip().is_loopback());
+    let Some(address) = exposed.filter(|_| token.is_none() && !allow_unauthenticated) else { return Ok(()) };
+    let store = open_store(settings, environment).map_err(WiringError::from)?;
+    let tokens = Tokens::of(&store, Arc::new(SystemClock), Arc::new(random_ids()));
+    tokens.refresh().await?;
+    if tokens.are_in_use() { Ok(()) } else { Err(Unguarded(address).into()) }
 }
 
 fn say_mode(mode: Mode, http: SocketAddr) {

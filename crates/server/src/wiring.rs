@@ -6,20 +6,25 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use tidemark_catalog::{Catalog, CatalogError, LiveTail, Publisher, documents::Documents, point::Points};
+use tidemark_catalog::{
+    Audit, Catalog, CatalogError, LiveTail, Publisher, Tokens, documents::Documents, point::Points,
+};
 use tidemark_cdc::Cdc;
 use tidemark_ingest::Ingest;
 use tidemark_model::{Clock, Ids};
+use tidemark_proto::DESCRIPTORS;
 use tidemark_query::{Query, procedure::Procedures};
 use tidemark_storage::{Store, StoreError, log::LogOptions};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic_reflection::server::Builder as Reflection;
 
 use crate::{
     claim::{Claim, ClaimError},
     clock::{SystemClock, random_ids},
     config::{Environment, Secret, Settings},
     documents::Asking,
+    health::Health,
     machine,
     metrics::Metrics,
     restore::{Restorer, call::Caller},
@@ -72,6 +77,9 @@ pub enum WiringError {
     /// The query room.
     #[error(transparent)]
     Query(#[from] tidemark_query::Error),
+    /// What describes the services of the gRPC port.
+    #[error("the services of the gRPC port could not be described")]
+    Described(#[from] tonic_reflection::server::Error),
     /// A task of ours ended early.
     #[error("{0}")]
     Ended(String),
@@ -85,6 +93,8 @@ pub struct Rooms {
     cdc: Cdc,
     publisher: Publisher,
     query: Query,
+    tokens: Tokens,
+    audit: Audit,
     runner: Runner,
     keeper: Keeper,
     failed: CancellationToken,
@@ -111,13 +121,18 @@ impl Rooms {
         let cdc = open_cdc(settings, parts, &catalog, &ingest)?;
         let query = open_query(settings, parts, &catalog, &ingest)?;
         let restorer = Restorer { catalog: catalog.clone(), ingest: ingest.clone(), query: query.clone() };
-        let procedures: Arc<dyn Procedures> = Arc::new(Caller::new(restorer, cdc.clone(), Handle::current()));
+        let (store, clock, ids) = (catalog.store(), parts.clock.clone(), parts.ids.clone());
+        let tokens = Tokens::of(store, clock.clone(), ids.clone());
+        tokens.refresh().await?;
+        let audit = Audit::of(store, clock, ids);
+        let caller = Caller::new(restorer, cdc.clone(), audit.clone(), Handle::current());
+        let procedures: Arc<dyn Procedures> = Arc::new(caller);
         query.serve(&procedures);
         let documents: Arc<dyn Documents> = Arc::new(Asking(query.clone()));
         ingest.serve(&documents);
         let runner = Runner::new(parts.metrics.clone(), Arc::clone(&parts.ids), failed.clone());
         let publisher = Publisher::new(catalog.clone(), settings.publish.clone(), Points::default());
-        for job in schedule::jobs(&ingest, &cdc, &publisher) {
+        for job in schedule::jobs(&ingest, &cdc, &publisher, &tokens) {
             runner.start(job);
         }
         let cdc_drain = Duration::from_secs(settings.cdc.drain_s);
@@ -127,6 +142,8 @@ impl Rooms {
             cdc,
             publisher,
             query,
+            tokens,
+            audit,
             runner,
             keeper,
             failed,
@@ -141,6 +158,18 @@ impl Rooms {
     #[must_use]
     pub fn store(&self) -> &Store {
         self.catalog.store()
+    }
+
+    /// Who may ask.
+    #[must_use]
+    pub const fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// Who did what.
+    #[must_use]
+    pub const fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// Routes of the HTTP port.
@@ -163,10 +192,24 @@ impl Rooms {
         Restorer { catalog: self.catalog.clone(), ingest: self.ingest.clone(), query: self.query.clone() }
     }
 
-    /// Routes of the gRPC port.
-    pub fn grpc(&self) -> Router {
-        let flight = tidemark_query::flight::service(self.query.clone());
-        tonic::service::Routes::new(flight).prepare().into_axum_router()
+    /// Routes of the gRPC port: Flight SQL, ingest, health, and what describes them.
+    ///
+    /// # Errors
+    /// [`WiringError::Described`] when the descriptions do not fit together.
+    pub fn grpc(&self, health: &Health) -> Result<Router, WiringError> {
+        let described = || Reflection::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
+        let flight = tidemark_query::flight::service(self.query.clone(), Arc::new(self.ingest.clone()));
+        let services = tonic::service::Routes::new(flight)
+            .add_service(tidemark_ingest::grpc::service(self.ingest.clone()))
+            .add_service(health.service())
+            .add_service(described().build_v1()?)
+            .add_service(described().build_v1alpha()?);
+        Ok(services.prepare().into_axum_router())
+    }
+
+    /// Tells clients that stream to go on elsewhere: their streams are ended after this time.
+    pub fn go_away(&self, within: Duration) {
+        self.ingest.go_away(within);
     }
 
     /// Is cancelled when the log or the lake can no longer be trusted.

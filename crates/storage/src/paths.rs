@@ -20,6 +20,18 @@ pub fn catalog() -> Path {
     Path::from_iter([SYSTEM, "catalog"])
 }
 
+/// `_tidemark/tokens`: the register of tokens.
+#[must_use]
+pub fn tokens() -> Path {
+    Path::from_iter([SYSTEM, "tokens"])
+}
+
+/// `_tidemark/audit`: the register of the audit trail.
+#[must_use]
+pub fn audit() -> Path {
+    Path::from_iter([SYSTEM, "audit"])
+}
+
 /// `_tidemark/owner`: the register of epochs.
 #[must_use]
 pub fn owner() -> Path {

@@ -51,7 +51,15 @@ const ABSENCES: [Absence; 6] = [
     },
     Absence {
         words: &["tonic::", "arrow_flight::", "prost::"],
-        except: &["tidemark-proto", "tidemark-query", "tidemark-server", "tidemark-tests", "tidemark-benches", "xtask"],
+        except: &[
+            "tidemark-proto",
+            "tidemark-ingest",
+            "tidemark-query",
+            "tidemark-server",
+            "tidemark-tests",
+            "tidemark-benches",
+            "xtask",
+        ],
         instead: "wire types stay at the doors",
     },
 ];

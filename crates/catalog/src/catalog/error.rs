@@ -46,7 +46,7 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
-    pub(super) fn unreadable(path: &impl std::fmt::Display, reason: impl std::fmt::Display) -> Self {
+    pub(crate) fn unreadable(path: &impl std::fmt::Display, reason: impl std::fmt::Display) -> Self {
         Self::Unreadable { path: path.to_string(), reason: reason.to_string() }
     }
 
@@ -62,7 +62,7 @@ impl CatalogError {
 }
 
 /// Tells a newer format as such, before its unknown fields are stumbled over.
-pub(super) fn check_format(path: &impl std::fmt::Display, bytes: &[u8], known: u32) -> Result<(), CatalogError> {
+pub(crate) fn check_format(path: &impl std::fmt::Display, bytes: &[u8], known: u32) -> Result<(), CatalogError> {
     #[derive(serde::Deserialize)]
     struct AnyFormat {
         format: u32,

@@ -181,7 +181,7 @@ mod tests {
     }
 
     fn key(key: u128) -> Key {
-        Key { shown: String::new(), key, body: 1 }
+        Key { shown: String::new(), key, body: 1, producer: None }
     }
 
     fn receipt(system_time: Instant) -> Receipt {
@@ -196,6 +196,7 @@ mod tests {
             positions,
             errors,
             duplicate: false,
+            producer: None,
         }
     }
 

@@ -13,10 +13,12 @@ use arrow::{
         writer::{IpcWriteOptions, StreamWriter},
     },
 };
+use tidemark_catalog::appends::Appends as _;
 use tidemark_ingest::Config;
+use tidemark_model::{Principal, Table};
 
 use crate::{
-    bed::{Bed, quiet},
+    bed::{Bed, ns, quiet},
     envelopes::{EVENTS, assert_row, rows},
 };
 
@@ -63,6 +65,44 @@ async fn rows_become_events() {
         let data = r#"{"amount":2.5,"count":9007199254740993,"open":true}"#;
         assert_row(row("e2"), &[("type", "order.paid"), ("ts", "1767225600000000"), ("data", data)], "the second");
     }
+}
+
+/// Rows that have a column `_id` replace documents; on the other side of the seam more of them than one request brings.
+#[tokio::test]
+async fn rows_become_documents() {
+    let numbers = |from: i64, to: i64| Arc::new(Int64Array::from_iter_values(from..to)) as ArrayRef;
+    let documents = |from: i64, to: i64| {
+        let texts: StringArray = (from..to).map(|n| Some(format!("{{\"n\":{n}}}"))).collect();
+        let times = TimestampMicrosecondArray::from_iter_values((from..to).map(|n| 1_000_000 + n)).with_timezone("UTC");
+        stream(vec![("_id", numbers(from, to)), ("data", Arc::new(texts)), ("_ts", Arc::new(times))], None)
+    };
+    let bed = Bed::with(Config { events_max: 4, ..quiet() }).await;
+    bed.post(ORDERS, documents(0, 2), &[ARROW]).await.ok();
+    let row = rows(&bed).await.into_iter().find(|row| row["document_id"] == "1").expect("stored");
+    let expected = [("op", "update"), ("ts", "1000001"), ("data", r#"{"data":"{\"n\":1}"}"#), ("collection", "orders")];
+    assert_row(&row, &expected, "a document");
+    assert_eq!(bed.post(ORDERS, documents(0, 5), &[ARROW]).await.problem(), (413, "too_many_events"));
+
+    let append = |stream: Vec<u8>| {
+        let (ingest, table) = (bed.ingest.clone(), crate::bed::collection("orders"));
+        async move { ingest.append_arrow(&Principal::lake(), (&ns("shop"), &table), stream.into()).await }
+    };
+    let appended = append(documents(0, 11)).await.expect("stored");
+    assert_eq!((appended.accepted, bed.count(&Table::Events).await), (11, 13));
+    for (columns, code) in [
+        (vec![("_id", text(&[Some("a"), None]))], "missing_field"),
+        (vec![("_id", text(&[Some("a")])), ("_seq", numbers(0, 1))], "invalid_arrow"),
+        (vec![("_id", text(&[Some("a")])), ("x", Arc::new(BinaryArray::from(vec![&b"x"[..]])) as ArrayRef)], "invalid_arrow"),
+        (vec![("other", text(&[Some("a")]))], "unknown_field"),
+    ] {
+        let problem = append(stream(columns, None)).await.expect_err("refused");
+        assert_eq!(problem.code, code, "{}", problem.detail);
+    }
+    // A bad row in the last part refuses all parts, and is told by its place among all rows.
+    let ids: Vec<Option<&str>> = ["a", "b", "c", "d", "e", "f", "g"].into_iter().map(Some).chain([None]).collect();
+    let problem = append(stream(vec![("_id", text(&ids))], None)).await.expect_err("refused");
+    assert_eq!(problem.errors[0].index, 7);
+    assert_eq!(bed.count(&Table::Events).await, 13);
 }
 
 #[tokio::test]

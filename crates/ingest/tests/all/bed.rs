@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tidemark_catalog::{Catalog, LiveTail, View};
 use tidemark_ingest::{Config, Deps, Ingest, Tasks, point::Points};
-use tidemark_model::{Clock, CollectionName, Ids, Instant, Namespace, Table, clock::ManualClock};
+use tidemark_model::{Clock, CollectionName, Ids, Instant, Namespace, Principal, Table, clock::ManualClock};
 use tidemark_storage::{
     Store,
     files::{self, Wanted},
@@ -112,7 +112,11 @@ impl Bed {
         stopped
     }
 
-    pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+    /// Sends a request; one that names no principal comes from somebody who may everything.
+    pub(crate) async fn send(&self, mut request: Request<Body>) -> Reply {
+        if request.extensions().get::<Principal>().is_none() {
+            request.extensions_mut().insert(Principal::lake());
+        }
         let response = tidemark_ingest::http::router(self.ingest.clone()).oneshot(request).await.expect("answers");
         let status = response.status();
         let retry_after = response.headers().get("retry-after").map(|value| value.to_str().expect("text").to_owned());
@@ -173,6 +177,11 @@ impl Bed {
 }
 
 impl Stopped {
+    /// The clock that the next process looks at.
+    pub(crate) fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
     /// Where the next process has its log.
     pub(crate) fn log(&self) -> PathBuf {
         self.directory.path().join(format!("{}{}", self.log_name, self.generation))

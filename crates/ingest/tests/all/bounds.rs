@@ -1,7 +1,7 @@
 //! Caps say so when they are reached, and nothing is lost by it.
 
 use tidemark_ingest::Config;
-use tidemark_model::Table;
+use tidemark_model::{Principal, Table};
 
 use crate::bed::{Bed, End, quiet};
 
@@ -37,7 +37,7 @@ async fn bodies_in_flight_are_capped() {
 async fn a_draining_room_refuses() {
     let bed = Bed::new().await;
     bed.events(r#"{"type":"a"}"#).await.ok();
-    let router = tidemark_ingest::http::router(bed.ingest.clone());
+    let router = tidemark_ingest::http::router(bed.ingest.clone()).layer(axum::Extension(Principal::lake()));
     let bed = bed.restart(End::Drained).await;
     let request = axum::http::Request::post("/v1/shop/events")
         .body(axum::body::Body::from(r#"{"type":"a"}"#))

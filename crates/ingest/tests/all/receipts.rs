@@ -1,8 +1,8 @@
 //! What is accepted, and what the receipt says.
 
 use arrow::array::{Array, AsArray};
-use serde_json::json;
-use tidemark_model::{Namespace, Table};
+use serde_json::{Value, json};
+use tidemark_model::{Namespace, Principal, Reach, Scope, Table};
 
 use crate::bed::{Bed, START_US, collection};
 
@@ -45,13 +45,45 @@ async fn bodies_in_every_form() {
     assert_eq!(bed.catalog.namespaces(), ["default", "shop"].map(|name| Namespace::parse(name).expect("a name")));
 }
 
+/// Who sends × where to: what is answered, and that nothing appears for whoever may not let it.
 #[tokio::test]
-async fn the_servers_namespace_is_written_to() {
+async fn whoever_may_write_writes_and_nobody_else() {
+    let name = |text: &str| Namespace::parse(text).expect("a name");
+    let reach = |names: &[&str]| Reach::Only(names.iter().map(|text| name(text)).collect());
     let bed = Bed::new().await;
-    let mut request = axum::http::Request::post("/e").body(r#"{"type":"a"}"#.into()).expect("a request");
-    request.extensions_mut().insert(Namespace::parse("shop").expect("a name"));
-    bed.send(request).await.ok();
-    assert_eq!(bed.count(&Table::Events).await, 1);
+    bed.events(r#"{"type":"a"}"#).await.ok();
+    for (scope, reach, path, status, code) in [
+        (Scope::Ingest, reach(&["shop"]), "/v1/shop/events", 200, Value::Null),
+        (Scope::Ingest, reach(&["shop"]), "/e", 200, Value::Null),
+        (Scope::Ingest, reach(&["shop", "bank"]), "/e", 404, json!("unknown_namespace")),
+        (Scope::Ingest, reach(&["shop"]), "/v1/bank/events", 404, json!("unknown_namespace")),
+        (Scope::Ingest, reach(&["bank"]), "/v1/bank/events", 404, json!("unknown_namespace")),
+        (Scope::Ingest, reach(&["bank"]), "/v1/shop/events", 404, json!("unknown_namespace")),
+        (Scope::Query, reach(&["shop"]), "/v1/shop/events", 403, json!("scope_missing")),
+        (Scope::Admin, Reach::All, "/v1/bank/events", 403, json!("scope_missing")),
+    ] {
+        let mut request = axum::http::Request::post(path).body(r#"{"type":"a"}"#.into()).expect("a request");
+        request.extensions_mut().insert(Principal::new("a1", [scope], reach.clone()));
+        let reply = bed.send(request).await;
+        assert_eq!((reply.status.as_u16(), &reply.json["code"]), (status, &code), "{scope} {reach:?} {path}");
+    }
+    assert_eq!(bed.count(&Table::Events).await, 3);
+    assert_eq!(bed.catalog.namespaces(), [name("shop")]);
+}
+
+#[tokio::test]
+async fn a_request_that_passed_no_authoriser_is_refused() {
+    let bed = Bed::new().await;
+    let router = tidemark_ingest::http::router(bed.ingest.clone());
+    for (method, path) in
+        [("POST", "/v1/shop/events"), ("POST", "/e"), ("PUT", "/v1/shop/c/schema"), ("GET", "/v1/shop/c/schema")]
+    {
+        let request = axum::http::Request::builder().method(method).uri(path);
+        let request = request.body(axum::body::Body::from(r#"{"type":"a"}"#)).expect("a request");
+        let response = tower::ServiceExt::oneshot(router.clone(), request).await.expect("answers");
+        assert_eq!(response.status(), 401, "{method} {path}");
+    }
+    assert!(bed.catalog.namespaces().is_empty());
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Actions: prepared statements, sessions, cancelling.
+//! Actions: prepared statements, transactions, sessions, cancelling.
 //!
 //! Flight SQL's own actions wrap their message in an `Any`, Flight's (sessions, cancelling, renewing) do not.
 
@@ -6,8 +6,9 @@ use arrow_flight::{
     Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightInfo,
     RenewFlightEndpointRequest,
     sql::{
-        ActionCancelQueryRequest, ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, Any,
-        ProstMessageExt,
+        ActionBeginTransactionRequest, ActionBeginTransactionResult, ActionCancelQueryRequest,
+        ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, ActionEndTransactionRequest, Any,
+        EndTransaction, ProstMessageExt,
     },
 };
 use prost::Message;
@@ -17,12 +18,14 @@ use tidemark_proto::session::{
 };
 use tonic::{Response, Status};
 
-use super::{Door, Replies, options, query::refuse_transaction, replies, session::Caller, statement::Carried, wire};
+use super::{Door, Replies, options, replies, session::Caller, statement::Carried, wire};
 use crate::flight::status::invalid;
 
-const ACTIONS: [(&str, &str); 8] = [
+const ACTIONS: [(&str, &str); 10] = [
     ("CreatePreparedStatement", "plans a statement: ActionCreatePreparedStatementRequest, its Result"),
     ("ClosePreparedStatement", "forgets a prepared statement: ActionClosePreparedStatementRequest, nothing"),
+    ("BeginTransaction", "fixes the instant that statements in it read at: ActionBeginTransactionRequest, its Result"),
+    ("EndTransaction", "forgets a transaction, which only read: ActionEndTransactionRequest, nothing"),
     ("CancelQuery", "deprecated form of CancelFlightInfo: ActionCancelQueryRequest, its Result"),
     ("CancelFlightInfo", "stops the streams of a FlightInfo: CancelFlightInfoRequest, its Result"),
     ("RenewFlightEndpoint", "endpoints do not expire: RenewFlightEndpointRequest, the same FlightEndpoint"),
@@ -73,6 +76,19 @@ impl Door {
                 Carried::open("handle of the prepared statement", &ask.prepared_statement_handle)?;
                 Ok(replies(Vec::new()))
             }
+            "BeginTransaction" => {
+                wrapped::<ActionBeginTransactionRequest>(&action)?;
+                let transaction_id = self.transactions.begin(self.query.pin())?;
+                Ok(wrapped_reply("ActionBeginTransactionResult", &ActionBeginTransactionResult { transaction_id }))
+            }
+            "EndTransaction" => {
+                let ask: ActionEndTransactionRequest = wrapped(&action)?;
+                if ask.action() == EndTransaction::Unspecified {
+                    return Err(invalid("say whether the transaction is committed or rolled back"));
+                }
+                self.transactions.end(&ask.transaction_id, self.query.pin().now)?;
+                Ok(replies(Vec::new()))
+            }
             "CancelQuery" => {
                 let ask: ActionCancelQueryRequest = wrapped(&action)?;
                 let info = FlightInfo::decode(ask.info).map_err(|e| invalid(format!("no FlightInfo: {e}")))?;
@@ -102,9 +118,8 @@ impl Door {
 
     /// Plans a statement; what writes is refused here, before anything could be bound.
     async fn prepare(&self, ask: ActionCreatePreparedStatementRequest, caller: Caller) -> Reply {
-        refuse_transaction(ask.transaction_id.as_ref())?;
-        let carried = Carried::new(ask.query, caller.session.clone());
-        let description = self.describe(&carried, &caller.principal).await?;
+        let carried = Carried::new(ask.query, caller.session.clone()).within(ask.transaction_id);
+        let description = self.describe(&self.fixed(carried.clone())?, &caller.principal).await?;
         let result = PreparedStatementResult {
             prepared_statement_handle: carried.seal(),
             dataset_schema: wire::schema_message(&wire::schema(&description.schema))?,

@@ -1,41 +1,87 @@
-//! DoPut: parameters are bound; changes are told where they go.
+//! DoPut: parameters are bound; rows go to whoever appends them; other changes are told where they go.
+//!
+//! Rows come in two flavours: `CommandStatementIngest`, as ADBC and what stands on it send it, one answer at the end;
+//! and a stream for a path, which is answered batch by batch ([`stream`]).
+
+mod frames;
+mod ingest;
+mod stream;
 
 use arrow_flight::{
     FlightData, PutResult,
-    sql::{Command, DoPutPreparedStatementResult},
+    flight_descriptor::DescriptorType,
+    sql::{Command, DoPutPreparedStatementResult, DoPutUpdateResult},
 };
-use futures::{StreamExt, stream, stream::BoxStream};
+use futures::{StreamExt, stream as streams, stream::BoxStream};
 use prost::Message;
-use tonic::Status;
+use tidemark_model::{Namespace, Table};
+use tidemark_proto::Problem;
+use tonic::{Code, Response, Status};
 
 use super::{
-    params, query,
+    Door, Replies, params, query, replies,
+    session::Caller,
     statement::Carried,
     status::{INGEST_DOOR, invalid},
 };
 
-/// Takes a stream of data, whatever its first message says it is for.
-pub(crate) async fn take(mut data: BoxStream<'static, Result<FlightData, Status>>) -> Result<PutResult, Status> {
-    let first = data.next().await.ok_or_else(|| invalid("a DoPut without a message"))??;
-    let descriptor = first.flight_descriptor.clone().ok_or_else(|| invalid("the first message has no descriptor"))?;
-    let data = stream::iter([Ok(first)]).chain(data);
-    match query::command(&descriptor.cmd)? {
-        Command::CommandPreparedStatementQuery(ask) => bind(&ask.prepared_statement_handle, data).await,
-        Command::CommandStatementUpdate(_) | Command::CommandPreparedStatementUpdate(_) => {
-            Err(invalid(format!("Flight SQL is read only: ask queries here; changes are events, {INGEST_DOOR}")))
+/// What a client sends.
+type Data = BoxStream<'static, Result<FlightData, Status>>;
+
+impl Door {
+    /// Takes a stream of data, whatever its first message says it is for.
+    pub(super) async fn put(&self, mut data: Data, caller: Caller) -> Result<Response<Replies<PutResult>>, Status> {
+        let Some(first) = data.next().await else {
+            // What some drivers send of rows when there are none.
+            return Ok(replies(vec![updated(0)]));
+        };
+        let first = first?;
+        let descriptor = first.flight_descriptor.clone();
+        let descriptor = descriptor.ok_or_else(|| invalid("the first message has no descriptor"))?;
+        let data = streams::iter([Ok(first)]).chain(data).boxed();
+        if descriptor.r#type() == DescriptorType::Path {
+            let to = table_of_path(&descriptor.path)?;
+            return Ok(Response::new(stream::acks(self.appends.clone(), (caller.principal, to), data).boxed()));
         }
-        Command::CommandStatementIngest(_) => {
-            Err(Status::unimplemented(format!("Flight SQL is read only: changes are events, {INGEST_DOOR}")))
-        }
-        other => Err(Status::unimplemented(format!("{} is not spoken here", other.type_url()))),
+        let one = match query::command(&descriptor.cmd)? {
+            Command::CommandPreparedStatementQuery(ask) => bind(&ask.prepared_statement_handle, data).await?,
+            Command::CommandStatementIngest(ask) => updated(self.ingest(&ask, data, &caller).await?),
+            Command::CommandStatementUpdate(_) | Command::CommandPreparedStatementUpdate(_) => {
+                return Err(invalid(format!("SQL only reads here: ask queries; changes are rows, {INGEST_DOOR}")));
+            }
+            other => return Err(Status::unimplemented(format!("{} is not spoken here", other.type_url()))),
+        };
+        Ok(replies(vec![one]))
     }
 }
 
+/// How many rows a statement changed.
+fn updated(record_count: i64) -> PutResult {
+    PutResult { app_metadata: DoPutUpdateResult { record_count }.encode_to_vec().into() }
+}
+
+/// `[namespace, table]`, a catalog in front or not.
+fn table_of_path(path: &[String]) -> Result<(Namespace, Table), Status> {
+    match path {
+        [namespace, table] => table_of(namespace, table),
+        [catalog, namespace, table] if catalog == super::metadata::CATALOG => table_of(namespace, table),
+        _ => Err(invalid("a path names a table: [namespace, collection], or [namespace, events]")),
+    }
+}
+
+fn table_of(namespace: &str, table: &str) -> Result<(Namespace, Table), Status> {
+    let namespace = Namespace::parse(namespace).map_err(|e| invalid(e.to_string()))?;
+    let table = Table::parse(table).map_err(|e| invalid(e.to_string()))?;
+    Ok((namespace, table))
+}
+
+/// A problem of whoever appends.
+fn refused(problem: &Problem) -> Status {
+    tidemark_proto::status::of(problem, Code::from_i32(problem.kind().grpc()))
+}
+
 /// A handle with these rows bound. It always goes back: some drivers take an absent one for an empty one.
-async fn bind(
-    handle: &[u8],
-    data: impl futures::Stream<Item = Result<FlightData, Status>> + Send + 'static,
-) -> Result<PutResult, Status> {
+async fn bind(handle: &[u8], data: Data) -> Result<PutResult, Status> {
     let mut carried = Carried::open("handle of the prepared statement", handle)?;
     carried.params = params::gather(data).await?;
     let result = DoPutPreparedStatementResult { prepared_statement_handle: Some(carried.seal()) };

@@ -59,14 +59,6 @@ fn flight(descriptor: FlightDescriptor, schema: &Schema, ticket: Bytes) -> Resul
     info.try_with_schema(schema).map_err(|e| defect("a schema could not be encoded", e))
 }
 
-/// A transaction that somebody names was never begun here.
-pub(crate) fn refuse_transaction(id: Option<&Bytes>) -> Result<(), Status> {
-    match id {
-        Some(id) if !id.is_empty() => Err(invalid("there are no transactions here: leave out the transaction id")),
-        _ => Ok(()),
-    }
-}
-
 /// A planned statement: what it will answer, and the settings it leaves to the client's session.
 pub(super) struct Planned {
     pub(super) info: FlightInfo,
@@ -87,8 +79,8 @@ impl Door {
         let command = command(&descriptor.cmd)?;
         match &command {
             Command::CommandStatementQuery(ask) => {
-                refuse_transaction(ask.transaction_id.as_ref())?;
-                self.planned(descriptor, Carried::new(ask.query.clone(), session), principal).await
+                let carried = Carried::new(ask.query.clone(), session).within(ask.transaction_id.clone());
+                self.planned(descriptor, carried, principal).await
             }
             Command::CommandPreparedStatementQuery(ask) => {
                 let carried = Carried::open("handle of the prepared statement", &ask.prepared_statement_handle)?;
@@ -107,14 +99,24 @@ impl Door {
     async fn planned(
         &self,
         descriptor: FlightDescriptor,
-        mut carried: Carried,
+        carried: Carried,
         principal: &Principal,
     ) -> Result<Planned, Status> {
+        let mut carried = self.fixed(carried)?;
         let description = self.describe(&carried, principal).await?;
         carried.pin = Some(description.pin);
         let info = flight(descriptor, &told(&carried, &description.schema), ticket_of(&carried))?;
         let info = info.with_app_metadata(format!("{{\"system_time\":\"{}\"}}", description.pin.system_time));
         Ok(Planned { info, settings: description.settings })
+    }
+
+    /// A statement in a transaction, at that one's instants.
+    pub(super) fn fixed(&self, carried: Carried) -> Result<Carried, Status> {
+        if carried.transaction.is_empty() {
+            return Ok(carried);
+        }
+        let pin = self.transactions.pin(&carried.transaction, self.query.pin().now)?;
+        Ok(Carried { pin: Some(pin), transaction: Bytes::new(), ..carried })
     }
 
     /// Plans a statement with the first of its bound rows; all rows answer the same columns.
@@ -133,11 +135,12 @@ impl Door {
             }
             Command::CommandPreparedStatementQuery(ask) => {
                 let what = "handle of the prepared statement";
-                self.answers(Carried::open(what, &ask.prepared_statement_handle)?, principal).await
+                let carried = Carried::open(what, &ask.prepared_statement_handle)?;
+                self.answers(self.fixed(carried)?, principal).await
             }
             Command::CommandStatementQuery(ask) => {
-                refuse_transaction(ask.transaction_id.as_ref())?;
-                self.answers(Carried::new(ask.query, caller.session.clone()), principal).await
+                let carried = Carried::new(ask.query, caller.session.clone()).within(ask.transaction_id);
+                self.answers(self.fixed(carried)?, principal).await
             }
             command => {
                 let Some(rows) = metadata::rows(&command, || self.query.tables(principal)) else {

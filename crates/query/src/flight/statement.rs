@@ -27,12 +27,19 @@ pub(crate) struct Carried {
     pub(crate) session: Session,
     /// Fixed instants.
     pub(crate) pin: Option<Pin>,
+    /// The transaction that it is asked in, empty if in none; never in a ticket, whose instants are fixed.
+    pub(crate) transaction: Bytes,
 }
 
 impl Carried {
     /// A statement that was just said.
     pub(crate) fn new(sql: String, session: Session) -> Self {
-        Self { sql, params: Bytes::new(), session, pin: None }
+        Self { sql, params: Bytes::new(), session, pin: None, transaction: Bytes::new() }
+    }
+
+    /// The same in a transaction, if there is one.
+    pub(crate) fn within(self, transaction: Option<Bytes>) -> Self {
+        Self { transaction: transaction.unwrap_or_default(), ..self }
     }
 
     /// As bytes for a client.
@@ -42,6 +49,7 @@ impl Carried {
             params: self.params.clone(),
             session: Some(session_message(&self.session)),
             pin: self.pin.map(|pin| FlightPin { system_time_us: pin.system_time.micros(), now_us: pin.now.micros() }),
+            transaction: self.transaction.clone(),
         };
         seal::seal(Seal::Statement, &message)
     }
@@ -60,6 +68,7 @@ impl Carried {
                 system_time: Instant::from_micros(pin.system_time_us),
                 now: Instant::from_micros(pin.now_us),
             }),
+            transaction: message.transaction,
         })
     }
 
@@ -131,6 +140,7 @@ mod tests {
                     schema: SchemaOf::Instant,
                 },
                 pin: Some(Pin { system_time: Instant::from_micros(7), now: Instant::from_micros(-8) }),
+                transaction: Bytes::from_static(b"t"),
             },
         ] {
             assert_eq!(Carried::open("ticket", &carried.seal()).unwrap(), carried);

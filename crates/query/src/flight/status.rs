@@ -5,8 +5,9 @@ use tonic::{Code, Status, metadata::MetadataValue};
 
 use crate::Error;
 
-/// Where changes go: this door only reads.
-pub(crate) const INGEST_DOOR: &str = "POST them to /v1/{namespace}/{collection}/changes";
+/// Where changes go: SQL only reads.
+pub(crate) const INGEST_DOOR: &str = "send them by ADBC's ingest or DoPut, by gRPC to tidemark.v1.Ingest, or POST them to \
+                                      /v1/{namespace}/{collection}/changes";
 
 /// A request that makes no sense.
 pub(crate) fn invalid(message: impl Into<String>) -> Status {

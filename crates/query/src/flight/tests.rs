@@ -1,6 +1,10 @@
 //! The door through a real connection, with the Rust client and with bare messages.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    io::Cursor,
+    sync::{Arc, Mutex},
+};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray},
@@ -8,17 +12,22 @@ use arrow::{
 };
 use arrow_flight::{
     CancelFlightInfoRequest, IpcMessage,
+    encode::FlightDataEncoderBuilder,
     decode::FlightRecordBatchStream,
     error::FlightError,
     flight_service_client::FlightServiceClient,
     sql::{
         Any, CommandGetDbSchemas, CommandGetTables, CommandPreparedStatementQuery, CommandStatementQuery,
-        ProstMessageExt, client::FlightSqlServiceClient,
+        EndTransaction, ProstMessageExt, client::FlightSqlServiceClient,
     },
 };
+use arrow_ipc::reader::StreamReader;
+use bytes::Bytes;
 use futures::TryStreamExt;
 use prost::Message;
-use tidemark_model::Principal;
+use tidemark_catalog::appends::Appended;
+use tidemark_model::{Instant, Namespace, Principal, Table};
+use tidemark_proto::Problem;
 use tidemark_proto::session::{
     CloseSessionRequest, CloseSessionResult, GetSessionOptionsRequest, GetSessionOptionsResult,
     PreparedStatementResult, SessionOptionValue, SetSessionOptionsRequest, session_option_value::OptionValue,
@@ -37,9 +46,29 @@ use crate::{
     door::fixture::{NOW, room},
 };
 
+/// The other side of the seam: tells the rows of what it was handed.
+#[derive(Debug, Default)]
+struct Counted(Mutex<Vec<(String, usize)>>);
+
+#[tonic::async_trait]
+impl Appends for Counted {
+    async fn append_arrow(
+        &self,
+        _by: &Principal,
+        (namespace, table): (&Namespace, &Table),
+        stream: Bytes,
+    ) -> Result<Appended, Problem> {
+        let batches = StreamReader::try_new(Cursor::new(stream), None).unwrap();
+        let rows = batches.map(|batch| batch.unwrap().num_rows()).sum();
+        self.0.lock().unwrap().push((format!("{namespace}.{table}"), rows));
+        Ok(Appended { accepted: rows as u64, duplicates: 0, system_time: Instant::from_micros(1) })
+    }
+}
+
 /// A running door; it stops when dropped.
 struct House {
     channel: Channel,
+    appends: Arc<Counted>,
     _server: JoinSet<()>,
 }
 
@@ -47,7 +76,8 @@ impl House {
     async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = service(room(Config::default()).await);
+        let appends = Arc::new(Counted::default());
+        let service = service(room(Config::default()).await, Arc::clone(&appends) as _);
         let mut server = JoinSet::new();
         server.spawn(async move {
             let authorised = |mut request: Request<()>| {
@@ -58,7 +88,7 @@ impl House {
             Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
         });
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-        Self { channel, _server: server }
+        Self { channel, appends, _server: server }
     }
 
     fn sql(&self) -> FlightSqlServiceClient<Channel> {
@@ -237,7 +267,17 @@ async fn what_writes_is_told_where_to_go() {
     assert!(refused.to_string().contains("/v1/{namespace}/{collection}/changes"), "{refused}");
     let prepared = house.prepare("DELETE FROM nyc.flights").await.unwrap_err();
     assert!(prepared.message().contains("/v1/"), "{}", prepared.message());
-    assert!(client.begin_transaction().await.is_err());
+    let transaction = client.begin_transaction().await.unwrap();
+    let within = client.execute("SELECT 1".to_owned(), Some(transaction.clone())).await;
+    assert!(within.is_ok(), "{within:?}");
+    client.end_transaction(transaction.clone(), EndTransaction::Commit).await.unwrap();
+    for ended in [
+        client.end_transaction(transaction.clone(), EndTransaction::Commit).await.map(drop),
+        client.execute("SELECT 1".to_owned(), Some(transaction.clone())).await.map(drop),
+        client.prepare("SELECT 1".to_owned(), Some(transaction)).await.map(drop),
+    ] {
+        assert!(ended.unwrap_err().to_string().contains("not open"));
+    }
 }
 
 #[tokio::test]
@@ -313,7 +353,7 @@ async fn the_lake_is_listed() {
     assert!(read_schema(info.schema).field_with_name("id").is_ok_and(|id| *id.data_type() == DataType::Utf8));
     let actions: Vec<ActionType> =
         house.bare().list_actions(Empty {}).await.unwrap().into_inner().try_collect().await.unwrap();
-    assert_eq!(actions.len(), 8);
+    assert_eq!(actions.len(), 10);
 }
 
 #[tokio::test]
@@ -359,4 +399,33 @@ async fn a_setting_lasts_in_the_session() {
     assert!(arrow::array::Array::is_null(shown(info).await.column(0).as_ref(), 0));
     let unset = house.bare().get_flight_info(with("SELECT 1", None)).await.unwrap();
     assert!(unset.metadata().get("authorization").is_none());
+}
+
+/// Rows for a path are handed on batch by batch, and acknowledged in between; without a message nothing is.
+#[tokio::test]
+async fn rows_for_a_path_are_handed_on_and_acknowledged() {
+    let house = House::open().await;
+    let column = |numbers: Vec<i64>| Arc::new(Int64Array::from(numbers)) as ArrayRef;
+    let batch = |numbers| RecordBatch::try_from_iter([("n", column(numbers))]).unwrap();
+    let batches = futures::stream::iter([Ok(batch(vec![1, 2])), Ok(batch(vec![3]))]);
+    let path = FlightDescriptor::new_path(vec!["nyc".to_owned(), "flights".to_owned()]);
+    let encoder = FlightDataEncoderBuilder::new().with_flight_descriptor(Some(path)).build(batches);
+    let messages: Vec<FlightData> = encoder.try_collect().await.unwrap();
+    let put = house.bare().do_put(futures::stream::iter(messages)).await.unwrap().into_inner();
+    let acks: Vec<String> =
+        put.map_ok(|ack| String::from_utf8(ack.app_metadata.to_vec()).unwrap()).try_collect().await.unwrap();
+    let batch = |accepted| {
+        format!(r#""batch":{{"accepted":{accepted},"duplicates":0,"system_time":"1970-01-01T00:00:00.000001Z"}}"#)
+    };
+    let expected = [
+        r#"{"ack_up_to_offset":-1,"ack_up_to_records":0}"#.to_owned(),
+        format!(r#"{{"ack_up_to_offset":0,"ack_up_to_records":2,{}}}"#, batch(2)),
+        format!(r#"{{"ack_up_to_offset":1,"ack_up_to_records":3,{}}}"#, batch(1)),
+    ];
+    assert_eq!(acks, expected);
+    let handed = [("nyc.flights".to_owned(), 2), ("nyc.flights".to_owned(), 1)];
+    assert_eq!(*house.appends.0.lock().unwrap(), handed);
+    let mut nothing = house.bare().do_put(futures::stream::iter([])).await.unwrap().into_inner();
+    let updated = nothing.message().await.unwrap().unwrap();
+    assert_eq!(arrow_flight::sql::DoPutUpdateResult::decode(updated.app_metadata).unwrap().record_count, 0);
 }

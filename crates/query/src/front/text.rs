@@ -1,22 +1,16 @@
-//! What doors with sessions of their own ask before they ask a statement: its tokens, whether it can be read, the
-//! instants of now, which namespaces there are.
+//! What doors with sessions of their own ask before they ask a statement: its tokens, whether it can be read, which
+//! namespaces there are.
 
 use tidemark_model::{Namespace, Principal};
 
 use super::Query;
 use crate::{
-    Error, Pin,
+    Error,
     plan::names::Seen,
     sql::{self, limits, limits::Tokens},
 };
 
 impl Query {
-    /// The instants of a statement that begins now.
-    #[must_use]
-    pub fn pin(&self) -> Pin {
-        self.room.lake.pin()
-    }
-
     /// A namespace by its name, if somebody can ask it.
     #[must_use]
     pub fn namespace(&self, principal: &Principal, name: &str) -> Option<Namespace> {

@@ -3,14 +3,15 @@
 //! No SQL reaches the file system or the network: the only store is the lake's, url tables are off, recursive queries
 //! are off. Types that people write stay plain (no views), time is UTC.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{collections::HashMap, num::NonZeroUsize, sync::Arc};
 
 use chrono::DateTime;
 use datafusion::{
+    catalog::Session,
     common::{Result, plan_err},
     error::DataFusionError,
     execution::{
-        SessionState, SessionStateBuilder,
+        SessionState, SessionStateBuilder, TaskContext,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::MemoryPool,
         object_store::{ObjectStoreRegistry, ObjectStoreUrl},
@@ -93,17 +94,17 @@ impl Sessions {
         Ok(Self { template: Arc::new(template), catalog: catalog.clone(), environment })
     }
 
-    /// A state for one statement.
+    /// A state for one statement: the template with another namespace, catalog, time and memory. Making one anew would
+    /// register every function again, which took a third of a short statement. The engine lets nobody exchange the environment
+    /// of a state, so the statement's own rides along in its configuration ([`environment`]).
     pub(crate) fn state(&self, of: &Of) -> SessionState {
         let environment = RuntimeEnv { memory_pool: Arc::clone(&of.memory), ..self.environment.as_ref().clone() };
         let seen = Seen { catalog: self.catalog.clone(), principal: of.principal.clone() };
         let namespace = of.namespace.as_ref().map_or(NO_NAMESPACE, Namespace::as_str);
-        let config = self.template.config().clone().with_default_catalog_and_schema(CATALOG, namespace);
-        let mut state = SessionStateBuilder::new_from_existing(self.template.as_ref().clone())
-            .with_config(config)
-            .with_catalog_list(Arc::new(Lake(seen.clone())))
-            .with_runtime_env(Arc::new(environment))
-            .build();
+        let mut state = self.template.as_ref().clone();
+        let config = state.config().clone().with_default_catalog_and_schema(CATALOG, namespace);
+        *state.config_mut() = config.with_extension(Arc::new(environment));
+        state.register_catalog_list(Arc::new(Lake(seen.clone())));
         for function in postgres::functions::of(&seen) {
             // Nothing is refused: the registry is the state's own.
             let _before = state.register_udf(Arc::new(function));
@@ -114,6 +115,19 @@ impl Sessions {
         props.config_options = Some(options);
         state
     }
+}
+
+/// The environment of a statement: the store, the caches, and its own memory.
+pub(crate) fn environment(state: &dyn Session) -> Arc<RuntimeEnv> {
+    state.config().get_extension::<RuntimeEnv>().unwrap_or_else(|| Arc::clone(state.runtime_env()))
+}
+
+/// What a plan of the statement runs in. Plans hold their functions themselves.
+pub(crate) fn task(state: &SessionState) -> Arc<TaskContext> {
+    let (session, config) = (state.session_id().to_owned(), state.config().clone());
+    let none = (HashMap::new(), HashMap::new(), HashMap::new(), HashMap::new());
+    let (scalar, higher_order, aggregate, window) = none;
+    Arc::new(TaskContext::new(None, session, config, scalar, higher_order, aggregate, window, environment(state)))
 }
 
 /// Gives a state the tables of its statement.
@@ -142,7 +156,8 @@ fn settings(partitions: NonZeroUsize) -> SessionConfig {
     let options = config.options_mut();
     options.execution.time_zone = Some("UTC".to_owned());
     options.execution.enable_recursive_ctes = false;
-    options.execution.parquet.pushdown_filters = true;
+    // Whether rows are filtered while files are decoded, each scan decides (`scan::late`).
+    options.execution.parquet.pushdown_filters = false;
     options.execution.parquet.reorder_filters = true;
     options.execution.parquet.schema_force_view_types = false;
     options.execution.parquet.metadata_size_hint = Some(FOOTER_HINT);

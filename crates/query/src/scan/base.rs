@@ -30,12 +30,13 @@ use super::{
     At, Reader, ScanError,
     adapt::Widen,
     footer,
+    late::{self, Stored},
     leaf::{Leaf, Said},
     overlay::Overlay,
     provider::Wanted,
     prune, reach,
 };
-use crate::plan::session::store_url;
+use crate::plan::session::{environment, store_url};
 
 /// The reading of a question's base.
 #[derive(Clone, Copy)]
@@ -74,7 +75,7 @@ impl BaseScan<'_> {
         let leaf = if files.is_empty() {
             Leaf::new(self.wanted.nothing()?, says)
         } else {
-            Leaf::new(parquet(files, live, self.wanted, self.state)?, says)
+            Leaf::new(parquet(files, live, self.reading())?, says)
         };
         Ok(vec![DataSourceExec::from_data_source(if hidden_rows == 0 { leaf } else { leaf.loose() })])
     }
@@ -97,7 +98,11 @@ impl BaseScan<'_> {
             return Ok(Vec::new());
         }
         let rows = base.tombstones.iter().map(|file| file.rows).sum();
-        Ok(vec![DataSourceExec::from_data_source(parquet(files, rows, self.wanted, self.state)?)])
+        Ok(vec![DataSourceExec::from_data_source(parquet(files, rows, self.reading())?)])
+    }
+
+    const fn reading(&self) -> Reading<'_> {
+        Reading { wanted: self.wanted, filters: self.filters, state: self.state }
     }
 
     fn base(&self) -> Result<Option<&Base>> {
@@ -163,21 +168,28 @@ fn physical(part: &BaseFile, told: Option<&Vec<ColumnStatistics>>, columns: &Sch
     statistics
 }
 
+/// How files are read.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    /// The columns.
+    pub(crate) wanted: &'a Wanted,
+    /// What the rows are filtered by.
+    pub(crate) filters: &'a [Expr],
+    /// The statement's engine.
+    pub(crate) state: &'a dyn Session,
+}
+
 /// A scan of files with this many live rows together.
-pub(crate) fn parquet(
-    files: Vec<PartitionedFile>,
-    live: u64,
-    wanted: &Wanted,
-    state: &dyn Session,
-) -> Result<FileScanConfig> {
+pub(crate) fn parquet(files: Vec<PartitionedFile>, live: u64, reading: Reading<'_>) -> Result<FileScanConfig> {
+    let Reading { wanted, filters, state } = reading;
     let url = store_url()?;
-    let environment = state.runtime_env();
+    let environment = environment(state);
     let footers = environment.cache_manager.get_file_metadata_cache();
     let readers = CachedParquetFileReaderFactory::new(environment.object_store(&url)?, footers);
-    let options = TableParquetOptions {
-        global: state.config_options().execution.parquet.clone(),
-        ..TableParquetOptions::default()
-    };
+    let mut global = state.config_options().execution.parquet.clone();
+    let bytes = files.iter().map(|file| file.object_meta.size).sum();
+    global.pushdown_filters = late::pays(wanted, filters, Stored { bytes, rows: live });
+    let options = TableParquetOptions { global, ..TableParquetOptions::default() };
     let mut source = ParquetSource::new(TableSchema::from(Arc::clone(&wanted.columns)))
         .with_table_parquet_options(options)
         .with_parquet_file_reader_factory(Arc::new(readers));

@@ -18,7 +18,7 @@ use tidemark_catalog::{Collection, CollectionManifest, View};
 use tidemark_fold::columns;
 
 use super::{At, Reader, base::BaseScan, overlay, provider::Wanted, width::Width};
-use crate::plan::shape;
+use crate::plan::{session::environment, shape};
 
 /// The dead of one collection.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl TableProvider for Deleted {
         let wanted = Wanted { columns: self.schema(), projection: projection.cloned() };
         // What decides is carried in every width.
         let width = Width::of(Some(&[]));
-        let memory = MemoryConsumer::new("an overlay").register(&state.runtime_env().memory_pool);
+        let memory = MemoryConsumer::new("an overlay").register(&environment(state).memory_pool);
         let asks = overlay::Asks { at: self.at, width, id: None, memory: &memory };
         let overlay = overlay::of(&self.reader, &self.view, &self.known, &asks).await?;
         let Self { reader, known, at, .. } = self;

@@ -26,7 +26,8 @@ use tidemark_fold::{FoldError, columns::event};
 use tidemark_model::Instant;
 
 use super::{
-    At, Reader, ScanError, base,
+    At, Reader, ScanError,
+    base::{self, Reading},
     leaf::{Leaf, Said},
     provider::Wanted,
     prune,
@@ -72,7 +73,7 @@ impl EventsScan<'_> {
         let says = || vec![("events_files", format!("{} of {}", whole.files.len() + parted.files.len(), all.len()))];
         let mut inputs = Vec::new();
         if !whole.files.is_empty() {
-            let scan = base::parquet(whole.files.clone(), whole.rows, wanted, self.state)?;
+            let scan = base::parquet(whole.files.clone(), whole.rows, self.reading(wanted))?;
             inputs.push(DataSourceExec::from_data_source(Leaf::new(scan, says()).loose()) as Arc<dyn ExecutionPlan>);
         }
         if !parted.files.is_empty() {
@@ -87,6 +88,10 @@ impl EventsScan<'_> {
         of_tail.push(("tail_rows", count.to_string()));
         inputs.extend(wanted.memory(&rows, of_tail)?);
         Ok(inputs)
+    }
+
+    const fn reading<'a>(&'a self, wanted: &'a Wanted) -> Reading<'a> {
+        Reading { wanted, filters: self.filters, state: self.state }
     }
 
     /// Those of some files that may hold rows that pass, with what the manifest tells of them.
@@ -118,7 +123,7 @@ impl EventsScan<'_> {
         }
         let read = Wanted { columns: Arc::clone(&wanted.columns), projection };
         let schema = read.schema()?;
-        let scan = base::parquet(parted.files.clone(), parted.rows, &read, self.state)?;
+        let scan = base::parquet(parted.files.clone(), parted.rows, self.reading(&read))?;
         let scan = DataSourceExec::from_data_source(Leaf::new(scan, says).loose());
         let bound = |(column, at): (&str, Instant)| -> Result<Arc<dyn PhysicalExpr>> {
             binary(col(column, &schema)?, Operator::LtEq, lit(scalar(at)), &schema)

@@ -23,6 +23,7 @@ use datafusion::{
 use object_store::path::Path;
 
 use super::cache::Caches;
+use crate::plan::session::environment;
 
 /// What is known of the columns of a table in one file, in the order of the table.
 pub(crate) type Told = Arc<Vec<ColumnStatistics>>;
@@ -38,7 +39,7 @@ pub(crate) fn told(
     if let Some(known) = caches.told.get(&key) {
         return Some(known);
     }
-    let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
+    let footers = environment(state).cache_manager.get_file_metadata_cache();
     let entry = footers.get(&Path::from(path))?;
     let footer = entry.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>()?;
     let told = Arc::new(of(footer.parquet_metadata(), columns).ok()?);

@@ -24,7 +24,7 @@ use super::{
     overlay,
     width::Width,
 };
-use crate::plan::shape;
+use crate::plan::{session::environment, shape};
 
 /// One table of one statement.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl TableProvider for LakeTable {
             }
             Some(known) => {
                 let width = Width::of(wanted.projection.as_deref());
-                let memory = MemoryConsumer::new("an overlay").register(&state.runtime_env().memory_pool);
+                let memory = MemoryConsumer::new("an overlay").register(&environment(state).memory_pool);
                 let id = id::wanted(filters);
                 let asks = overlay::Asks { at: self.at, width, id: id.as_deref(), memory: &memory };
                 let overlay = overlay::of(&self.reader, &self.view, known, &asks).await?;

@@ -55,9 +55,12 @@ fn is_reading(statement: &[&Token]) -> Result<bool, Error> {
 fn refused(verb: &str) -> Error {
     let instead = match verb {
         "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "UPSERT" | "REPLACE" | "TRUNCATE" => {
-            "send changes to POST /v1/{namespace}/{collection}/changes"
+            "ingest rows over Flight (ADBC's ingest), send them to the gRPC service tidemark.v1.Ingest, or changes to \
+             POST /v1/{namespace}/{collection}/changes"
         }
-        "CREATE" | "ALTER" | "DROP" => "namespaces and collections appear with the first write to them",
+        "CREATE" | "ALTER" | "DROP" => {
+            "namespaces and collections appear with the first row or change that is ingested, over Flight, gRPC or HTTP"
+        }
         "COPY" | "EXPORT" | "UNLOAD" => "ask with SELECT and take the answer as text/csv or an Arrow stream",
         "SET" | "RESET" => "settings stand before the statement they hold for",
         _ => "use SELECT, EXPLAIN, SHOW or DESCRIBE",

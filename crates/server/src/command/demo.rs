@@ -20,7 +20,7 @@ use super::{
 use crate::{
     cli::{DemoArgs, Format},
     client::Client,
-    config::{Environment, Loaded, Settings},
+    config::{Environment, Listen, Loaded, Settings},
     server::{Server, StartError},
     shutdown::Signals,
     telemetry,
@@ -33,6 +33,9 @@ const DATA: &str = "./tidemark-data/demo";
 pub(super) async fn run(args: &DemoArgs, environment: &Environment) -> Result<(), Failure> {
     let loaded = settings(&args.serve, environment)?;
     let settings = demo_settings(&loaded);
+    if settings.tls.certificate.is_some() {
+        return Err(Failure::saying("the demo speaks no TLS: leave tls.certificate out, or use tidemark serve"));
+    }
     telemetry::install(&settings.logs).map_err(Failure::saying)?;
     let signals = Signals::listen()?;
     out(format_args!(
@@ -49,7 +52,7 @@ pub(super) async fn run(args: &DemoArgs, environment: &Environment) -> Result<()
     match shown {
         Ok(()) if std::io::stdin().is_terminal() => ask_on(server, client, environment).await,
         Ok(()) => {
-            out(format_args!("ready {}\n", server.addresses()))?;
+            out(serve::ready(&server))?;
             serve::until_told(server, signals).await
         }
         Err(failure) => {
@@ -79,7 +82,7 @@ async fn start(settings: Settings, loaded: &Loaded, environment: &Environment) -
             let mut settings = settings;
             settings.http.set_port(0);
             settings.grpc.set_port(0);
-            settings.postgres = settings.postgres.on_a_free_port();
+            settings.postgres = settings.postgres.or(Some(Listen::DEFAULT_POSTGRES)).map(Listen::on_a_free_port);
             Server::start(settings, environment).await
         }
         started => started,

@@ -18,7 +18,7 @@ const PART: &str = ".part";
 
 /// Exports to a file or to standard output.
 pub(super) async fn run(args: &ExportArgs, environment: &Environment) -> Result<(), Failure> {
-    let client = Client::of(args.server.url.as_deref(), environment)?;
+    let client = Client::of(&args.server, environment)?;
     let format = match args.format {
         FileFormat::Ndjson => "ndjson",
         FileFormat::Parquet => "parquet",

@@ -30,7 +30,7 @@ const REFUSED_LISTED_MAX: usize = 50;
 
 /// Sends the file.
 pub(super) async fn run(args: &IngestArgs, environment: &Environment) -> Result<(), Failure> {
-    let client = Client::of(args.server.url.as_deref(), environment)?;
+    let client = Client::of(&args.server, environment)?;
     let begun = Instant::now();
     let bar = bar(std::fs::metadata(&args.file).map(|file| file.len()).ok());
     let source = source(&args.file, &bar)?;

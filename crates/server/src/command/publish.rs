@@ -24,7 +24,7 @@ const SHOWN: [(&str, &str); 7] = [
 
 /// Publishes and tells what is published then.
 pub(super) async fn run(args: &PublishArgs, environment: &Environment) -> Result<(), Failure> {
-    let client = Client::of(args.server.url.as_deref(), environment)?;
+    let client = Client::of(&args.server, environment)?;
     let mut body = json!({ "rebuild": args.rebuild });
     if let Some(of) = &args.of {
         let (namespace, table) = of.split_once('.').map_or((of.as_str(), None), |(of, table)| (of, Some(table)));

@@ -17,7 +17,7 @@ const SHOWN: [&str; 5] = ["added", "changed", "removed", "unchanged", "appended"
 
 /// Restores, or counts what would change.
 pub(super) async fn run(args: &RestoreArgs, environment: &Environment) -> Result<(), Failure> {
-    let client = Client::of(args.server.url.as_deref(), environment)?;
+    let client = Client::of(&args.server, environment)?;
     let into = args.into.as_ref().map(|into| format!("{}.{}", into.namespace, into.collection));
     let body = json!({
         "as_of": args.then.as_of, "valid_as_of": args.then.valid_as_of, "snapshot": args.then.snapshot, "into": into,

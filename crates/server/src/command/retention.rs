@@ -26,7 +26,7 @@ const WENT: [(&str, &str); 7] = [
 
 /// Says, takes back or shows how long the past is kept.
 pub(super) async fn say(args: &RetentionArgs, environment: &Environment) -> Result<(), Failure> {
-    let client = Client::of(args.server.url.as_deref(), environment)?;
+    let client = Client::of(&args.server, environment)?;
     let path = format!("/v1/{}/retention", args.of.as_str().replacen('.', "/", 1));
     let numbers = said(&args.keep);
     let told = if args.reset {
@@ -52,7 +52,7 @@ pub(super) async fn say(args: &RetentionArgs, environment: &Environment) -> Resu
 
 /// Lets go what a retention lets go, or tells what would go.
 pub(super) async fn clean_up(args: &CleanUpArgs, environment: &Environment) -> Result<(), Failure> {
-    let client = Client::of(args.server.url.as_deref(), environment)?;
+    let client = Client::of(&args.server, environment)?;
     let mut body = said(&args.keep);
     body.insert("dry_run".to_owned(), json!(args.dry_run));
     let path = format!("/v1/{}/{}/clean-up", args.of.namespace, args.of.collection);

@@ -10,8 +10,15 @@ pub(super) async fn run(args: &ServeArgs, environment: &Environment) -> Result<(
     let signals = Signals::listen()?;
     tracing::info!(version = crate::metrics::VERSION, store = settings.store_name(), "starting");
     let server = Server::start(settings, environment).await?;
-    out(format_args!("ready {}\n", server.addresses()))?;
+    out(ready(&server))?;
     until_told(server, signals).await
+}
+
+/// The line that says where it serves; addresses of TLS carry their scheme, but for the one whose clients ask for TLS.
+pub(super) fn ready(server: &Server) -> String {
+    let scheme = if server.speaks_tls() { "https://" } else { "" };
+    let postgres = server.postgres().map(|address| format!(" postgres={address}")).unwrap_or_default();
+    format!("ready http={scheme}{} grpc={scheme}{}{postgres}\n", server.http(), server.grpc())
 }
 
 /// Serves until a signal comes, or until the server can no longer be trusted.

@@ -29,7 +29,7 @@ fn path(of: &CollectionRef) -> String {
 
 /// Takes a snapshot, or drops one.
 pub(super) async fn take_or_drop(args: &SnapshotArgs, environment: &Environment) -> Result<(), Failure> {
-    let client = Client::of(args.server.url.as_deref(), environment)?;
+    let client = Client::of(&args.server, environment)?;
     if let (true, Some(name)) = (args.drop, &args.name) {
         let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect();
         client.manage(Method::DELETE, &format!("{}/{name}", path(&args.of)), None).await?;
@@ -48,7 +48,7 @@ pub(super) async fn take_or_drop(args: &SnapshotArgs, environment: &Environment)
 
 /// Lists snapshots.
 pub(super) async fn list(args: &SnapshotsArgs, environment: &Environment) -> Result<(), Failure> {
-    let client = Client::of(args.server.url.as_deref(), environment)?;
+    let client = Client::of(&args.server, environment)?;
     let listed = client.manage(Method::GET, &path(&args.of), None).await?;
     drawn(listed["snapshots"].as_array().map_or(&[][..], Vec::as_slice))
 }

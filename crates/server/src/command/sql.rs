@@ -45,7 +45,7 @@ pub(super) enum Timing {
 
 /// Asks what was given, or opens the prompt.
 pub(super) async fn run(args: &SqlArgs, environment: &Environment) -> Result<(), Failure> {
-    let client = Client::of(args.server.url.as_deref(), environment)?;
+    let client = Client::of(&args.server, environment)?;
     let namespace = args.namespace.clone();
     let mut asking = Asking { client, namespace, format: args.format, timing: Timing::Shown, settings: String::new() };
     if args.format.is_binary() && std::io::stdout().is_terminal() {

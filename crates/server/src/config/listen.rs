@@ -1,6 +1,10 @@
 //! Where a port that can be left closed listens.
 
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -14,6 +18,9 @@ pub enum Listen {
 }
 
 impl Listen {
+    /// Where PostgreSQL's protocol is served when nobody says where.
+    pub const DEFAULT_POSTGRES: Self = Self::At(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7072));
+
     /// The same with a free port, if it is opened.
     #[must_use]
     pub const fn on_a_free_port(mut self) -> Self {

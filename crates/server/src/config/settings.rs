@@ -20,12 +20,15 @@ pub struct Settings {
     pub http: SocketAddr,
     /// Address of the gRPC port; port 0 picks a free one. Default `127.0.0.1:7071`.
     pub grpc: SocketAddr,
-    /// Address of the port of PostgreSQL's protocol; port 0 picks a free one, `off` opens none. Default `127.0.0.1:7072`.
-    pub postgres: Listen,
+    /// Address of the port of PostgreSQL's protocol; port 0 picks a free one, `off` opens none. Default `127.0.0.1:7072` if
+    /// that is free, and none, with a warning, if it is taken.
+    pub postgres: Option<Listen>,
     /// Name of the deployment, shown by `/health`. Default `development`.
     pub env: String,
     /// Who may ask.
     pub auth: Auth,
+    /// TLS on every port.
+    pub tls: Tls,
     /// Limits of connections.
     pub connections: Connections,
     /// How the process ends.
@@ -54,9 +57,10 @@ impl Default for Settings {
             log: None,
             http: SocketAddr::from(([127, 0, 0, 1], 7070)),
             grpc: SocketAddr::from(([127, 0, 0, 1], 7071)),
-            postgres: Listen::At(SocketAddr::from(([127, 0, 0, 1], 7072))),
+            postgres: None,
             env: "development".to_owned(),
             auth: Auth::default(),
+            tls: Tls::default(),
             connections: Connections::default(),
             stop: Stop::default(),
             logs: Logs::default(),
@@ -80,6 +84,18 @@ pub struct Auth {
     pub allow_unauthenticated: bool,
     /// Origins of web pages that may ask besides the server's own, such as `https://app.example.com`. Default none.
     pub allowed_origins: Vec<String>,
+}
+
+/// TLS on every port. Files are PEM; they are read again when they change.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// The certificate, with those between it and its root behind it. Default none: nothing is encrypted.
+    pub certificate: Option<PathBuf>,
+    /// Its private key. Default none.
+    pub key: Option<PathBuf>,
+    /// Certificates of those who sign clients' certificates; every client then needs one. Default none.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Limits of connections; the same for both ports.
@@ -125,6 +141,12 @@ impl Stop {
     #[must_use]
     pub fn drain(&self) -> Duration {
         Duration::from_millis(self.drain_ms)
+    }
+
+    /// How long streams of batches are given once they were told to go: half of what requests are.
+    #[must_use]
+    pub fn streams(&self) -> Duration {
+        Duration::from_millis(self.announce_ms + self.drain_ms / 2)
     }
 }
 

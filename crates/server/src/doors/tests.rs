@@ -1,6 +1,10 @@
 //! Requests through all layers, without a socket.
 
-use axum::{body::Body, http::HeaderMap, routing::get, routing::post};
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue},
+    routing::{get, post},
+};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
@@ -16,7 +20,8 @@ fn routes(wire: Wire, token: Option<&str>) -> (Router, Metrics) {
     let metrics = Metrics::register(&prometheus::Registry::new()).expect("registered");
     let door = Door {
         wire,
-        guard: Guard::of_port(&auth, &Authority::new(&auth), ([127, 0, 0, 1], 1).into()).expect("guarded"),
+        guard: Guard::of_port(&auth, &authority(&auth), ([127, 0, 0, 1], 1).into()).expect("guarded"),
+        audit: None,
         metrics: metrics.clone(),
         ids: Arc::new(Ids::seeded(1)),
         clock: Arc::new(SystemClock),
@@ -36,6 +41,11 @@ fn routes(wire: Wire, token: Option<&str>) -> (Router, Metrics) {
         )
         .route("/echo", post(echo));
     (door.around(routes), metrics)
+}
+
+fn authority(auth: &Auth) -> Arc<Authority> {
+    let (store, clock) = (tidemark_storage::Store::memory(), Arc::new(SystemClock));
+    Authority::new(auth, tidemark_catalog::Tokens::of(&store, clock.clone(), Arc::new(Ids::seeded(1))), clock)
 }
 
 fn request(method: &str, path: &str, body: Body) -> Request {

@@ -17,13 +17,13 @@ use tracing::Instrument as _;
 
 use super::Door;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The longest id that is taken from a request, bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// Follows a request from its head to the head of its answer.
-pub(super) async fn follow(State(door): State<Door>, request: Request, next: Next) -> Response {
+pub(super) async fn follow(State(door): State<Door>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = request_id(&door, request.headers());
     let route = route(&request);
@@ -38,6 +38,8 @@ pub(super) async fn follow(State(door): State<Door>, request: Request, next: Nex
         span.record("traceparent", parent);
     }
     let _under_way = door.metrics.request_begins();
+    // Whoever records what was done names the request as the log does.
+    request.headers_mut().insert(REQUEST_ID, id.clone());
     let mut response = run(&door, request, next).instrument(span.clone()).await;
     let elapsed = begun.elapsed();
     door.metrics.request_answered(&route, response.status().as_u16(), elapsed.as_secs_f64());

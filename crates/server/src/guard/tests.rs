@@ -14,8 +14,14 @@ fn auth(token: Option<&str>, allow_unauthenticated: bool) -> Auth {
     }
 }
 
+fn authority(auth: &Auth) -> Arc<Authority> {
+    let (store, clock) = (tidemark_storage::Store::memory(), Arc::new(crate::clock::SystemClock));
+    let ids = Arc::new(tidemark_model::Ids::seeded(1));
+    Authority::new(auth, tidemark_catalog::Tokens::of(&store, clock.clone(), ids), clock)
+}
+
 fn port(auth: &Auth, at: &str) -> Result<Guard, Unguarded> {
-    Guard::of_port(auth, &Authority::new(auth), at.parse().expect("an address"))
+    Guard::of_port(auth, &authority(auth), at.parse().expect("an address"))
 }
 
 #[test]
@@ -87,6 +93,10 @@ fn a_token_is_asked_for() {
         ("/health", None, anonymous()),
         ("/ready", None, anonymous()),
         ("/version", None, anonymous()),
+        ("/grpc.health.v1.Health/Check", None, anonymous()),
+        ("/grpc.health.v1.Health/Watch", None, anonymous()),
+        ("/tidemark.v1.Ingest/Append", None, none()),
+        ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", None, none()),
         ("/health/../v1/query", None, none()),
     ] {
         let headers: Vec<_> = header.iter().map(|value| ("authorization", value.as_str())).collect();

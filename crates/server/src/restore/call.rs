@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tidemark_catalog::LiveTail as _;
+use tidemark_catalog::{Audit, LiveTail as _, audit::Deed};
 use tidemark_cdc::Cdc;
 use tidemark_model::{Kind, Principal};
 use tidemark_proto::Problem;
@@ -17,6 +17,7 @@ use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{Mode, Restorer, Wanted};
+use crate::audit::Begun;
 
 /// Calls at once: each may hold a place among the queries, and a restore asks for another.
 const CALLS_MAX: usize = 2;
@@ -26,6 +27,7 @@ const CALLS_MAX: usize = 2;
 pub struct Caller {
     restorer: Restorer,
     cdc: Cdc,
+    audit: Audit,
     handle: Handle,
     places: Arc<Semaphore>,
 }
@@ -33,8 +35,8 @@ pub struct Caller {
 impl Caller {
     /// One that works on this runtime.
     #[must_use]
-    pub fn new(restorer: Restorer, cdc: Cdc, handle: Handle) -> Self {
-        Self { restorer, cdc, handle, places: Arc::new(Semaphore::new(CALLS_MAX)) }
+    pub fn new(restorer: Restorer, cdc: Cdc, audit: Audit, handle: Handle) -> Self {
+        Self { restorer, cdc, audit, handle, places: Arc::new(Semaphore::new(CALLS_MAX)) }
     }
 
     async fn done(&self, principal: Principal, call: Call) -> Result<Outcome, Problem> {
@@ -85,8 +87,10 @@ impl Procedures for Caller {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(busy)?;
         let caller = self.clone();
         let work = async move {
+            let begun = Begun::new(caller.audit.clone(), deed(&principal, &call));
             let done = caller.done(principal, call).await;
             drop(place);
+            begun.ended(done.as_ref().map_or_else(|problem| problem.code, |_outcome| "ok")).await?;
             done
         };
         let ended = AbortOnDropHandle::new(TaskTracker::new().spawn_on(work, &self.handle)).await;
@@ -95,13 +99,23 @@ impl Procedures for Caller {
             code: "internal",
             detail: format!("the call ended early: {error}"),
         })?;
-        done.map_err(|problem| Refused { kind: kind_of(&problem), code: problem.code, detail: problem.detail })
+        done.map_err(|problem| Refused { kind: problem.kind(), code: problem.code, detail: problem.detail })
     }
 }
 
-/// The kind that a problem's status came from.
-fn kind_of(problem: &Problem) -> Kind {
-    Kind::ALL.into_iter().find(|kind| kind.http() == problem.status).unwrap_or(Kind::Internal)
+/// What a call is to the audit trail; its words are those of the routes that do the same.
+fn deed(principal: &Principal, call: &Call) -> Deed {
+    let (action, name) = match call {
+        Call::Snapshot { name, .. } => ("take_snapshot", name.clone()),
+        Call::DropSnapshot { name, .. } => ("drop_snapshot", Some(name.clone())),
+        Call::CleanUp { .. } => ("clean_up", None),
+        Call::Restore { .. } => ("restore", None),
+    };
+    let of = call.collections().first().copied();
+    let object =
+        of.map(|of| [Some(of.collection.to_string()), name].into_iter().flatten().collect::<Vec<_>>().join("/"));
+    let (who, namespace) = (principal.id().to_owned(), of.map(|of| of.namespace.clone()));
+    Deed { who, action, namespace, object, door: "sql", request: None }
 }
 
 #[cfg(test)]
@@ -112,7 +126,7 @@ mod tests {
     #[test]
     fn a_problem_keeps_its_kind() {
         for kind in Kind::ALL {
-            assert_eq!(kind_of(&Problem::new(kind, "code", "detail")), kind);
+            assert_eq!(Problem::new(kind, "code", "detail").kind(), kind);
         }
     }
 }

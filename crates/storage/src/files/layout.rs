@@ -24,6 +24,9 @@ const ROW_GROUP_ROWS_MAX: usize = 128 * 1024;
 const ROW_GROUP_BYTES_MAX: usize = 128 << 20;
 /// Rows of a page of a state file: small, because look-ups of one document read one page.
 const STATE_PAGE_ROWS: usize = 8192;
+/// Rows of a page of a delta: smaller still, because a fold in spans of ids decompresses every page that a span ends in
+/// once for each of the two, in every delta.
+const DELTA_PAGE_ROWS: usize = 4096;
 /// How often a bloom filter may say "perhaps" wrongly.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 const ZSTD_LEVEL: i32 = 1;
@@ -53,6 +56,15 @@ impl FileKind {
             Self::Idempotency => {
                 schema.fields().first().map(|hash| Order::Ascending(hash.name())).into_iter().collect()
             }
+        }
+    }
+
+    /// Rows of a data page at most, where that is less than the writer's default.
+    const fn page_rows(self) -> Option<usize> {
+        match self {
+            Self::State => Some(STATE_PAGE_ROWS),
+            Self::Delta => Some(DELTA_PAGE_ROWS),
+            Self::Events | Self::Tombstones | Self::Idempotency => None,
         }
     }
 
@@ -99,8 +111,8 @@ pub(super) fn properties(
         .set_sorting_columns(Some(sorting))
         .set_key_value_metadata(Some(footer(kind, metadata)))
         .set_created_by(concat!("tidemark ", env!("CARGO_PKG_VERSION")).to_owned());
-    if kind == FileKind::State {
-        builder = builder.set_data_page_row_count_limit(STATE_PAGE_ROWS);
+    if let Some(rows) = kind.page_rows() {
+        builder = builder.set_data_page_row_count_limit(rows);
     }
     for field in schema.fields() {
         builder = column(kind, builder, field);

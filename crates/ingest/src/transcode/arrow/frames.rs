@@ -3,7 +3,7 @@
 use arrow::ipc::{CompressionType, MessageHeader, RecordBatch, root_as_message};
 
 use super::invalid;
-use crate::{config::Config, error::Error};
+use crate::error::Error;
 
 const CONTINUATION: u32 = u32::MAX;
 /// Bytes in front of a compressed buffer that tell its length.
@@ -18,8 +18,7 @@ struct Allowance {
 }
 
 /// Refuses a stream that does not hold what its frames say, or that holds more than is taken.
-pub(super) fn check(stream: &[u8], limits: &Config) -> Result<(), Error> {
-    let (rows_max, bytes_max) = (limits.events_max, limits.inflated_bytes_max);
+pub(super) fn check(stream: &[u8], (rows_max, bytes_max): (usize, usize)) -> Result<(), Error> {
     let mut allowed = Allowance { rows: 0, rows_max, bytes: 0, bytes_max };
     let mut rest = stream;
     let mut frames = 0usize;

@@ -32,8 +32,18 @@ enum Kind {
     Time(TimeUnit),
 }
 
+/// How texts are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Texts {
+    /// As JSON where the field holds JSON.
+    JsonByName,
+    /// As they are.
+    Plain,
+}
+
 /// A column, and how it is written.
 pub(super) struct Column<'b> {
+    pub(super) field: String,
     /// `"name":`
     pub(super) name: String,
     kind: Kind,
@@ -44,18 +54,18 @@ pub(super) struct Column<'b> {
 
 impl<'b> Column<'b> {
     /// Refuses a type that has no place in a record.
-    pub(super) fn check(field: &Field) -> Result<(), Error> {
-        kind(field).map(|_kind| ())
+    pub(super) fn check(field: &Field, texts: Texts) -> Result<(), Error> {
+        kind(field, texts).map(|_kind| ())
     }
 
-    pub(super) fn of(field: &Field, values: &'b ArrayRef) -> Result<Self, Error> {
+    pub(super) fn of(field: &Field, values: &'b ArrayRef, texts: Texts) -> Result<Self, Error> {
         let name = format!("{}:", serde_json::Value::from(field.name().as_str()));
-        let kind = kind(field)?;
+        let kind = kind(field, texts)?;
         let formatter = match kind {
             Kind::Time(_) => None,
             _ => Some(ArrayFormatter::try_new(values.as_ref(), &FORMAT).map_err(broken)?),
         };
-        Ok(Self { name, kind, values, formatter })
+        Ok(Self { field: field.name().clone(), name, kind, values, formatter })
     }
 
     /// The JSON of a value; nothing for NULL.
@@ -85,8 +95,9 @@ fn is_null_value(values: &ArrayRef, row: usize) -> bool {
     })
 }
 
-fn kind(field: &Field) -> Result<Kind, Error> {
-    let text = if JSON_FIELDS.contains(&field.name().as_str()) { Kind::Json } else { Kind::Text };
+fn kind(field: &Field, texts: Texts) -> Result<Kind, Error> {
+    let is_json = texts == Texts::JsonByName && JSON_FIELDS.contains(&field.name().as_str());
+    let text = if is_json { Kind::Json } else { Kind::Text };
     let kind = match field.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => text,
         DataType::Dictionary(_, values) if matches!(**values, DataType::Utf8 | DataType::LargeUtf8) => text,

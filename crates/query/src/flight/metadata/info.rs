@@ -12,6 +12,8 @@ use arrow_flight::{
     sql::metadata::{SqlInfoData, SqlInfoDataBuilder},
 };
 
+use crate::flight::transaction::AGE_MAX_MS;
+
 const STRINGS: [(u32, &str); 9] = [
     (0, "Tidemark"),
     (1, env!("CARGO_PKG_VERSION")),
@@ -24,10 +26,11 @@ const STRINGS: [(u32, &str); 9] = [
     (531, "catalog"),
 ];
 
-const YES: [u32; 14] = [
+const YES: [u32; 15] = [
     3,   // read only
     4,   // SQL
     9,   // queries can be cancelled
+    10,  // rows can be ingested
     506, // every table that is listed can be selected from
     515, // column aliases
     516, // null + null is null
@@ -41,9 +44,9 @@ const YES: [u32; 14] = [
     556, // a row's size includes large values
 ];
 
-/// Substrait, ingest, DDL, different correlation names, integrity, FOR UPDATE, procedures, transactions, batches,
+/// Substrait, ingest within a transaction, DDL, different correlation names, integrity, FOR UPDATE, procedures, transactions, batches,
 /// savepoints, named parameters, locators, functions by CALL.
-const NO: [u32; 18] = [5, 10, 11, 500, 501, 502, 519, 527, 536, 537, 563, 565, 566, 572, 573, 574, 575, 576];
+const NO: [u32; 17] = [5, 11, 500, 501, 502, 519, 527, 536, 537, 563, 565, 566, 572, 573, 574, 575, 576];
 
 /// 64 bits: limits (0 = none or unknown) and the four codes that drivers read so.
 const WIDE: [(u32, i64); 4] = [
@@ -57,9 +60,9 @@ const WIDE: [(u32, i64); 4] = [
 const NO_LIMIT: [std::ops::RangeInclusive<u32>; 2] = [541..=555, 557..=561];
 
 const MASKS: [(u32, i32); 18] = [
-    (8, 0),        // transactions: none
+    (8, 1),        // transactions, without savepoints
     (100, 0),      // time-out of a statement, ms: the server's own
-    (101, 0),      // time-out of a transaction, ms
+    (101, AGE_MAX_MS), // time-out of a transaction, ms
     (522, 0b11),   // GROUP BY: unrelated columns, beyond the selected
     (525, 0b010),  // grammar: core
     (526, 0b010),  // SQL-92: intermediate; only the highest level's bit

@@ -1,0 +1,174 @@
+//! Messages of Flight → an Arrow IPC stream. Nothing is decoded: both carry the same frames, with other things around.
+
+use std::collections::BTreeMap;
+
+use arrow_flight::FlightData;
+use arrow_ipc::{MessageHeader, root_as_message};
+use bytes::Bytes;
+use tonic::Status;
+
+use crate::flight::status::invalid;
+
+/// Begins every frame of a stream.
+const CONTINUATION: [u8; 4] = [0xFF; 4];
+/// Metadata is padded to this.
+const ALIGNMENT: usize = 8;
+/// Most bytes of the dictionaries that later batches may refer to.
+const DICTIONARIES_BYTES_MAX: usize = 32 << 20;
+
+/// What a message was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// Rows.
+    Rows,
+    /// What rows are read by, or nothing.
+    Other,
+}
+
+/// Frames that were read and not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    schema: Vec<u8>,
+    /// Dictionaries as they stood before the frames that follow: a frame, and those that add to it.
+    dictionaries: BTreeMap<i64, Vec<u8>>,
+    frames: Vec<u8>,
+    /// Dictionaries among the frames, and whether each replaces the one before.
+    within: Vec<(i64, bool, Vec<u8>)>,
+    has_rows: bool,
+}
+
+impl Frames {
+    /// Puts a message behind the others.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT for one that is no frame of Arrow, or stands where it cannot.
+    pub(super) fn push(&mut self, message: &FlightData) -> Result<Pushed, Status> {
+        if message.data_header.is_empty() {
+            return Ok(Pushed::Other);
+        }
+        let frame = frame(message);
+        let header = root_as_message(&message.data_header).map_err(|e| invalid(format!("no message of Arrow: {e}")))?;
+        match header.header_type() {
+            MessageHeader::Schema if self.schema.is_empty() => self.schema = frame,
+            MessageHeader::RecordBatch if !self.schema.is_empty() => {
+                self.frames.extend_from_slice(&frame);
+                self.has_rows = true;
+                return Ok(Pushed::Rows);
+            }
+            MessageHeader::DictionaryBatch if !self.schema.is_empty() => {
+                let dictionary = header.header_as_dictionary_batch().ok_or_else(|| invalid("a frame is empty"))?;
+                self.frames.extend_from_slice(&frame);
+                self.within.push((dictionary.id(), !dictionary.isDelta(), frame));
+            }
+            _ => return Err(invalid("the messages are not a schema followed by batches")),
+        }
+        Ok(Pushed::Other)
+    }
+
+    /// Whether there is something to append.
+    pub(super) const fn has_rows(&self) -> bool {
+        self.has_rows
+    }
+
+    /// Bytes of the frames that were not taken.
+    pub(super) fn bytes(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Everything so far as a stream; what follows goes on with the same schema and dictionaries.
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED when the dictionaries take too much.
+    pub(super) fn take(&mut self) -> Result<Bytes, Status> {
+        let dictionaries = self.dictionaries.values().flatten().copied();
+        let stream: Vec<u8> =
+            self.schema.iter().copied().chain(dictionaries).chain(std::mem::take(&mut self.frames)).collect();
+        for (id, replaces, frame) in std::mem::take(&mut self.within) {
+            let known = self.dictionaries.entry(id).or_default();
+            if replaces {
+                known.clear();
+            }
+            known.extend_from_slice(&frame);
+        }
+        self.has_rows = false;
+        if self.dictionaries.values().map(Vec::len).sum::<usize>() > DICTIONARIES_BYTES_MAX {
+            let limit = DICTIONARIES_BYTES_MAX >> 20;
+            return Err(Status::resource_exhausted(format!(
+                "the dictionaries of the stream take more than {limit} MiB: send such columns without dictionaries"
+            )));
+        }
+        Ok(stream.into())
+    }
+}
+
+fn frame(message: &FlightData) -> Vec<u8> {
+    let padded = message.data_header.len().next_multiple_of(ALIGNMENT);
+    let mut frame = Vec::with_capacity(CONTINUATION.len() + 4 + padded + message.data_body.len());
+    frame.extend_from_slice(&CONTINUATION);
+    frame.extend_from_slice(&u32::try_from(padded).unwrap_or(u32::MAX).to_le_bytes());
+    frame.extend_from_slice(&message.data_header);
+    frame.resize(CONTINUATION.len() + 4 + padded, 0);
+    frame.extend_from_slice(&message.data_body);
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Cursor, sync::Arc};
+
+    use arrow::array::{ArrayRef, DictionaryArray, Int64Array, RecordBatch, StringArray};
+    use arrow_flight::{
+        encode::{DictionaryHandling, FlightDataEncoderBuilder},
+        error::FlightError,
+    };
+    use arrow_ipc::reader::StreamReader;
+    use futures::TryStreamExt;
+
+    use super::*;
+
+    fn batch(words: &[&str], numbers: &[i64]) -> RecordBatch {
+        let words: DictionaryArray<arrow::datatypes::Int32Type> = words.iter().copied().collect();
+        let columns: [(&str, ArrayRef); 3] = [
+            ("word", Arc::new(words)),
+            ("n", Arc::new(Int64Array::from(numbers.to_vec()))),
+            ("text", Arc::new(StringArray::from(vec!["x"; numbers.len()]))),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    /// Whatever is taken when, each stream reads as the batches that went in.
+    #[tokio::test]
+    async fn frames_become_streams() {
+        let batches = [batch(&["a", "b", "a"], &[1, 2, 3]), batch(&["c", "b"], &[4, 5]), batch(&["c"], &[6])];
+        let all = futures::stream::iter(batches.clone().map(Ok::<_, FlightError>));
+        let encoder = FlightDataEncoderBuilder::new().with_dictionary_handling(DictionaryHandling::Resend).build(all);
+        let messages: Vec<FlightData> = encoder.try_collect().await.unwrap();
+        for every in [1, 2, 3] {
+            let (mut frames, mut read, mut waiting) = (Frames::default(), Vec::new(), 0);
+            for message in &messages {
+                waiting += usize::from(frames.push(message).unwrap() == Pushed::Rows);
+                if waiting == every {
+                    waiting = 0;
+                    let stream = frames.take().unwrap();
+                    assert_eq!((frames.has_rows(), frames.bytes()), (false, 0));
+                    read.extend(StreamReader::try_new(Cursor::new(stream), None).unwrap().map(Result::unwrap));
+                }
+            }
+            if frames.has_rows() {
+                let stream = frames.take().unwrap();
+                read.extend(StreamReader::try_new(Cursor::new(stream), None).unwrap().map(Result::unwrap));
+            }
+            let shown = |batches: &[RecordBatch]| arrow::util::pretty::pretty_format_batches(batches).unwrap().to_string();
+            assert_eq!(shown(&read), shown(&batches), "every {every}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_frame_is_refused() {
+        let of = |header: &[u8]| FlightData { data_header: Bytes::copy_from_slice(header), ..FlightData::default() };
+        assert_eq!(Frames::default().push(&of(b"")).unwrap(), Pushed::Other);
+        for header in [&b"x"[..], &[0; 64], &[0xFF; 64]] {
+            assert_eq!(Frames::default().push(&of(header)).unwrap_err().code(), tonic::Code::InvalidArgument);
+        }
+    }
+}
