@@ -120,8 +120,12 @@ impl Port {
 /// Why a connection ended early.
 pub type Broken = Box<dyn std::error::Error + Send + Sync>;
 
-async fn accept<Spoken>(port: Port, connections_max: usize, speak: impl Fn(TcpStream, Peer, Option<Tls>) -> Spoken, life: Life)
-where
+async fn accept<Spoken>(
+    port: Port,
+    connections_max: usize,
+    speak: impl Fn(TcpStream, Peer, Option<Tls>) -> Spoken,
+    life: Life,
+) where
     Spoken: Future<Output = Result<(), Broken>> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(connections_max.clamp(1, Semaphore::MAX_PERMITS)));
