@@ -19,13 +19,25 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
 
 /// `grpc.health.v1`: gRPC's health protocol.
 pub mod health {
-    #![allow(missing_docs, clippy::all, reason = "generated; the documentation stands in the .proto files")]
+    #![allow(
+        missing_docs,
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        clippy::too_many_lines,
+        reason = "generated; the documentation stands in the .proto files"
+    )]
     include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.rs"));
 }
 
 /// `tidemark.v1`: our own messages.
 pub mod v1 {
-    #![allow(missing_docs, clippy::all, reason = "generated; the documentation stands in the .proto files")]
+    #![allow(
+        missing_docs,
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        clippy::too_many_lines,
+        reason = "generated; the documentation stands in the .proto files"
+    )]
     include!(concat!(env!("OUT_DIR"), "/tidemark.v1.rs"));
 }
 

@@ -62,7 +62,8 @@ mod tests {
         let fields = &details.bad_request().expect("a bad request").field_violations;
         assert_eq!((fields.len(), fields[0].field.as_str()), (1, "records[3]/ts"));
         assert!(details.retry_info().is_none());
-        assert_eq!(status.metadata()[CODE], "invalid_ts");
+        let code = status.metadata().get(CODE).expect("a code");
+        assert_eq!(code.to_str().expect("text"), "invalid_ts");
     }
 
     #[test]

@@ -26,10 +26,5 @@ pub struct Appended {
 pub trait Appends: Send + Sync + Debug {
     /// Appends the rows of an Arrow IPC stream to a table, if whoever brings them may; returns when they are durable. One
     /// bad row refuses all.
-    async fn append_arrow(
-        &self,
-        by: &Principal,
-        to: (&Namespace, &Table),
-        stream: Bytes,
-    ) -> Result<Appended, Problem>;
+    async fn append_arrow(&self, by: &Principal, to: (&Namespace, &Table), stream: Bytes) -> Result<Appended, Problem>;
 }

@@ -15,11 +15,7 @@ use crate::{
 };
 
 /// The text of a body, within the limits, and the format it is in now.
-pub(crate) fn decoded(
-    batch: &mut RawBatch,
-    target: &Target,
-    limits: &Config,
-) -> Result<(Decoded, Format), Error> {
+pub(crate) fn decoded(batch: &mut RawBatch, target: &Target, limits: &Config) -> Result<(Decoded, Format), Error> {
     let bytes = crate::inflate::bytes(batch, limits.inflated_bytes_max)?;
     match batch.format {
         Format::ArrowStream => {

@@ -33,7 +33,11 @@ impl Destination {
             Err(_unknown) => return Err(unknown("on_error", on_error)),
         };
         if key.len() > KEY_FIELDS_MAX || key.iter().any(String::is_empty) {
-            return Err(Error::Parameter { what: "key", value: shown(&key.join(",")), allowed: "name up to 16 fields" });
+            return Err(Error::Parameter {
+                what: "key",
+                value: shown(&key.join(",")),
+                allowed: "name up to 16 fields",
+            });
         }
         let target = match collection.as_str() {
             "" => Target::Events,
@@ -52,7 +56,11 @@ impl Destination {
 }
 
 fn unknown(what: &'static str, value: i32) -> Error {
-    Error::Parameter { what, value: value.to_string(), allowed: "use one of the values that the service's description tells" }
+    Error::Parameter {
+        what,
+        value: value.to_string(),
+        allowed: "use one of the values that the service's description tells",
+    }
 }
 
 /// The bytes of records.
@@ -92,11 +100,8 @@ pub(super) fn batch(records: v1::Records, room: &Room, place: Option<Reservation
 
 /// A receipt as a message.
 pub(super) fn receipt(receipt: Receipt) -> v1::Receipt {
-    let position = |run: &crate::receipt::Run| v1::Positions {
-        shard: run.shard.0.into(),
-        first: run.first,
-        last: run.last,
-    };
+    let position =
+        |run: &crate::receipt::Run| v1::Positions { shard: run.shard.0.into(), first: run.first, last: run.last };
     v1::Receipt {
         accepted: receipt.accepted,
         duplicates: receipt.duplicates,

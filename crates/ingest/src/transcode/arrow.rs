@@ -157,12 +157,7 @@ fn object(columns: &[&Column<'_>], row: usize, texts: &mut PartTexts) -> Result<
 }
 
 /// The change that makes the document what the row says.
-fn document(
-    beside: &[&Column<'_>],
-    inside: &[&Column<'_>],
-    row: usize,
-    texts: &mut PartTexts,
-) -> Result<(), Error> {
+fn document(beside: &[&Column<'_>], inside: &[&Column<'_>], row: usize, texts: &mut PartTexts) -> Result<(), Error> {
     texts.push("{\"op\":\"update\"")?;
     for column in beside {
         let Some(value) = column.value(row)? else { continue };
@@ -196,7 +191,8 @@ impl PartTexts {
 
     fn push(&mut self, more: &str) -> Result<(), Error> {
         let limit = self.allowed.text_bytes;
-        self.left = self.left.checked_sub(more.len()).ok_or(Error::BodyTooLarge { limit, where_: "written as JSON" })?;
+        self.left =
+            self.left.checked_sub(more.len()).ok_or(Error::BodyTooLarge { limit, where_: "written as JSON" })?;
         self.parts.iter_mut().next_back().into_iter().for_each(|part| part.text.push_str(more));
         Ok(())
     }

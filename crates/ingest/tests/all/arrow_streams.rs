@@ -92,7 +92,10 @@ async fn rows_become_documents() {
     for (columns, code) in [
         (vec![("_id", text(&[Some("a"), None]))], "missing_field"),
         (vec![("_id", text(&[Some("a")])), ("_seq", numbers(0, 1))], "invalid_arrow"),
-        (vec![("_id", text(&[Some("a")])), ("x", Arc::new(BinaryArray::from(vec![&b"x"[..]])) as ArrayRef)], "invalid_arrow"),
+        (
+            vec![("_id", text(&[Some("a")])), ("x", Arc::new(BinaryArray::from(vec![&b"x"[..]])) as ArrayRef)],
+            "invalid_arrow",
+        ),
         (vec![("other", text(&[Some("a")]))], "unknown_field"),
     ] {
         let problem = append(stream(columns, None)).await.expect_err("refused");

@@ -12,8 +12,8 @@ use arrow::{
 };
 use arrow_flight::{
     CancelFlightInfoRequest, IpcMessage,
-    encode::FlightDataEncoderBuilder,
     decode::FlightRecordBatchStream,
+    encode::FlightDataEncoderBuilder,
     error::FlightError,
     flight_service_client::FlightServiceClient,
     sql::{
@@ -303,7 +303,7 @@ async fn a_session_is_set_got_and_closed() {
         let closed = house.act("CloseSession", CloseSessionRequest {}.encode_to_vec()).await.unwrap().unwrap();
         assert_eq!(CloseSessionResult::decode(closed.body).unwrap().status, 1);
     }
-    for name in ["Nothing", "BeginTransaction", "CreatePreparedSubstraitPlan"] {
+    for name in ["Nothing", "BeginSavepoint", "CreatePreparedSubstraitPlan"] {
         assert_eq!(house.act(name, Vec::new()).await.unwrap_err().code(), Code::Unimplemented, "{name}");
     }
 }

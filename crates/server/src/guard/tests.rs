@@ -161,7 +161,8 @@ fn a_token_ends_where_its_session_begins() {
 #[test]
 fn open_paths_open_nothing_else() {
     let guard = port(&auth(Some("t"), false), "0.0.0.0:1").expect("guarded");
-    let checked = guard.check(&Uri::from_static("/health"), &HeaderMap::new(), IpAddr::from([127, 0, 0, 1]));
+    let (uri, headers) = (Uri::from_static("/health"), HeaderMap::new());
+    let checked = guard.check(&uri, &headers, IpAddr::from([127, 0, 0, 1]));
     let admitted = checked.now_or_never().expect("nothing to wait for").expect("is open");
     assert!(tidemark_model::Scope::ALL.into_iter().all(|scope| admitted.principal.check_scope(scope).is_err()));
 }

@@ -60,20 +60,20 @@ const WIDE: [(u32, i64); 4] = [
 const NO_LIMIT: [std::ops::RangeInclusive<u32>; 2] = [541..=555, 557..=561];
 
 const MASKS: [(u32, i32); 18] = [
-    (8, 1),        // transactions, without savepoints
-    (100, 0),      // time-out of a statement, ms: the server's own
+    (8, 1),            // transactions, without savepoints
+    (100, 0),          // time-out of a statement, ms: the server's own
     (101, AGE_MAX_MS), // time-out of a transaction, ms
-    (522, 0b11),   // GROUP BY: unrelated columns, beyond the selected
-    (525, 0b010),  // grammar: core
-    (526, 0b010),  // SQL-92: intermediate; only the highest level's bit
-    (528, 0b110),  // outer joins: limited and full
-    (533, 0),      // schemas in procedure calls, index and privilege definitions
-    (534, 0),      // catalogs in the same
-    (535, 0),      // positioned updates
-    (538, 0b1111), // subqueries: in comparisons, EXISTS, IN, quantified
-    (540, 0b11),   // UNION and UNION ALL
-    (564, 0b1),    // isolation levels: none
-    (567, 0b10),   // result sets: forward only
+    (522, 0b11),       // GROUP BY: unrelated columns, beyond the selected
+    (525, 0b010),      // grammar: core
+    (526, 0b010),      // SQL-92: intermediate; only the highest level's bit
+    (528, 0b110),      // outer joins: limited and full
+    (533, 0),          // schemas in procedure calls, index and privilege definitions
+    (534, 0),          // catalogs in the same
+    (535, 0),          // positioned updates
+    (538, 0b1111),     // subqueries: in comparisons, EXISTS, IN, quantified
+    (540, 0b11),       // UNION and UNION ALL
+    (564, 0b1),        // isolation levels: none
+    (567, 0b10),       // result sets: forward only
     (568, 0),
     (569, 0b10), // forward-only result sets: read only
     (570, 0),

@@ -212,7 +212,7 @@ fn info_stands_in_the_child_that_clients_cast_to() {
     for code in (541..=555).chain(557..=562).chain([503, 505, 507]) {
         assert_eq!(child(code).0, 2, "{code}");
     }
-    for (code, mask) in [(8, 0), (522, 3), (525, 2), (526, 2), (528, 6), (538, 15), (540, 3), (567, 2)] {
+    for (code, mask) in [(8, 1), (522, 3), (525, 2), (526, 2), (528, 6), (538, 15), (540, 3), (567, 2)] {
         let (id, value) = child(code);
         assert_eq!((id, value.as_primitive::<Int32Type>().value(0)), (3, mask), "{code}");
     }

@@ -158,7 +158,8 @@ mod tests {
                 let stream = frames.take().unwrap();
                 read.extend(StreamReader::try_new(Cursor::new(stream), None).unwrap().map(Result::unwrap));
             }
-            let shown = |batches: &[RecordBatch]| arrow::util::pretty::pretty_format_batches(batches).unwrap().to_string();
+            let shown =
+                |batches: &[RecordBatch]| arrow::util::pretty::pretty_format_batches(batches).unwrap().to_string();
             assert_eq!(shown(&read), shown(&batches), "every {every}");
         }
     }

@@ -130,8 +130,7 @@ mod tests {
     use super::*;
 
     fn ask(if_not_exist: TableNotExistOption, if_exists: TableExistsOption) -> CommandStatementIngest {
-        let options =
-            TableDefinitionOptions { if_not_exist: if_not_exist.into(), if_exists: if_exists.into() };
+        let options = TableDefinitionOptions { if_not_exist: if_not_exist.into(), if_exists: if_exists.into() };
         CommandStatementIngest {
             table_definition_options: Some(options),
             table: "users".to_owned(),

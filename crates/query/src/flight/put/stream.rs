@@ -96,9 +96,9 @@ impl Acking {
     async fn append(&mut self, message: &FlightData) -> Result<Ack, Status> {
         let offset = match message.app_metadata.as_ref() {
             b"" => self.offset + 1,
-            said => serde_json::from_slice::<Said>(said).map(|said| said.offset_id).map_err(|e| {
-                invalid(format!("the metadata of a batch is {{\"offset_id\": n}} or nothing: {e}"))
-            })?,
+            said => serde_json::from_slice::<Said>(said)
+                .map(|said| said.offset_id)
+                .map_err(|e| invalid(format!("the metadata of a batch is {{\"offset_id\": n}} or nothing: {e}")))?,
         };
         if offset <= self.offset {
             return Err(invalid(format!("offset {offset} does not follow {}: offsets grow", self.offset)));
