@@ -17,8 +17,10 @@ pub use problem::Problem;
 /// The services of the gRPC port and their messages: an encoded `FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-/// `grpc.health.v1`: gRPC's health protocol.
-pub mod health {
+pub use generated::{health, session, v1};
+
+/// What protox and the generators make of the `.proto` files.
+mod generated {
     #![allow(
         missing_docs,
         clippy::all,
@@ -26,24 +28,20 @@ pub mod health {
         clippy::too_many_lines,
         reason = "generated; the documentation stands in the .proto files"
     )]
-    include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.rs"));
-}
 
-/// `tidemark.v1`: our own messages.
-pub mod v1 {
-    #![allow(
-        missing_docs,
-        clippy::all,
-        clippy::allow_attributes_without_reason,
-        clippy::too_many_lines,
-        reason = "generated; the documentation stands in the .proto files"
-    )]
-    include!(concat!(env!("OUT_DIR"), "/tidemark.v1.rs"));
-}
+    /// `grpc.health.v1`: gRPC's health protocol.
+    pub mod health {
+        include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.rs"));
+    }
 
-/// Messages of Arrow Flight that the `arrow-flight` crate does not carry: sessions, and prepared statements with
-/// `is_update`.
-pub mod session {
-    #![allow(missing_docs, clippy::all, reason = "generated; the documentation stands in the .proto files")]
-    include!(concat!(env!("OUT_DIR"), "/arrow.flight.protocol.rs"));
+    /// `tidemark.v1`: our own messages.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/tidemark.v1.rs"));
+    }
+
+    /// Messages of Arrow Flight that the `arrow-flight` crate does not carry: sessions, and prepared statements with
+    /// `is_update`.
+    pub mod session {
+        include!(concat!(env!("OUT_DIR"), "/arrow.flight.protocol.rs"));
+    }
 }

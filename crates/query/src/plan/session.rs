@@ -92,9 +92,9 @@ impl Sessions {
         Ok(Self { template: Arc::new(template), catalog: catalog.clone(), environment })
     }
 
-    /// A state for one statement: the template with another namespace, catalog, time and memory. Making one anew would
-    /// register every function again, which took a third of a short statement. The engine lets nobody exchange the environment
-    /// of a state, so the statement's own rides along in its configuration ([`environment`]).
+    /// A state for one statement: the template with another namespace, catalog, time and memory. Building one anew would
+    /// register every function again. The engine lets nobody exchange the environment of a state, so the statement's own
+    /// rides along in its configuration ([`environment`]).
     pub(crate) fn state(&self, of: &Of) -> SessionState {
         let environment = RuntimeEnv { memory_pool: Arc::clone(&of.memory), ..self.environment.as_ref().clone() };
         let seen = Seen { catalog: self.catalog.clone(), principal: of.principal.clone() };
@@ -118,9 +118,16 @@ pub(crate) fn environment(state: &dyn Session) -> Arc<RuntimeEnv> {
 /// What a plan of the statement runs in. Plans hold their functions themselves.
 pub(crate) fn task(state: &SessionState) -> Arc<TaskContext> {
     let (session, config) = (state.session_id().to_owned(), state.config().clone());
-    let none = (HashMap::new(), HashMap::new(), HashMap::new(), HashMap::new());
-    let (scalar, higher_order, aggregate, window) = none;
-    Arc::new(TaskContext::new(None, session, config, scalar, higher_order, aggregate, window, environment(state)))
+    Arc::new(TaskContext::new(
+        None,
+        session,
+        config,
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        environment(state),
+    ))
 }
 
 /// Gives a state the tables of its statement.

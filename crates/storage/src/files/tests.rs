@@ -87,6 +87,18 @@ async fn a_file_that_is_written_and_read_bit_by_bit_is_the_same() {
 }
 
 #[tokio::test]
+async fn what_is_looked_up_by_id_has_small_pages() {
+    let store = Store::memory();
+    for (kind, most) in [(FileKind::Delta, 4096), (FileKind::State, 8192)] {
+        let written = stored(&store, kind, rows(&schema_of(kind), 20_000)).await;
+        let pages = Opened::open(&store, written.path).await.unwrap().pages(columns::doc::ID).unwrap();
+        let counts: Vec<u64> = pages.iter().map(|page| page.rows).collect();
+        assert_eq!(counts.iter().sum::<u64>(), 20_000, "{kind:?}");
+        assert!(counts.iter().all(|rows| *rows <= most), "{kind:?}: {counts:?}");
+    }
+}
+
+#[tokio::test]
 async fn every_kind_round_trips_with_its_schema_and_footer() {
     let store = Store::memory();
     for kind in KINDS {

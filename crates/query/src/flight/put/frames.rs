@@ -80,9 +80,10 @@ impl Frames {
     /// # Errors
     /// RESOURCE_EXHAUSTED when the dictionaries take too much.
     pub(super) fn take(&mut self) -> Result<Bytes, Status> {
-        let dictionaries = self.dictionaries.values().flatten().copied();
-        let stream: Vec<u8> =
-            self.schema.iter().copied().chain(dictionaries).chain(std::mem::take(&mut self.frames)).collect();
+        let dictionaries = self.dictionaries.values().map(Vec::as_slice);
+        let frames = std::mem::take(&mut self.frames);
+        let stream = std::iter::once(self.schema.as_slice()).chain(dictionaries).chain([frames.as_slice()]);
+        let stream = stream.collect::<Vec<_>>().concat();
         for (id, replaces, frame) in std::mem::take(&mut self.within) {
             let known = self.dictionaries.entry(id).or_default();
             if replaces {

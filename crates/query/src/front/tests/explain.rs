@@ -99,3 +99,32 @@ async fn footers_answer_where_no_row_is_hidden() {
         folded(&mut lab).await;
     }
 }
+
+/// Text that does not compress to less than half of it.
+fn noise(seed: u64, chars: usize) -> String {
+    let next = |state: &mut u64, ()| {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Some(format!("{:04x}", *state >> 48))
+    };
+    std::iter::repeat(()).scan(seed, next).take(chars / 4).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wide_rows_are_filtered_while_files_are_decoded_and_only_they() {
+    let mut lab = Lab::open().await;
+    let docs = (0..20).map(|n| {
+        let doc = format!(r#"{{"a":{n},"note":"{}"}}"#, noise(n, 4096));
+        Change::of(&format!("k{n:02}"), Op::Insert, START + i64::try_from(n).expect("small"), Some(&doc))
+    });
+    lab.append(docs.collect());
+    folded(&mut lab).await;
+    for (sql, is_late) in [
+        ("SELECT a, note FROM c WHERE a < 3", true),
+        ("SELECT a FROM c WHERE a < 3", false),
+        ("SELECT note FROM c WHERE note < 'z' AND a < 3", false),
+    ] {
+        let told = explained(&lab, sql).await;
+        assert_eq!(!told.contains("FilterExec"), is_late, "{sql}: {told}");
+        assert_eq!(rows(&lab, sql).await.len(), 3, "{sql}");
+    }
+}
