@@ -222,6 +222,33 @@ def test_other_engines_read_what_sql_answers_after_every_kind_of_maintenance(lak
     lake.verify()
 
 
+def declare(server, properties):
+    body = json.dumps({"type": "object", "properties": properties}).encode()
+    asked = urllib.request.Request(server.http + "/v1/shop/orders/schema?strictness=lenient", body, {"Content-Type": "application/json"}, method="PUT")
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        assert answer.status == 200
+
+
+def test_times_of_a_declared_schema_are_timestamps_to_everybody(lake):
+    lake.start(FOLDS)
+    declare(lake.server, {"at": {"type": "string", "format": "date-time"}})
+    lake.server.changes("shop/orders", changes(0, 100, at="2026-02-02T14:30:00.25+01:00"))
+    lake.flush()
+    lake.compare(STATE + ["at"])
+    held = deltalake.DeltaTable(lake.state).to_pyarrow_table(columns=["at"])
+    assert str(held.schema.field("at").type) == "timestamp[us, tz=UTC]"
+    assert set(held.column("at").to_pylist()) == {datetime.datetime(2026, 2, 2, 13, 30, 0, 250000, datetime.UTC)}
+
+    # Once anything else may come the column is text, to everybody.
+    declare(lake.server, {})
+    lake.server.changes("shop/orders", changes(100, 120, at="soon"))
+    lake.flush()
+    lake.compare(STATE + ["at"])
+    held = deltalake.DeltaTable(lake.state).to_pyarrow_table(columns=["at"])
+    assert set(held.column("at").to_pylist()) == {"2026-02-02T13:30:00.250000Z", "soon"}
+    lake.verify()
+
+
 def test_a_file_stays_for_readers_of_the_version_before(lake):
     """Clean-up finds parts that no manifest names and leaves them, because another engine may still read them."""
     held = {**FORGETS, "cdc.external_retention_s": 3600, "cdc.bases_max": 1}

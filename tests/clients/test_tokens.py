@@ -239,6 +239,16 @@ def test_http_answers_hold_no_trace_of_another_namespace(lake):
         status, text = lake.sql(sql, token)
         assert CANARY not in text, (sql, text)
     assert "orders_shop" in lake.sql(blind[0], token)[1] and CANARY in lake.sql(blind[0])[1]
+    for namespace in ("shop", CANARY):
+        partly = [{"op": "insert", "id": "3", "doc": {}}, {"op": "insert", "id": f"refused_{namespace}"}]
+        assert lake.ask("POST", f"/v1/{namespace}/orders_{namespace}/changes?on_error=partial", partly)[0] == 200
+        taken = lake.ask("POST", f"/v1/{namespace}/orders_{namespace}/snapshots", {"name": "kept"})
+        assert taken[0] in (200, 201), taken
+    for view in ("collections", "files", "namespaces", "rejected", "snapshots", "time_travel"):
+        sql = f"SELECT * FROM system.{view}"
+        (status, mine), (_, whole) = lake.sql(sql, token), lake.sql(sql)
+        assert status == 200 and "shop" in mine and CANARY not in mine, (view, mine)
+        assert "shop" in whole and CANARY in whole, (view, whole)
     # Asked by its name it is told as one that never was.
     named = [hidden, f"EXPLAIN {hidden}", f"DESCRIBE {table}", f"SHOW COLUMNS FROM {table}", f"SELECT * FROM tidemark.{table}",
              f'SELECT * FROM "{CANARY}"."orders_{CANARY}"', f'SELECT * FROM {CANARY}."orders_{CANARY}$files"',

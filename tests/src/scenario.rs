@@ -1,4 +1,4 @@
-//! SQL scenarios as text: sqllogictest's format, as much as is needed, and three records of our own.
+//! SQL scenarios as text: sqllogictest's format, as much as is needed, and four records of our own.
 //!
 //! ```text
 //! # a comment
@@ -7,6 +7,9 @@
 //!
 //! refuse shop/orders/changes missing_doc   the same, but refused with this code
 //! {"op":"insert","id":"2"}
+//!
+//! declare shop/orders lenient              the schema below, a line, is declared for the collection
+//! {"properties":{"at":{"type":"string","format":"date-time"}}}
 //!
 //! restart                                  the server is stopped and started again
 //!
@@ -66,6 +69,11 @@ async fn one(record: &Record, server: &mut Server, instants: &mut Instants) -> R
                 instants.insert((*name).to_owned(), at.ok_or("the receipt has no time")?);
             }
             Ok(())
+        }
+        ["declare", path, strictness] => {
+            let schema = serde_json::from_str(&record.body).map_err(|error| format!("the schema: {error}"))?;
+            let path = format!("/v1/{path}/schema?strictness={strictness}");
+            worked(server.client().put_json(&path, &schema).await).map(drop)
         }
         ["refuse", path, code] => refused(&send(server, path, &record.body).await, code),
         ["statement", "error", code] => refused(&server.client().query(&sql, &[]).await, code),

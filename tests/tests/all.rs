@@ -2,7 +2,7 @@
 //!
 //! - [`doors`]: health, metrics, guards, drain.
 //! - [`bad_input`]: every refusal with its status, and nothing stored partly.
-//! - [`compact`]: readers see every row once while events files are put together and deleted.
+//! - [`compact`]: readers see every row once while events files are put together and deleted. [`compact_now`]: when asked for.
 //! - [`export`]: what went out comes in again and is equal; Parquet.
 //! - [`full_disk`]: a medium without space refuses, answers on, and recovers.
 //! - [`kill`]: SIGKILL under load, over and over: every acknowledged event once, the same answers.
@@ -20,6 +20,7 @@
 
 mod bad_input;
 mod compact;
+mod compact_now;
 mod documents;
 mod doors;
 mod export;

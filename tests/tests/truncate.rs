@@ -69,6 +69,56 @@ async fn what_lives_at_a_truncate_goes_and_what_comes_after_stays() {
     assert_eq!(json!(gone), json!([[0]]));
 }
 
+fn flattened(lsn: i64, op: &str, row: &str) -> String {
+    let metadata = format!(r#""__op":"{op}","__table":"customers","__lsn":"{lsn}","__source_ts_ms":"155903390{lsn}""#);
+    format!("{{{row}{metadata}}}")
+}
+
+fn cloud_event(lsn: i64, op: &str, data: &str) -> Value {
+    let mut event = json!({
+        "id": format!("lsn:{lsn}"), "source": "/debezium/postgresql/shop", "specversion": "1.0",
+        "type": "io.debezium.connector.postgresql.DataChangeEvent", "time": "2020-01-13T13:55:39.738Z",
+        "iodebeziumop": op, "iodebeziumtable": "customers", "iodebeziumschema": "public",
+        "iodebeziumlsn": lsn.to_string(), "iodebeziumtsms": format!("155903390{lsn}")
+    });
+    event["data"] = serde_json::from_str(data).unwrap();
+    event
+}
+
+/// The same rows and truncates in other dresses: positions and times ascend with the number.
+#[tokio::test]
+async fn a_truncate_is_one_in_every_dress() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Server::start(home.path()).await;
+    let client = server.client();
+    let headers = [("content-type", "application/x-ndjson")];
+    let first = [flattened(1001, "c", r#""id":1,"#), flattened(1002, "c", r#""id":2,"#)].join("\n");
+    let _first = client.post("/v1/shop/events", first, &headers).await.ok();
+    let lines = [flattened(1003, "t", ""), flattened(1004, "c", r#""id":3,"#)].join("\n");
+    for accepted in [3, 0] {
+        let receipt = client.post("/v1/shop/events", lines.clone(), &headers).await.ok();
+        assert_eq!(receipt["accepted"], accepted, "{receipt}");
+        assert_eq!(ids(&client).await, ["3"]);
+    }
+    let headers = [("content-type", "application/cloudevents-batch+json")];
+    let events = json!([
+        cloud_event(1005, "t", r#"{"before":null,"after":null}"#),
+        cloud_event(1006, "c", r#"{"before":null,"after":{"id":4}}"#),
+        cloud_event(1007, "t", r#"{"schema":{},"payload":{"before":null,"after":null}}"#),
+        cloud_event(1008, "c", r#"{"before":null,"after":{"id":5}}"#)
+    ]);
+    let receipt = client.post("/v1/shop/events", events.to_string(), &headers).await.ok();
+    assert_eq!(receipt["accepted"], 4, "{receipt}");
+    assert_eq!(ids(&client).await, ["5"]);
+    let metas = client
+        .rows("SELECT DISTINCT meta->>'__op', meta->>'iodebeziumop' FROM shop.events WHERE op = 'delete' ORDER BY 1")
+        .await;
+    assert_eq!(json!(metas), json!([["t", null], [null, "t"]]));
+    let row = flattened(1009, "t", r#""id":9,"#);
+    let refused = client.post("/v1/shop/events", row, &[("content-type", "application/json")]).await;
+    assert_eq!((refused.status, refused.problem()), (422, "invalid_op".to_owned()));
+}
+
 /// The key of such a request remembers what all of its parts came to.
 #[tokio::test]
 async fn a_truncate_takes_a_key_and_many_documents() {

@@ -28,7 +28,7 @@ pub mod view;
 
 pub use audit::Audit;
 pub use catalog::{Catalog, CatalogError, Collection, Commit, Version};
-pub use live::{Behind, Bell, LiveTail, NotClosed, Tail};
+pub use live::{Behind, Bell, LiveTail, NotClosed, Rejects, Tail};
 pub use login::{Login, NoLogin};
 pub use manifest::{Base, CollectionManifest, EventsManifest};
 pub use publish::Publisher;

@@ -1,10 +1,10 @@
 //! What two rooms share at run time, passed in by the server: the live tail and the bell (architecture.md).
 
-use std::{fmt::Debug, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use tidemark_model::{Instant, Mark, Namespace, Table};
+use tidemark_model::{Instant, Mark, Namespace, Rejected, Table};
 
 /// Durable rows that no published manifest covers yet, in order of position, in `columns::events_schema()`.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +37,12 @@ pub trait LiveTail: Send + Sync + Debug {
 
     /// Closes an instant not after [`Self::now`].
     async fn close_instant(&self, at: Instant, deadline: Duration) -> Result<(), NotClosed>;
+}
+
+/// Who keeps the records that were refused while the rest of their request was taken.
+pub trait Rejects: Send + Sync + Debug {
+    /// All that are kept, oldest first.
+    fn rejected(&self) -> Vec<Arc<Rejected>>;
 }
 
 /// "There is something up to here": carries no data; losing a ring costs a poll.

@@ -35,4 +35,4 @@ mod snapshot;
 
 pub use config::Config;
 pub use error::Error;
-pub use room::{Cdc, CleanedUp, Deps, Duty, Mode, More};
+pub use room::{Cdc, CleanedUp, Compacted, Deps, Duty, Mode, More};

@@ -10,6 +10,7 @@ pub(crate) struct Metrics {
     rows: IntCounterVec,
     bytes: IntCounterVec,
     kept: IntCounter,
+    held: IntGauge,
     steps: IntCounterVec,
     deleted: IntCounter,
 }
@@ -51,12 +52,18 @@ impl Metrics {
         registry.register(Box::new(pending.clone()))?;
         let kept = IntCounter::new("tidemark_cdc_parts_kept_total", "State parts that a fold took over as they were.")?;
         registry.register(Box::new(kept.clone()))?;
+        let held = IntGauge::new(
+            "tidemark_cdc_fold_held_bytes",
+            "Most bytes of changes that the last fold held in memory at once.",
+        )?;
+        registry.register(Box::new(held.clone()))?;
         let deleted = IntCounter::new("tidemark_cdc_deleted_total", "Files and manifests that clean-up deleted.")?;
         registry.register(Box::new(deleted.clone()))?;
         Ok(Self {
             deleted,
             pending,
             kept,
+            held,
             files: vector("tidemark_cdc_files_total", "Files written by kind.", &["kind"])?,
             rows: vector("tidemark_cdc_rows_total", "Rows written by kind of file.", &["kind"])?,
             bytes: vector("tidemark_cdc_bytes_total", "Bytes written by kind of file.", &["kind"])?,
@@ -79,6 +86,17 @@ impl Metrics {
     /// State parts were taken over by reference.
     pub(crate) fn kept_parts(&self, parts: u64) {
         self.kept.inc_by(parts);
+    }
+
+    /// The most bytes of changes that a fold held at once.
+    pub(crate) fn fold_held(&self, bytes: usize) {
+        self.held.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// What the last fold held.
+    #[cfg(test)]
+    pub(crate) fn last_fold_held(&self) -> i64 {
+        self.held.get()
     }
 
     /// Clean-up deleted files.

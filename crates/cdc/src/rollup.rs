@@ -28,7 +28,15 @@ use crate::{
 
 /// Rolls the next run of deltas that is due.
 pub(crate) async fn step(job: &Job<'_>) -> Result<More, Error> {
-    let pace = pick::Pace::of(&job.tools.config);
+    roll(job, pick::Pace::of(&job.tools.config)).await
+}
+
+/// Rolls the next run of small deltas, due or not.
+pub(crate) async fn now(job: &Job<'_>) -> Result<More, Error> {
+    roll(job, pick::Pace { files: 2, ..pick::Pace::of(&job.tools.config) }).await
+}
+
+async fn roll(job: &Job<'_>, pace: pick::Pace) -> Result<More, Error> {
     let Some(run) = pick::due(&job.manifest, &pace) else { return Ok(More::No) };
     let rolled = write(job, &run, pace.rows).await?;
     let gone: Vec<u64> = run.iter().map(|delta| delta.number).collect();

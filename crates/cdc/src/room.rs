@@ -5,6 +5,7 @@
 //! hold up the others.
 
 mod clean_up;
+mod compact;
 mod past;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -13,7 +14,10 @@ use tidemark_catalog::{Catalog, LiveTail};
 use tidemark_model::{Clock, CollectionName, Ids, Namespace};
 use tokio::sync::Mutex;
 
-pub use self::clean_up::{CleanedUp, Mode};
+pub use self::{
+    clean_up::{CleanedUp, Mode},
+    compact::Compacted,
+};
 use crate::{
     Config, Error, cleanup, delta, fold,
     job::{Job, Tools},

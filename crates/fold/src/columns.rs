@@ -128,12 +128,13 @@ pub fn events_schema() -> SchemaRef {
 
 /// The Arrow type of a typed column.
 #[must_use]
-pub const fn arrow_type(of: FieldType) -> DataType {
+pub fn arrow_type(of: FieldType) -> DataType {
     match of {
         FieldType::Boolean => DataType::Boolean,
         FieldType::Int64 => DataType::Int64,
         FieldType::Float64 => DataType::Float64,
-        FieldType::Utf8 | FieldType::Json => DataType::Utf8,
+        FieldType::Utf8 | FieldType::Json | FieldType::InstantText => DataType::Utf8,
+        FieldType::Timestamp => timestamp(),
     }
 }
 

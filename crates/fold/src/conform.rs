@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use arrow::{
     array::{ArrayRef, AsArray, Float64Array, RecordBatch, RecordBatchOptions, StringArray, new_null_array},
-    datatypes::{DataType, Field, Float64Type, Int64Type, SchemaRef},
+    datatypes::{DataType, Field, Float64Type, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType},
 };
-use tidemark_model::json::float_text;
+use tidemark_model::{Instant, json::float_text};
 
 use crate::FoldError;
 
 /// Brings a batch to the wanted schema: columns by name, absent ones NULL, widened ones cast
-/// (Int64 → Float64; Boolean, Int64, Float64 → Utf8 by the canonical number text). Columns that are not wanted go.
+/// (Int64 → Float64; Boolean, Int64, Float64, Timestamp → Utf8 by the canonical text of numbers and instants). Columns that are not wanted go.
 ///
 /// # Errors
 /// When a column would have to become narrower.
@@ -47,6 +47,11 @@ fn widened(column: &ArrayRef, wanted: &Field) -> Result<ArrayRef, FoldError> {
         (DataType::Float64, DataType::Utf8) => {
             let floats = column.as_primitive::<Float64Type>();
             Arc::new(floats.iter().map(|value| value.map(float_text)).collect::<StringArray>())
+        }
+        (DataType::Timestamp(TimeUnit::Microsecond, _), DataType::Utf8) => {
+            let times = column.as_primitive::<TimestampMicrosecondType>();
+            let text = |micros| Instant::from_micros(micros).to_string();
+            Arc::new(times.iter().map(|value| value.map(text)).collect::<StringArray>())
         }
         (from, to) => {
             return Err(FoldError::Narrower { column: wanted.name().clone(), from: from.clone(), to: to.clone() });

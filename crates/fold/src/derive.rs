@@ -9,15 +9,16 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use arrow::array::{
     Array, ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, RecordBatch, StringArray, StringBuilder,
+    TimestampMicrosecondBuilder,
 };
 use tidemark_model::{
-    DocSchema, FieldType,
+    DocSchema, FieldType, Instant,
     json::{Value, for_each_field},
 };
 
 use crate::{
     FoldError,
-    columns::{changes_schema, event},
+    columns::{changes_schema, event, timestamp},
     order::{column, int64, utf8},
 };
 
@@ -108,6 +109,8 @@ enum Column {
     Float64(Float64Builder),
     Utf8(StringBuilder),
     Json(StringBuilder),
+    Timestamp(TimestampMicrosecondBuilder),
+    InstantText(StringBuilder),
 }
 
 impl Column {
@@ -118,6 +121,10 @@ impl Column {
             FieldType::Float64 => Self::Float64(Float64Builder::with_capacity(rows)),
             FieldType::Utf8 => Self::Utf8(StringBuilder::with_capacity(rows, rows * 8)),
             FieldType::Json => Self::Json(StringBuilder::with_capacity(rows, rows * 16)),
+            FieldType::Timestamp => {
+                Self::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(timestamp()))
+            }
+            FieldType::InstantText => Self::InstantText(StringBuilder::with_capacity(rows, rows * 27)),
         }
     }
 
@@ -130,6 +137,8 @@ impl Column {
             Self::Float64(column) => column.append_option(float(&value)),
             Self::Utf8(column) => column.append_option(value.text()),
             Self::Json(column) => column.append_option(nested(&value)),
+            Self::Timestamp(column) => column.append_option(instant(&value)),
+            Self::InstantText(column) => column.append_option(instant_text(&value)),
         }
     }
 
@@ -138,7 +147,10 @@ impl Column {
             Self::Boolean(mut column) => Arc::new(column.finish()),
             Self::Int64(mut column) => Arc::new(column.finish()),
             Self::Float64(mut column) => Arc::new(column.finish()),
-            Self::Utf8(mut column) | Self::Json(mut column) => Arc::new(column.finish()),
+            Self::Timestamp(mut column) => Arc::new(column.finish()),
+            Self::Utf8(mut column) | Self::Json(mut column) | Self::InstantText(mut column) => {
+                Arc::new(column.finish())
+            }
         }
     }
 }
@@ -162,6 +174,21 @@ fn float(value: &Value<'_>) -> Option<f64> {
 
 fn nested<'v>(value: &Value<'v>) -> Option<Cow<'v, str>> {
     if let Value::Nested(raw) = value { Some(Cow::Borrowed(raw)) } else { misfit(value) }
+}
+
+fn instant(value: &Value<'_>) -> Option<i64> {
+    match value {
+        Value::String(text) => Instant::parse(text).map_or_else(|_no_instant| misfit(value), |at| Some(at.micros())),
+        other => misfit(other),
+    }
+}
+
+/// An instant as a timestamp column that was widened shows it (`conform`), any other value as text.
+fn instant_text<'v>(value: &'v Value<'_>) -> Option<Cow<'v, str>> {
+    match value {
+        Value::String(text) => Some(Instant::parse(text).map_or(text.as_ref().into(), |at| at.to_string().into())),
+        other => other.text(),
+    }
 }
 
 /// A value of another kind than the column: cannot be, since the schema is at least as new as the document.

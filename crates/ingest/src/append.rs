@@ -19,6 +19,7 @@ use crate::{
     prepare::{self, Door, Key, Prepared},
     receipt::{Outcome, Receipt},
     refusal::{Code, Refusal, Refused},
+    rejected::Noted,
     request::{Durability, Encoding, OnError, Request},
     visible::{Pending, unflushed_bytes},
 };
@@ -30,6 +31,8 @@ pub(crate) const IN_PLACE_BYTES_MAX: usize = 48 << 10;
 struct Judged {
     batch: ValidBatch,
     outcome: Outcome,
+    /// Refused records that are kept.
+    noted: Vec<Noted>,
 }
 
 /// A batch ready for the log.
@@ -89,6 +92,7 @@ impl Room {
                 shards: room.catalog.shards(),
                 now: room.clock.now(),
                 can_truncate: room.documents().is_some(),
+                notes: room.rejects.is_on(),
             };
             prepare::prepare(&namespace, request, &door)
         });
@@ -148,9 +152,12 @@ impl Room {
         key: Option<&Key>,
         before: Option<&Receipt>,
     ) -> Result<Receipt, Error> {
-        let decoded = prepared.decoded;
+        let (decoded, sender) = (prepared.decoded, prepared.sender.clone());
         let (claim, verdicts) = self.claim_ids(namespace, &prepared.batch.ids).await?;
-        let Judged { batch, outcome } = judge(prepared, &verdicts)?;
+        let note_bytes = self.rejects.is_on().then_some(self.config.rejected_record_bytes_max);
+        let Judged { batch, outcome, noted } = judge(prepared, &verdicts, note_bytes)?;
+        // Before the receipt, which tells of them.
+        self.rejects.keep(namespace, &sender, noted).await?;
         self.metrics.duplicate_events(outcome.duplicates);
         if batch.rows.num_rows() == 0 && key.is_none() {
             // Nothing to append: what the request spoke of is stored, or was refused.
@@ -178,7 +185,8 @@ impl Room {
         let place = place.ok_or_else(|| self.unflushed_full())?;
         let (room, namespace) = (Arc::clone(self), namespace.clone());
         run(large, move || {
-            let mut touched = observe::touched(&batch.rows, &batch.groups)?;
+            let in_force = room.rules.in_force(&namespace);
+            let mut touched = observe::touched(&batch.rows, &batch.groups, in_force.as_ref())?;
             room.rules.observe(&namespace, &mut touched);
             room.visible.admission.without_known(&namespace, &mut touched);
             let encoded = EncodedRows::encode(&batch.rows)?;
@@ -211,6 +219,9 @@ impl Room {
         let now = self.log.now();
         self.flusher.seen_ids.sweep(now);
         self.flusher.seen_keys.sweep(now);
+        if let Err(error) = self.rejects.tick().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "old refusals were not let go");
+        }
         let flushed = self.flusher.tick().await;
         let (rows, _bytes) = self.visible.totals();
         self.metrics.unflushed(self.visible.unflushed.used(), self.visible.unflushed.max(), rows);
@@ -232,7 +243,7 @@ pub(crate) async fn run<T: Send + 'static>(large: bool, work: impl FnOnce() -> T
 }
 
 /// Leaves duplicates out; a conflict refuses the request or, with `partial`, its record.
-fn judge(prepared: Prepared, verdicts: &[Verdict]) -> Result<Judged, Error> {
+fn judge(prepared: Prepared, verdicts: &[Verdict], note_bytes: Option<usize>) -> Result<Judged, Error> {
     let Prepared { batch, mut refused, on_error, total, .. } = prepared;
     let mut dropped = Vec::new();
     let mut conflicts = Vec::new();
@@ -245,8 +256,14 @@ fn judge(prepared: Prepared, verdicts: &[Verdict]) -> Result<Judged, Error> {
         dropped.push(*row);
     }
     conflicts.sort_unstable_by_key(|row| batch.indexes[*row as usize]);
-    conflicts.iter().for_each(|row| refused.add(|| conflict(&batch, *row)));
-    let Refused { count, mut listed } = refused;
+    for row in &conflicts {
+        refused.add(|| conflict(&batch, *row));
+        if let (Some(bytes_max), OnError::Partial) = (note_bytes, on_error) {
+            let data = || crate::columns::EventColumns::of(&batch.rows).data(*row as usize).map(str::to_owned);
+            refused.note(conflict(&batch, *row), bytes_max, data);
+        }
+    }
+    let Refused { count, mut listed, noted, .. } = refused;
     listed.sort_by_key(|error| error.index);
     if let (OnError::Reject, false) = (on_error, conflicts.is_empty()) {
         return Err(Error::Records { count, total, first: conflict_refusal(), errors: listed });
@@ -261,7 +278,7 @@ fn judge(prepared: Prepared, verdicts: &[Verdict]) -> Result<Judged, Error> {
         errors: listed,
         producer: None,
     };
-    Ok(Judged { batch, outcome })
+    Ok(Judged { batch, outcome, noted })
 }
 
 fn rows(error: ArrowError) -> Error {

@@ -66,7 +66,7 @@ impl Room {
         for Part { text, rows } in parts {
             let mut batch = RawBatch::plain(Format::Json, text);
             batch.place = Some(self.bodies.reserve(batch.bytes.len()).ok_or_else(|| door::crowded(self.bodies.max()))?);
-            let read = self.read(namespace, Request::new(target.clone(), batch)).await;
+            let read = self.read(namespace, Request::new(target.clone(), batch).through("flight")).await;
             prepared.push(read.map_err(|error| behind(error, before))?);
             before += rows;
         }

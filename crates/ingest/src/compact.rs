@@ -15,21 +15,67 @@ mod write;
 
 use std::{collections::HashMap, time::Instant as Stopwatch};
 
-use tidemark_catalog::manifest::EventsFile;
-use tidemark_model::{CollectionName, Namespace, Seq, Table};
+use tidemark_catalog::{EventsManifest, manifest::EventsFile};
+use tidemark_model::{CollectionName, Instant, Namespace, Seq, Table};
 
 use self::pick::{Pace, Scene};
-use crate::{error::Error, front::Room, upkeep::More};
+use crate::{
+    error::Error,
+    front::{Ingest, Room},
+    upkeep::More,
+};
+
+/// The most runs of one compaction that was asked for.
+const RUNS_MAX: usize = 10_000;
+
+/// What a compaction came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Commits that it took.
+    pub commits: u64,
+    /// Files of the events table before and after.
+    pub files: [u64; 2],
+    /// Their bytes before and after.
+    pub bytes: [u64; 2],
+}
+
+impl Ingest {
+    /// Puts what a namespace has acknowledged into files, and small files of its events table into few, also those of the
+    /// hour and the day that are not over. Files that a collection still takes changes from stay as they are.
+    ///
+    /// # Errors
+    /// [`Error`]; what was committed before stays.
+    pub async fn compact(&self, namespace: &Namespace) -> Result<Compacted, Error> {
+        self.flush(namespace).await?;
+        let _turn = self.room.upkeep.turn().await;
+        let before = self.room.catalog.events(namespace);
+        for _run in 0..RUNS_MAX {
+            if next(&self.room, namespace, (Pace::now(&self.room.config), Instant::MAX)).await? == More::No {
+                break;
+            }
+        }
+        let after = self.room.catalog.events(namespace);
+        let both = |of: fn(&EventsManifest) -> u64| [of(&before), of(&after)];
+        Ok(Compacted {
+            commits: after.head.version - before.head.version,
+            files: both(|manifest| manifest.files.len() as u64),
+            bytes: both(|manifest| manifest.files.iter().map(|file| file.bytes).sum()),
+        })
+    }
+}
 
 /// Compacts the next run of a namespace's files that is due.
 pub(crate) async fn step(room: &Room, namespace: &Namespace) -> Result<More, Error> {
-    let pace = Pace::of(&room.config);
+    next(room, namespace, (Pace::of(&room.config), room.log.now())).await
+}
+
+async fn next(room: &Room, namespace: &Namespace, (pace, now): (Pace, Instant)) -> Result<More, Error> {
     let on = room.catalog.events(namespace);
     let marks = marks(room, namespace);
     let is_taken_in = |file: &EventsFile| {
         file.collections.iter().all(|held| marks.get(&held.collection).is_some_and(|mark| held.seq.max <= *mark))
     };
-    let mut scene = Scene { files: &on.files, now: room.log.now(), published: None };
+    let mut scene = Scene { files: &on.files, now, published: None };
     if pick::due(&scene, &pace, is_taken_in).is_none() {
         return Ok(More::No);
     }

@@ -59,6 +59,15 @@ pub struct Config {
     pub dedup_keys_max: usize,
     /// Most bytes of the receipts under these keys, in all; more are refused with 429. Default 512 MiB.
     pub dedup_receipts_bytes_max: usize,
+    /// Most refused records of partly good requests that are kept for `system.rejected`; the oldest go first, 0 keeps
+    /// none. Default 10,000.
+    pub rejected_max: usize,
+    /// Most bytes of them in all, on the store and in memory. Default 16 MiB.
+    pub rejected_bytes_max: usize,
+    /// Most bytes of one record that are kept; of a longer one its beginning is. Default 4096; 0 keeps only why.
+    pub rejected_record_bytes_max: usize,
+    /// How long they are kept, seconds, and up to an hour more. Default 2,592,000: 30 days.
+    pub rejected_s: u64,
     /// Most producers that are remembered, in all; further ones are refused. Default 100,000.
     pub producers_max: usize,
     /// The fields that are a document's key, by namespace and collection, for Debezium messages that come without their
@@ -92,6 +101,10 @@ impl Default for Config {
             dedup_ids_max: 20_000_000,
             dedup_keys_max: 1_000_000,
             dedup_receipts_bytes_max: 512 << 20,
+            rejected_max: 10_000,
+            rejected_bytes_max: 16 << 20,
+            rejected_record_bytes_max: 4096,
+            rejected_s: 30 * 86_400,
             producers_max: 100_000,
             document_keys: DocumentKeys::new(),
         }

@@ -7,13 +7,14 @@
 //!
 //! Declared fields also fix the types of columns: the kinds that a field may hold are seen with every request
 //! ([`Declaration::observe`]), so a `number` is Float64 from the first document on, and values that would widen it are
-//! refused.
+//! refused. A field of the format `date-time` is a timestamp: its texts are seen as instants (`observe`), as long as its
+//! column holds nothing else.
 
 mod check;
 mod rule;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
 };
 
@@ -40,6 +41,8 @@ pub(crate) struct Declaration {
     rule: Rule,
     /// The declared top-level fields and the kinds they may hold.
     columns: Vec<(String, Kinds)>,
+    /// Those of them that hold instants.
+    instants: HashSet<String>,
 }
 
 /// The schemas in force in one namespace.
@@ -63,13 +66,20 @@ impl Declaration {
         let mut rule = Rule::read(&json, "").map_err(|wrong| refuse(format!("the schema cannot be used: {wrong}")))?;
         rule.close(strictness);
         let columns = rule.properties.iter().map(|(name, rule)| (name.clone(), kinds(rule))).collect();
-        Ok(Self { version, rule, columns })
+        let instants = rule.properties.iter().filter(|(_, rule)| rule.is_instant).map(|(name, _)| name.clone());
+        let instants = instants.collect();
+        Ok(Self { version, rule, columns, instants })
     }
 
     /// Where a document does not fit, as a JSON pointer into it, and why.
     pub(crate) fn check(&self, document: &str) -> Result<(), (String, String)> {
         check::document(&self.rule, document)
             .map_err(|(pointer, why)| (pointer, format!("{why} (version {} of the declared schema)", self.version)))
+    }
+
+    /// Whether a field is declared to hold instants.
+    pub(crate) fn is_instant(&self, field: &str) -> bool {
+        !self.instants.is_empty() && self.instants.contains(field)
     }
 
     /// Sees the declared fields, so that their columns have their types from the beginning.
@@ -85,6 +95,7 @@ fn kinds(rule: &Rule) -> Kinds {
         Type::Boolean => Kinds::of(&Value::Bool(true)),
         Type::Integer => Kinds::of(&Value::Int(0)),
         Type::Number => Kinds::of(&Value::Float(0.5)),
+        Type::String if rule.is_instant => Kinds::INSTANT,
         Type::String => Kinds::of(&Value::String("".into())),
         Type::Object | Type::Array => Kinds::of(&Value::Nested("{}")),
     };

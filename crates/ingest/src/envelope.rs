@@ -176,6 +176,12 @@ pub(crate) fn shown_id(fields: &Fields<'_>, context: &Context<'_>) -> Option<Str
     fields.text(slot).ok().flatten().map(|id| crate::error::shown(&id))
 }
 
+/// A record as JSON text: of a repeated name the last, fields that envelopes know first.
+pub(crate) fn written(fields: &Fields<'_>) -> Option<String> {
+    let all: Vec<_> = fields.all().collect();
+    object::written(all.iter().map(|(name, raw)| (name.as_ref(), *raw)))
+}
+
 /// Where the document stands in a record, for an error message.
 pub(crate) fn document_pointer(fields: &Fields<'_>, context: &Context<'_>) -> &'static str {
     match recognise(fields, context) {
@@ -216,14 +222,14 @@ fn missing(slot: Slot) -> Refusal {
 }
 
 /// The collection from the path, or from the record; both must agree.
-fn collection_of<'a>(fields: &Fields<'a>, target: &Target) -> Result<Text<'a>, Refusal> {
+fn collection_of<'n>(fields: &Fields<'n>, target: &'n Target) -> Result<Cow<'n, str>, Refusal> {
     let named = fields.text(Slot::Collection)?;
     match (target, named) {
         (Target::Changes(path), Some(named)) if named != path.as_str() => {
             let message = format!("collection {:?} is not {path:?}, which the path names", crate::error::shown(&named));
             Err(Refusal::new(Code::InvalidCollection, Slot::Collection.pointer(), message))
         }
-        (Target::Changes(path), _) => Ok(path.as_str().to_owned().into()),
+        (Target::Changes(path), _) => Ok(path.as_str().into()),
         (Target::Events, named) => named.ok_or_else(|| missing(Slot::Collection)),
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     metrics::Metrics,
     point::Points,
     receipt::Receipt,
+    rejected::Rejects,
     replay,
     request::Request,
     tasks::Tasks,
@@ -66,6 +67,8 @@ pub(crate) struct Room {
     pub(crate) log: Log,
     /// The declared schemas in force.
     pub(crate) rules: Rules,
+    /// What was refused and is kept.
+    pub(crate) rejects: Rejects,
     pub(crate) visible: Arc<Visible>,
     pub(crate) flusher: Flusher,
     pub(crate) upkeep: Upkeep,
@@ -90,6 +93,8 @@ impl Ingest {
     pub async fn open(config: Config, deps: Deps) -> Result<(Self, Tasks), Error> {
         let metrics = Metrics::new(&deps.metrics).map_err(|error| Error::Internal(error.to_string()))?;
         let flusher = flusher(&config, &deps, Arc::new(metrics));
+        let chance = (Arc::clone(&deps.clock), Arc::clone(&deps.ids));
+        let rejects = Rejects::open(&config, &deps.catalog, chance).await?;
         let recovery = replay::all(&flusher, deps.log, &config).await?;
         let (next, above) = deps.catalog.frontier();
         let log_deps = LogDeps {
@@ -106,6 +111,7 @@ impl Ingest {
         let room = Room {
             bodies: Budget::new(config.bodies_bytes_max),
             rules: Rules::of(&deps.catalog),
+            rejects,
             upkeep: Upkeep::new(&config, &deps.catalog, deps.points),
             visible: Arc::clone(&flusher.visible),
             metrics: Arc::clone(&flusher.metrics),

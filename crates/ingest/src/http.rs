@@ -26,6 +26,8 @@ use crate::{
     schema_http,
 };
 
+/// The name of this door.
+const DOOR: &str = "http";
 /// Where requests without a namespace of their own go.
 const DEFAULT_NAMESPACE: &str = "default";
 /// The most fields of one key.
@@ -125,7 +127,10 @@ async fn take(
     let (on_error, durability, reading) = (on_error(&parameters)?, durability(&parameters)?, reading(&parameters)?);
     let batch = door::read(&parts.headers, body, &room.config, &room.bodies).await?;
     ingest
-        .append(&namespace, Request { target, batch, key, on_error, durability, reading, origin: Origin::Client })
+        .append(
+            &namespace,
+            Request { target, batch, key, on_error, durability, reading, origin: Origin::Client, door: DOOR },
+        )
         .await
 }
 

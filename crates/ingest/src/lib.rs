@@ -5,7 +5,8 @@
 //! 1. [`http`] and `door`: routes, headers, body limits; [`grpc`]: the same over gRPC. [`request`]: what goes in.
 //! 2. `prepare`: `inflate` → `transcode` → `parse` → `fields` → `envelope` → `row` → `columns` → `batch`: bytes become valid rows,
 //!    each record read once; what is wrong with one is a `refusal`.
-//!    `declared`: documents of a collection with a declared schema must fit it.
+//!    `declared`: documents of a collection with a declared schema must fit it. `rejected`: of what was refused while the rest
+//!    was taken is kept why.
 //! 3. `dedup`: keys and event ids are claimed; the same request, the same event is stored once.
 //! 4. `append`: `observe` which kinds of values came, `admission` evolves schemas under the log's lock, the log makes it
 //!    durable, `visible` moves it into the `tail`, and only then the [`receipt`] goes out.
@@ -47,6 +48,7 @@ pub mod point;
 mod prepare;
 pub mod receipt;
 pub mod refusal;
+mod rejected;
 mod replay;
 pub mod request;
 mod row;
@@ -60,6 +62,7 @@ mod truncate;
 pub mod upkeep;
 mod visible;
 
+pub use compact::Compacted;
 pub use config::Config;
 pub use error::Error;
 pub use front::{Deps, Ingest};

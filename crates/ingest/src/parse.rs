@@ -18,8 +18,8 @@ use crate::{
 
 /// Takes records one after the other.
 pub(crate) trait Sink<'a> {
-    /// One record: its index in the request and its fields, or why it is none.
-    fn record(&mut self, index: usize, fields: Result<&Fields<'a>, Refusal>);
+    /// One record: its index in the request, its fields or why it is none, and its text where it stands alone.
+    fn record(&mut self, index: usize, fields: Result<&Fields<'a>, Refusal>, text: Option<&'a str>);
 }
 
 /// Reads a body and gives its records to the sink. Returns the `batchId`, if the body has one.
@@ -50,9 +50,9 @@ fn lines<'a, S: Sink<'a>>(text: &'a str, max: usize, sink: &mut S) -> Result<(),
             return Err(Error::TooManyEvents { limit: max });
         }
         match object(content, &mut fields) {
-            Ok(true) => sink.record(index, Ok(&fields)),
-            Ok(false) => sink.record(index, Err(not_an_object())),
-            Err(error) => sink.record(index, Err(bad_line(line + 1, &error))),
+            Ok(true) => sink.record(index, Ok(&fields), Some(content)),
+            Ok(false) => sink.record(index, Err(not_an_object()), Some(content)),
+            Err(error) => sink.record(index, Err(bad_line(line + 1, &error)), Some(content)),
         }
         index += 1;
     }
@@ -66,11 +66,11 @@ fn json<'a, S: Sink<'a>>(text: &'a str, max: usize, sink: &mut S) -> Result<Opti
         Some(_) => {
             let mut fields = Fields::default();
             if !object(text, &mut fields).map_err(|error| bad_body(&error))? {
-                sink.record(0, Err(not_an_object()));
+                sink.record(0, Err(not_an_object()), Some(text));
                 return Ok(None);
             }
             let Some(Wrapped { events, key }) = fields.batch()? else {
-                sink.record(0, Ok(&fields));
+                sink.record(0, Ok(&fields), Some(text));
                 return Ok(None);
             };
             array(events, max, sink).map(|()| key)
@@ -86,7 +86,7 @@ fn one_or_many<'a, S: Sink<'a>>(text: &'a str, max: usize, sink: &mut S) -> Resu
         Some(_) => {
             let mut fields = Fields::default();
             let is_object = object(text, &mut fields).map_err(|error| bad_body(&error))?;
-            sink.record(0, if is_object { Ok(&fields) } else { Err(not_an_object()) });
+            sink.record(0, if is_object { Ok(&fields) } else { Err(not_an_object()) }, Some(text));
             Ok(())
         }
     }
@@ -162,7 +162,7 @@ impl<'de, S: Sink<'de>> Visitor<'de> for Records<'_, S> {
                 *self.too_many = true;
                 return Err(A::Error::custom("too many events"));
             }
-            self.sink.record(index, if is_object { Ok(&fields) } else { Err(not_an_object()) });
+            self.sink.record(index, if is_object { Ok(&fields) } else { Err(not_an_object()) }, None);
             index += 1;
         }
         Ok(index)

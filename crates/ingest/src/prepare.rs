@@ -17,6 +17,7 @@ use crate::{
     hash,
     parse::{self, Sink},
     refusal::{Code, Refusal, Refused},
+    rejected::Sender,
     request::{Format, KEY_BYTES_MAX, OnError, Origin, Request, Sequenced},
     row::{Row, RowKind, Text},
     transcode,
@@ -34,6 +35,8 @@ pub(crate) struct Door<'d> {
     pub(crate) now: Instant,
     /// Whether somebody knows which documents live.
     pub(crate) can_truncate: bool,
+    /// Whether refused records are kept.
+    pub(crate) notes: bool,
 }
 
 /// An idempotency key, or what stands in for one, on its way.
@@ -56,6 +59,8 @@ pub(crate) struct Prepared {
     pub(crate) key: Option<Key>,
     pub(crate) refused: Refused,
     pub(crate) on_error: OnError,
+    /// Where its records come from.
+    pub(crate) sender: Sender,
     pub(crate) total: usize,
     /// Decoded bytes of the body.
     pub(crate) decoded: usize,
@@ -67,7 +72,8 @@ impl Prepared {
     /// A part of a request, whose body was counted with the first.
     pub(crate) fn part(batch: ValidBatch, on_error: OnError, total: usize) -> Self {
         let (rest, key, refused, decoded) = (Vec::new(), None, Refused::default(), 0);
-        Self { batch, rest, key, refused, on_error, total, decoded, _place: None }
+        let sender = Sender::default();
+        Self { batch, rest, key, refused, on_error, sender, total, decoded, _place: None }
     }
 }
 
@@ -94,7 +100,9 @@ pub(crate) fn prepare(namespace: &Namespace, mut request: Request, door: &Door<'
         can_truncate: door.can_truncate,
         is_cloud: matches!(format, Format::CloudEvents | Format::CloudEventsBatch),
     };
-    let mut taken = Taken::new(&context, request.on_error, door.rules.in_force(namespace));
+    let noted_bytes =
+        (door.notes && request.on_error == OnError::Partial).then_some(door.limits.rejected_record_bytes_max);
+    let mut taken = Taken::new(&context, (request.on_error, noted_bytes), door.rules.in_force(namespace));
     let batch_id = parse::records(decoded.text(), format, door.limits.events_max, &mut taken)?;
     let Taken { rows, collections, refused, first, total, truncates, .. } = taken;
     if let (OnError::Reject, Some(first)) = (request.on_error, first) {
@@ -119,6 +127,7 @@ pub(crate) fn prepare(namespace: &Namespace, mut request: Request, door: &Door<'
         key,
         refused,
         on_error: request.on_error,
+        sender: Sender { door: request.door, collection: request.target.collection().cloned() },
         total,
         decoded: decoded.bytes().len(),
         _place: request.batch.place,
@@ -167,6 +176,8 @@ fn hashed(key: &str, body: u128) -> Result<Key, Error> {
 struct Taken<'a, 'c> {
     context: &'c Context<'c>,
     on_error: OnError,
+    /// How much of a refused record is noted, if it is.
+    noted_bytes: Option<usize>,
     rows: Vec<Row<'a>>,
     collections: Collections,
     /// Declared schemas of the namespace, if it has any.
@@ -179,9 +190,13 @@ struct Taken<'a, 'c> {
 }
 
 impl<'c> Taken<'_, 'c> {
-    fn new(context: &'c Context<'c>, on_error: OnError, rules: Option<InForce>) -> Self {
+    fn new(
+        context: &'c Context<'c>,
+        (on_error, noted_bytes): (OnError, Option<usize>),
+        rules: Option<InForce>,
+    ) -> Self {
         let (rows, collections, refused) = (Vec::new(), Collections::default(), Refused::default());
-        Self { context, on_error, rows, collections, rules, refused, first: None, total: 0, truncates: 0 }
+        Self { context, on_error, noted_bytes, rows, collections, rules, refused, first: None, total: 0, truncates: 0 }
     }
 
     /// A change whose document fits the declared schema of its collection.
@@ -196,26 +211,32 @@ impl<'c> Taken<'_, 'c> {
         })
     }
 
-    fn refuse(&mut self, index: usize, id: Option<&str>, refusal: Refusal) {
+    fn refuse(&mut self, index: usize, id: Option<&str>, refusal: Refusal, written: impl FnOnce() -> Option<String>) {
         self.refused.add(|| refusal.of_record(index, id));
+        if let Some(bytes_max) = self.noted_bytes {
+            self.refused.note(refusal.of_record(index, id), bytes_max, written);
+        }
         self.first.get_or_insert(refusal);
     }
 }
 
 impl<'a> Sink<'a> for Taken<'a, '_> {
-    fn record(&mut self, index: usize, fields: Result<&Fields<'a>, Refusal>) {
+    fn record(&mut self, index: usize, fields: Result<&Fields<'a>, Refusal>, text: Option<&'a str>) {
         self.total = index + 1;
+        let alone = || text.map(|text| text.trim_ascii().to_owned());
         let fields = match fields {
             Ok(fields) => fields,
-            Err(refusal) => return self.refuse(index, None, refusal),
+            Err(refusal) => return self.refuse(index, None, refusal, alone),
         };
+        // In an array only its fields are at hand.
+        let written = || alone().or_else(|| envelope::written(fields));
         // Where the request is lost already, further records are only looked at for what is wrong with them.
         let read = envelope::read(index, fields, self.context, &mut self.collections);
         match read.and_then(|row| self.fits(row, fields)) {
             Ok(_) if self.on_error == OnError::Reject && self.first.is_some() => {}
             Ok(Row { kind: RowKind::Truncate { .. }, .. }) if self.truncates == TRUNCATES_MAX => {
                 let message = format!("one request takes {TRUNCATES_MAX} truncates: send them in parts");
-                self.refuse(index, None, Refusal::new(Code::UnsupportedOp, "/op", message));
+                self.refuse(index, None, Refusal::new(Code::UnsupportedOp, "/op", message), written);
             }
             Ok(row) => {
                 self.truncates += usize::from(matches!(row.kind, RowKind::Truncate { .. }));
@@ -223,7 +244,7 @@ impl<'a> Sink<'a> for Taken<'a, '_> {
             }
             Err(refusal) => {
                 let id = envelope::shown_id(fields, self.context);
-                self.refuse(index, id.as_deref(), refusal);
+                self.refuse(index, id.as_deref(), refusal, written);
             }
         }
     }

@@ -5,6 +5,8 @@ use std::{borrow::Cow, fmt};
 use tidemark_model::Kind;
 use tidemark_proto::problem::RecordError;
 
+use crate::rejected::{NOTED_BYTES_MAX, NOTED_MAX, Noted};
+
 /// How much of a client's text a message repeats, characters.
 pub(crate) const SHOWN_CHARS_MAX: usize = 80;
 
@@ -17,6 +19,9 @@ pub(crate) struct Refused {
     pub(crate) count: usize,
     /// At most [`LISTED_MAX`].
     pub(crate) listed: Vec<RecordError>,
+    /// Those that are kept.
+    pub(crate) noted: Vec<Noted>,
+    noted_bytes: usize,
 }
 
 impl Refused {
@@ -26,6 +31,22 @@ impl Refused {
         if self.listed.len() < LISTED_MAX {
             self.listed.push(record());
         }
+    }
+
+    /// Notes a record that shall be kept, while there is room: what it is is written only then, at most so many bytes of it.
+    pub(crate) fn note(&mut self, error: RecordError, bytes_max: usize, written: impl FnOnce() -> Option<String>) {
+        if self.noted.len() == NOTED_MAX {
+            return;
+        }
+        let mut record = written();
+        let record_bytes = record.as_ref().map_or(0, String::len);
+        if let Some(text) = &mut record {
+            text.truncate(text.floor_char_boundary(bytes_max));
+            text.shrink_to_fit();
+        }
+        let record = record.filter(|text| !text.is_empty() && self.noted_bytes + text.len() <= NOTED_BYTES_MAX);
+        self.noted_bytes += record.as_ref().map_or(0, String::len);
+        self.noted.push(Noted { error, record, record_bytes });
     }
 }
 

@@ -14,6 +14,17 @@ pub enum Target {
     Changes(CollectionName),
 }
 
+impl Target {
+    /// The collection that the request names.
+    #[must_use]
+    pub const fn collection(&self) -> Option<&CollectionName> {
+        match self {
+            Self::Changes(collection) => Some(collection),
+            Self::Events => None,
+        }
+    }
+}
+
 /// How records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -161,6 +172,8 @@ pub struct Request {
     pub reading: Reading,
     /// Who made its records.
     pub origin: Origin,
+    /// What it came through, as `system.rejected` tells it.
+    pub door: &'static str,
 }
 
 /// The longest idempotency key, in bytes.
@@ -178,6 +191,7 @@ impl Request {
             durability: Durability::default(),
             reading: Reading::default(),
             origin: Origin::default(),
+            door: "process",
         }
     }
 
@@ -185,6 +199,13 @@ impl Request {
     #[must_use]
     pub const fn of_lake(mut self) -> Self {
         self.origin = Origin::Lake;
+        self
+    }
+
+    /// The same, come through a door.
+    #[must_use]
+    pub const fn through(mut self, door: &'static str) -> Self {
+        self.door = door;
         self
     }
 

@@ -8,7 +8,7 @@ use tidemark_catalog::{
     point::Points,
 };
 use tidemark_model::{Namespace, Table};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
     compact,
@@ -68,6 +68,11 @@ impl Upkeep {
         Self { cleaner, points, turn: Mutex::default() }
     }
 
+    /// One step at a time.
+    pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
     /// Passes a fail point.
     pub(crate) async fn point(&self, step: Step, moment: &str) {
         self.points.pass(step.as_str(), moment).await;
@@ -81,7 +86,7 @@ impl Ingest {
     /// The first error, once no other namespace has more to do; one after which the process must end at once.
     pub async fn upkeep(&self, duty: Duty) -> Result<More, Error> {
         let room = &self.room;
-        let _turn = room.upkeep.turn.lock().await;
+        let _turn = room.upkeep.turn().await;
         let (mut more, mut failed) = (More::No, None);
         for namespace in room.catalog.namespaces() {
             let done = match duty {

@@ -33,6 +33,8 @@ mod logs;
 mod producers;
 #[path = "all/receipts.rs"]
 mod receipts;
+#[path = "all/rejected.rs"]
+mod rejected;
 #[path = "all/schema.rs"]
 mod schema;
 #[path = "all/tail.rs"]

@@ -11,20 +11,24 @@
 //! 6. [`schema`]: the typed columns of a collection, how they widen, and which there were when.
 //! 7. [`declared`]: what somebody said that documents must look like; [`retention`]: how long their past is kept.
 //! 8. [`clock`] and [`ids`]: time and chance, always passed in.
-//! 9. [`principal`]: who asks, and what they may; [`token`]: what they come with, as it is kept.
-//! 10. [`error`]: the twelve kinds every error is told as, and their one table to HTTP, gRPC and SQLSTATE.
+//! 9. [`principal`]: who asks, and what they may; [`token`]: what they come with, as it is kept. [`rejected`]: what was refused
+//!    and is kept.
+//! 10. [`error`]: the twelve kinds every error is told as, and their one table to HTTP, gRPC and SQLSTATE. [`hex`]: bytes as
+//!     digits.
 
 pub mod calendar;
 pub mod change;
 pub mod clock;
 pub mod declared;
 pub mod error;
+pub mod hex;
 pub mod ids;
 pub mod instant;
 pub mod json;
 pub mod name;
 pub mod position;
 pub mod principal;
+pub mod rejected;
 pub mod retention;
 pub mod schema;
 pub mod token;
@@ -37,6 +41,7 @@ pub use instant::Instant;
 pub use name::{CollectionName, EventType, Namespace, Table};
 pub use position::{Mark, Positions, Seq, Shard};
 pub use principal::{Denied, Principal, Reach, Scope};
+pub use rejected::Rejected;
 pub use retention::Retention;
 pub use schema::{DocSchema, FieldType};
 pub use token::Token;

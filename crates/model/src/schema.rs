@@ -30,6 +30,11 @@ pub enum FieldType {
     Utf8,
     /// Only objects and arrays were seen: their JSON text.
     Json,
+    /// Only texts that a declared schema says are instants: microseconds UTC.
+    Timestamp,
+    /// Instants of a declared schema and other values: text, every instant in it as [`Instant`] shows it, so that it is the
+    /// same whether it was a timestamp before or not.
+    InstantText,
 }
 
 /// Which kinds of values were seen under one name.
@@ -45,6 +50,19 @@ impl Kinds {
     const BIG: u8 = 16;
     const STRING: u8 = 32;
     const NESTED: u8 = 64;
+    const TIME: u8 = 128;
+
+    /// The kind of a text that a declared schema says is an instant, and that is one.
+    pub const INSTANT: Self = Self(Self::TIME);
+
+    /// The kind of a value of a field that is declared to hold instants.
+    #[must_use]
+    pub fn of_declared_instant(value: &Value<'_>) -> Self {
+        match value {
+            Value::String(text) if Instant::parse(text).is_ok() => Self::INSTANT,
+            other => Self::of(other),
+        }
+    }
 
     /// The kind of one value; null has none.
     #[must_use]
@@ -67,6 +85,15 @@ impl Kinds {
         Self(self.0 | other.0)
     }
 
+    /// This set after more was seen. A column that holds any text stays as it is when its texts are declared to be
+    /// instants: nothing says that the older ones are, and their spelling is kept.
+    #[must_use]
+    pub const fn after(self, seen: Self) -> Self {
+        let is_text = self.0 & (Self::STRING | Self::TIME) == Self::STRING;
+        let seen = if is_text { seen.0 & !Self::TIME } else { seen.0 };
+        Self(self.0 | seen)
+    }
+
     /// Whether every kind of `other` is in this set.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
@@ -86,6 +113,8 @@ impl Kinds {
         match self.0 {
             Self::BOOL => FieldType::Boolean,
             Self::NESTED => FieldType::Json,
+            Self::TIME => FieldType::Timestamp,
+            kinds if kinds & Self::TIME != 0 => FieldType::InstantText,
             kinds if kinds != 0 && kinds & !INTS == 0 => FieldType::Int64,
             kinds if kinds & Self::FLOAT != 0 && kinds & !(Self::FLOAT | Self::INT) == 0 => FieldType::Float64,
             _ => FieldType::Utf8,
@@ -158,7 +187,7 @@ impl DocSchema {
         let index: HashMap<&str, usize> =
             self.fields.iter().enumerate().map(|(at, field)| (field.name.as_str(), at)).collect();
         let is_news = |(name, kinds): &&(String, Kinds)| match index.get(name.as_str()) {
-            Some(at) => !self.fields[*at].kinds.contains(*kinds),
+            Some(at) => self.fields[*at].kinds.after(*kinds) != self.fields[*at].kinds,
             None => !kinds.is_empty() && is_column_name(name),
         };
         let mut news = observed.fields.iter().filter(is_news).peekable();
@@ -168,7 +197,7 @@ impl DocSchema {
         let mut taken: HashSet<String> = self.fields.iter().map(|field| field.name.to_ascii_lowercase()).collect();
         for (name, kinds) in news {
             match index.get(name.as_str()) {
-                Some(at) => next.fields[*at].kinds = next.fields[*at].kinds.union(*kinds),
+                Some(at) => next.fields[*at].kinds = next.fields[*at].kinds.after(*kinds),
                 None if next.fields.len() < COLUMNS_MAX && taken.insert(name.to_ascii_lowercase()) => {
                     next.append(name, *kinds);
                 }
@@ -253,6 +282,31 @@ mod tests {
             let reversed: Vec<&str> = values.iter().rev().copied().collect();
             assert_eq!(type_after(&reversed), expected, "{reversed:?}");
         }
+    }
+
+    #[test]
+    fn declared_instants_are_timestamps_until_something_else_comes() {
+        let text = Kinds::of(&Value::String("x".into()));
+        let int = Kinds::of(&Value::Int(1));
+        for (steps, expected) in [
+            (&[Kinds::INSTANT][..], FieldType::Timestamp),
+            (&[Kinds::INSTANT, Kinds::default()], FieldType::Timestamp),
+            (&[Kinds::INSTANT, text], FieldType::InstantText),
+            (&[Kinds::INSTANT, int, text], FieldType::InstantText),
+            (&[int, Kinds::INSTANT], FieldType::InstantText),
+            (&[text, Kinds::INSTANT], FieldType::Utf8),
+            (&[text, int, Kinds::INSTANT], FieldType::Utf8),
+        ] {
+            let schema = steps.iter().fold(DocSchema::default(), |schema, kinds| {
+                let mut observed = Observed::default();
+                observed.see("at", *kinds);
+                schema.evolved(&observed).unwrap_or(schema)
+            });
+            assert_eq!(schema.fields[0].column_type(), expected, "{steps:?}");
+        }
+        let of = |text: &'static str| Kinds::of_declared_instant(&Value::String(text.into()));
+        assert_eq!(of("2026-01-01T00:00:00+01:00"), Kinds::INSTANT);
+        assert_eq!((of("2026-01-01"), Kinds::of_declared_instant(&Value::Int(1))), (text, int));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use datafusion::{
     sql::parser::Statement as EngineStatement,
 };
 use futures::FutureExt;
-use tidemark_catalog::{Catalog, LiveTail};
+use tidemark_catalog::{Catalog, LiveTail, Rejects};
 use tidemark_model::{Clock, Principal, Scope, Table};
 use tokio::{
     sync::OwnedSemaphorePermit,
@@ -37,7 +37,11 @@ use crate::{
     },
     procedure::{self, Procedures},
     run::{answer, budget::Budget, gate::Gate, threads::Threads},
-    scan::{Reader, cache::Caches},
+    scan::{
+        Reader,
+        cache::Caches,
+        system::{self, SYSTEM},
+    },
     sql::{self, Does, Parsed, limits::Caps, reference::Reference, setting::Name},
 };
 
@@ -193,12 +197,17 @@ impl Query {
         let sessions = Sessions::new(&deps.catalog, cores)?;
         let caches = Caches::within(config.cache_bytes);
         let reader = Reader { catalog: deps.catalog.clone(), caches, metrics: Arc::clone(&metrics) };
-        let lake = Lake { catalog: deps.catalog, live: deps.live, reader: Arc::new(reader) };
+        let lake = Lake { catalog: deps.catalog, live: deps.live, reader: Arc::new(reader), tellers: Arc::default() };
         let budget = Budget::of(config.pool_memory_bytes);
         let gate = Gate::new(config.concurrency, config.queue, || Error::TooMany);
         let bulk = Gate::new(config.bulk_concurrency, config.bulk_queue, || Error::TooManyBulk);
         let room = Room { config, lake, sessions, budget, gate, bulk, metrics, procedures: OnceLock::new() };
         Ok(Self { room: Arc::new(room), threads: Arc::new(Threads::start(cores)?) })
+    }
+
+    /// Says who keeps refused records, which `system.rejected` shows; the first one stays.
+    pub fn show(&self, rejects: Arc<dyn Rejects>) {
+        let _first_stays = self.room.lake.tellers.rejects.set(rejects);
     }
 
     /// The instants of a statement that begins now.
@@ -299,6 +308,12 @@ impl Query {
                 }));
             }
         }
+        tables.extend(system::VIEWS.iter().map(|view| TableInfo {
+            schema_name: SYSTEM.to_owned(),
+            name: view.name.to_owned(),
+            table_type: "VIEW",
+            columns: view.columns(),
+        }));
         tables.extend(described_schema(seen));
         tables.sort_by(|a, b| (&a.schema_name, &a.name).cmp(&(&b.schema_name, &b.name)));
         tables

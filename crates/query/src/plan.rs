@@ -10,6 +10,7 @@
 //! 8. [`setting`]: settings of a session, folded and shown. [`changed`]: the function that a diff needs. [`json`]: what
 //!    reads JSON text.
 //! 9. [`shape`]: the columns an answer will have, exactly. [`type_of`]: the function that tells their types.
+//!    [`zoned`]: functions of the engine that lose the zone.
 
 pub(crate) mod bind;
 pub(crate) mod changed;
@@ -23,3 +24,4 @@ pub(crate) mod session;
 pub(crate) mod setting;
 pub(crate) mod shape;
 pub(crate) mod type_of;
+pub(crate) mod zoned;

@@ -56,6 +56,11 @@ pub enum Call {
         /// Whether it is only told.
         is_dry: bool,
     },
+    /// Fold what waits, and make few files of many.
+    Compact {
+        /// Of which collection, and of the events of its namespace.
+        of: CollectionRef,
+    },
 }
 
 impl Call {
@@ -63,7 +68,10 @@ impl Call {
     #[must_use]
     pub fn collections(&self) -> Vec<&CollectionRef> {
         match self {
-            Self::Snapshot { of, .. } | Self::DropSnapshot { of, .. } | Self::CleanUp { of, .. } => vec![of],
+            Self::Snapshot { of, .. }
+            | Self::DropSnapshot { of, .. }
+            | Self::CleanUp { of, .. }
+            | Self::Compact { of } => vec![of],
             Self::Restore { of, into, .. } => into.iter().chain([of]).collect(),
         }
     }
@@ -104,6 +112,8 @@ pub enum Outcome {
         /// Changes that went; files that nothing names, their bytes; files deleted; files that wait.
         counts: [u64; 5],
     },
+    /// A compaction of each table: its name, and commits, files before and after, bytes before and after.
+    Compacted(Vec<(String, [u64; 5])>),
 }
 
 /// Why a call was not done.
@@ -135,11 +145,15 @@ pub(crate) fn columns(procedure: Procedure) -> SchemaRef {
             let counts = ["changes", "files", "bytes", "deleted", "waiting"].map(int);
             [Field::new("exact_from", DataType::Utf8, true), text("snapshots")].into_iter().chain(counts).collect()
         }
+        Procedure::Compact => {
+            let counts = ["commits", "files_before", "files_after", "bytes_before", "bytes_after"].map(int);
+            std::iter::once(text("table")).chain(counts).collect()
+        }
         Procedure::Restore => ["added", "changed", "removed", "unchanged", "appended"].map(int).into(),
     }))
 }
 
-/// The row that tells what came of it.
+/// The rows that tell what came of it.
 pub(crate) fn row(outcome: Outcome, columns: SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
     let text = |text: String| Arc::new(StringArray::from(vec![text])) as ArrayRef;
     let int = |n: u64| Arc::new(Int64Array::from(vec![i64::try_from(n).unwrap_or(i64::MAX)])) as ArrayRef;
@@ -149,6 +163,14 @@ pub(crate) fn row(outcome: Outcome, columns: SchemaRef) -> Result<RecordBatch, a
         }
         Outcome::Dropped(name) => vec![text(name)],
         Outcome::Restored(counts) => counts.map(int).into(),
+        Outcome::Compacted(tables) => {
+            let column = |nth: usize| {
+                let counts = tables.iter().map(|(_, counts)| i64::try_from(counts[nth]).unwrap_or(i64::MAX));
+                Arc::new(Int64Array::from_iter_values(counts)) as ArrayRef
+            };
+            let names = Arc::new(StringArray::from_iter_values(tables.iter().map(|(name, _)| name))) as ArrayRef;
+            std::iter::once(names).chain((0..5).map(column)).collect()
+        }
         Outcome::CleanedUp { exact_from, snapshots, counts } => {
             let from = Arc::new(StringArray::from(vec![exact_from.map(|at| at.to_string())])) as ArrayRef;
             [from, text(snapshots.join(" "))].into_iter().chain(counts.map(int)).collect()

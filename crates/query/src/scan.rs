@@ -15,6 +15,7 @@
 //! 9. [`question`]: everything that can be asked, and which table answers it: [`past`] makes rows of what moved, out of
 //!    the changes one by one ([`log`]); [`listing`] tells versions and files, [`deleted`] what is dead.
 //! 10. [`then`]: the columns a table had.
+//! 11. [`system`]: what the lake holds and does, as tables.
 
 pub(crate) mod adapt;
 pub(crate) mod base;
@@ -34,6 +35,7 @@ pub(crate) mod provider;
 pub(crate) mod prune;
 pub(crate) mod question;
 pub(crate) mod reach;
+pub(crate) mod system;
 pub(crate) mod then;
 pub(crate) mod width;
 

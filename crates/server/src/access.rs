@@ -66,6 +66,7 @@ pub const TABLE: &[(&str, &str, Row)] = &[
     ("DELETE", "/v1/{namespace}/{collection}/retention", audited(ADMIN, "reset_retention")),
     ("POST", "/v1/{namespace}/{collection}/clean-up", audited(ADMIN, "clean_up")),
     ("POST", "/v1/publish", audited(Needs::Door, "publish")),
+    ("POST", "/v1/compact", audited(Needs::Door, "compact")),
     ("GET", "/v1/tokens", row(Needs::Door)),
     ("POST", "/v1/tokens", audited(Needs::Door, "create_token")),
     ("DELETE", "/v1/tokens/{id}", audited(Needs::Door, "revoke_token")),
@@ -149,8 +150,9 @@ mod tests {
     #[test]
     fn what_changes_how_the_lake_is_kept_is_audited() {
         for (method, pattern, row) in TABLE {
-            let is_administrative =
-                row.needs == ADMIN || pattern.starts_with("/v1/tokens") || *pattern == "/v1/publish";
+            let is_administrative = row.needs == ADMIN
+                || pattern.starts_with("/v1/tokens")
+                || matches!(*pattern, "/v1/publish" | "/v1/compact");
             assert_eq!(row.action.is_some(), is_administrative && *method != "GET", "{method} {pattern}");
         }
     }

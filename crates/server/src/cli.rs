@@ -69,6 +69,12 @@ pub enum Command {
                             Examples:\n  tidemark clean-up shop.orders --dry-run\n  \
                             tidemark clean-up shop.orders --history-window 30d --daily 7 --dry-run")]
     CleanUp(CleanUpArgs),
+    /// Fold what waits and make few files of many, now; a server does so by itself where it is due.
+    #[command(
+        after_help = "Without a name every namespace is compacted; of a collection the events of its namespace are too.\n\n\
+                            Examples:\n  tidemark compact\n  tidemark compact shop\n  tidemark compact shop/orders"
+    )]
+    Compact(CompactArgs),
     /// Make a collection, or some of its documents, again what it was at an instant or in a snapshot, by changes that win;
     /// nothing is rewritten, and another restore undoes it.
     #[command(after_help = "Examples:\n  tidemark restore shop.orders --as-of 2026-02-01T00:00:00Z --dry-run\n  \
@@ -345,6 +351,22 @@ fn seconds(text: &str) -> Result<u64, String> {
     let read = found.and_then(|(number, seconds)| number.parse::<u64>().ok()?.checked_mul(seconds));
     read.filter(|seconds| *seconds > 0)
         .ok_or_else(|| "use a number with d, h, m or s, such as 90d, or forever".to_owned())
+}
+
+/// Flags of `compact`.
+#[derive(Debug, Clone, Args)]
+pub struct CompactArgs {
+    /// A namespace or a collection, NAMESPACE[/COLLECTION] [default: every namespace]
+    #[arg(value_name = "NAME", value_parser = place)]
+    pub of: Option<String>,
+    /// Where to ask.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// A namespace, or a collection of one behind a slash or a dot, as text with a dot.
+fn place(text: &str) -> Result<String, String> {
+    table(&text.replacen('/', ".", 1))
 }
 
 /// Flags of `retention`.

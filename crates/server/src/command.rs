@@ -1,5 +1,6 @@
 //! The commands: each reads its flags, does its work and says how it ended.
 
+mod compact;
 mod demo;
 mod export;
 mod ingest;
@@ -91,6 +92,7 @@ async fn dispatch(command: Command, environment: Environment) -> Result<(), Fail
         Command::Publish(args) => publish::run(&args, &environment).await,
         Command::Retention(args) => retention::say(&args, &environment).await,
         Command::CleanUp(args) => retention::clean_up(&args, &environment).await,
+        Command::Compact(args) => compact::run(&args, &environment).await,
         Command::Restore(args) => restore::run(&args, &environment).await,
         Command::Export(args) => export::run(&args, &environment).await,
         Command::Token(command) => token::run(&command, &environment).await,

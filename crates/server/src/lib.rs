@@ -8,8 +8,9 @@
 //!    may ask, [`authority`] who they are; [`health`] and [`metrics`] say how it is going; [`telemetry`] writes logs.
 //! 5. [`snapshots`]: the routes that take, list and drop snapshots; [`restore`] goes back to one, or to an instant.
 //!    [`documents`]: which documents live, for truncates.
-//!    [`retention`]: how long the past is kept. [`publishing`]: the route that publishes tables. [`tokens`]: those that
-//!    make and revoke tokens; [`audit`]: who did what.
+//!    [`retention`]: how long the past is kept. [`publishing`]: the route that publishes tables. [`compaction`]: the one that
+//!    makes few files of many. `reply`: how these routes read and answer. [`tokens`]: those that make and revoke tokens;
+//!    [`audit`]: who did what.
 //! 6. [`client`] talks to a running server; [`statements`] and [`table`] are the prompt's reading and writing.
 //! 7. [`shutdown`]: how it ends. [`clock`]: where time and chance come in.
 
@@ -21,6 +22,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod command;
+pub mod compaction;
 pub mod config;
 pub mod documents;
 pub mod doors;
@@ -30,6 +32,7 @@ mod machine;
 pub mod metrics;
 pub mod ports;
 pub mod publishing;
+mod reply;
 pub mod restore;
 pub mod retention;
 pub mod schedule;

@@ -4,13 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use axum::{
-    Router,
-    extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-    routing::post,
-};
+use axum::{Router, extract::State, response::Response, routing::post};
 use bytes::Bytes;
 use serde::Deserialize;
 use tidemark_catalog::{
@@ -20,6 +14,8 @@ use tidemark_catalog::{
 use tidemark_ingest::Ingest;
 use tidemark_model::{Kind, Namespace, Principal, Scope, Table};
 use tidemark_proto::{By, Problem};
+
+use crate::reply::{self, answer, json};
 
 /// The routes.
 pub fn router(publisher: Publisher, ingest: Ingest) -> Router {
@@ -51,18 +47,13 @@ async fn publish(State((publisher, ingest)): State<(Publisher, Ingest)>, By(prin
         }
         Ok(published)
     };
-    let answer = done.await.map(|published| {
-        let body = serde_json::json!({ "tables": published }).to_string();
-        (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response()
-    });
-    answer.unwrap_or_else(|problem: Problem| problem.into_response())
+    answer(done.await.map(|published| json(&serde_json::json!({ "tables": published }))))
 }
 
 type Asked = (Vec<(Namespace, Table)>, How);
 
 fn asked(publisher: &Publisher, principal: &Principal, body: &[u8]) -> Result<Asked, Problem> {
-    let wanted: Wanted = if body.is_empty() { Ok(Wanted::default()) } else { serde_json::from_slice(body) }
-        .map_err(|error| Problem::new(Kind::Invalid, "invalid_body", format!("the body cannot be read: {error}")))?;
+    let wanted: Wanted = reply::body(body)?;
     let invalid = |error: &dyn std::fmt::Display| Problem::new(Kind::Invalid, "invalid_body", error.to_string());
     let namespace = wanted.namespace.as_deref().map(Namespace::parse).transpose().map_err(|error| invalid(&error))?;
     let table = wanted.table.as_deref().map(Table::parse).transpose().map_err(|error| invalid(&error))?;

@@ -4,8 +4,7 @@
 use axum::{
     Router,
     extract::{Path, State, rejection::PathRejection},
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
     routing::{get, post},
 };
 use bytes::Bytes;
@@ -15,6 +14,8 @@ use tidemark_catalog::Catalog;
 use tidemark_cdc::{Cdc, CleanedUp, Mode};
 use tidemark_model::{CollectionName, Kind, Namespace, Retention};
 use tidemark_proto::Problem;
+
+use crate::reply::{self, Names, answer, invalid_path, json, names, problem};
 
 #[derive(Debug, Clone)]
 struct Rooms {
@@ -34,7 +35,6 @@ pub fn router(catalog: Catalog, cdc: Cdc) -> Router {
 /// Whose past it is.
 type Whose = (Namespace, Option<CollectionName>);
 type Name = Result<Path<String>, PathRejection>;
-type Names = Result<Path<(String, String)>, PathRejection>;
 
 async fn tell_namespace(State(rooms): State<Rooms>, path: Name) -> Response {
     answer(of_namespace(path).map(|whose| rooms.told(&whose)))
@@ -107,8 +107,7 @@ struct Shown {
 async fn clean_up(State(rooms): State<Rooms>, path: Names, body: Bytes) -> Response {
     let cleaned = async {
         let (namespace, collection) = names(path)?;
-        let Asked { history_window_s, daily, monthly, dry_run } =
-            if body.is_empty() { Asked::default() } else { serde_json::from_slice(&body).map_err(unreadable)? };
+        let Asked { history_window_s, daily, monthly, dry_run } = reply::body(&body)?;
         let mode = if dry_run { Mode::Dry } else { Mode::Real };
         let asked = Retention { history_window_s, daily, monthly };
         let done = rooms.cdc.clean_up((&namespace, &collection), asked, mode).await;
@@ -121,51 +120,20 @@ async fn clean_up(State(rooms): State<Rooms>, path: Names, body: Bytes) -> Respo
 }
 
 fn of_namespace(path: Name) -> Result<Whose, Problem> {
-    let Path(namespace) = path.map_err(|e| invalid(e.body_text()))?;
-    Ok((Namespace::parse(&namespace).map_err(|e| invalid(e.to_string()))?, None))
+    let Path(namespace) = path.map_err(|e| invalid_path(e.body_text()))?;
+    Ok((Namespace::parse(&namespace).map_err(|e| invalid_path(e.to_string()))?, None))
 }
 
 fn of_collection(path: Names) -> Result<Whose, Problem> {
     names(path).map(|(namespace, collection)| (namespace, Some(collection)))
 }
 
-fn names(path: Names) -> Result<(Namespace, CollectionName), Problem> {
-    let Path((namespace, collection)) = path.map_err(|e| invalid(e.body_text()))?;
-    let namespace = Namespace::parse(&namespace).map_err(|e| invalid(e.to_string()))?;
-    Ok((namespace, CollectionName::parse(&collection).map_err(|e| invalid(e.to_string()))?))
-}
-
 fn read(body: &[u8]) -> Result<Retention, Problem> {
-    let said: Retention = serde_json::from_slice(body).map_err(unreadable)?;
+    let said: Retention = serde_json::from_slice(body).map_err(|error| reply::unreadable(&error))?;
     let said = said.checked().map_err(|e| problem(&tidemark_cdc::Error::Retention(e)))?;
     if said.is_nothing() {
         let detail = "nothing is said: send history_window_s, daily or monthly, or DELETE to take back what was said";
         return Err(Problem::new(Kind::Invalid, "invalid_retention", detail));
     }
     Ok(said)
-}
-
-fn unreadable(error: serde_json::Error) -> Problem {
-    Problem::new(Kind::Invalid, "invalid_body", format!("the body cannot be read: {error}"))
-}
-
-fn invalid(detail: String) -> Problem {
-    Problem::new(Kind::Invalid, "invalid_path", detail)
-}
-
-fn problem(error: &tidemark_cdc::Error) -> Problem {
-    let kind = error.kind();
-    if kind == Kind::Internal {
-        tracing::error!(error = error as &dyn std::error::Error, "a request about retention failed");
-    }
-    Problem::new(kind, error.code(), error.to_string())
-}
-
-fn json(body: &impl Serialize) -> Response {
-    let body = serde_json::to_vec(body).unwrap_or_default();
-    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response()
-}
-
-fn answer(done: Result<Response, Problem>) -> Response {
-    done.unwrap_or_else(IntoResponse::into_response)
 }

@@ -6,7 +6,7 @@
 use axum::{
     Router,
     extract::{Path, State, rejection::PathRejection},
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::{delete, get},
 };
@@ -17,6 +17,8 @@ use tidemark_cdc::Cdc;
 use tidemark_ingest::Ingest;
 use tidemark_model::{CollectionName, Instant, Kind, Namespace, Table};
 use tidemark_proto::Problem;
+
+use crate::reply::{self, Names, answer, invalid_path, json, names, problem};
 
 /// How long the present may take to close.
 const CLOSE_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
@@ -101,11 +103,9 @@ impl From<&Snapshot> for Shown {
     }
 }
 
-type Names = Result<Path<(String, String)>, PathRejection>;
-
 async fn list(State(rooms): State<Rooms>, path: Names) -> Response {
     let listed = async {
-        let (namespace, collection) = named(path)?;
+        let (namespace, collection) = names(path)?;
         rooms.catalog.collection(&namespace, &collection).ok_or_else(|| unknown(&namespace, &collection))?;
         let (upto, table) = (rooms.ingest.now(), Table::Collection(collection));
         let closed = rooms.ingest.close_instant(upto, CLOSE_WITHIN).await;
@@ -120,11 +120,8 @@ async fn list(State(rooms): State<Rooms>, path: Names) -> Response {
 
 async fn take(State(rooms): State<Rooms>, path: Names, body: Bytes) -> Response {
     let taken = async {
-        let (namespace, collection) = named(path)?;
-        let wanted: Wanted = if body.is_empty() { Ok(Wanted::default()) } else { serde_json::from_slice(&body) }
-            .map_err(|error| {
-                Problem::new(Kind::Invalid, "invalid_body", format!("the body cannot be read: {error}"))
-            })?;
+        let (namespace, collection) = names(path)?;
+        let wanted: Wanted = reply::body(&body)?;
         let at = match &wanted.as_of {
             Some(text) => {
                 Instant::parse(text).map_err(|e| Problem::new(Kind::Invalid, "invalid_instant", e.to_string()))?
@@ -133,45 +130,20 @@ async fn take(State(rooms): State<Rooms>, path: Names, body: Bytes) -> Response 
         };
         rooms.catalog.collection(&namespace, &collection).ok_or_else(|| unknown(&namespace, &collection))?;
         rooms.ingest.flush(&namespace).await.map_err(Problem::from)?;
-        rooms.cdc.snapshot((&namespace, &collection), wanted.name.as_deref(), at).await.map_err(problem)
+        rooms.cdc.snapshot((&namespace, &collection), wanted.name.as_deref(), at).await.map_err(|error| problem(&error))
     };
     answer(taken.await.map(|snapshot| json(&Shown::from(&snapshot))))
 }
 
 async fn forget(State(rooms): State<Rooms>, path: Result<Path<(String, String, String)>, PathRejection>) -> Response {
     let dropped = async {
-        let Path((namespace, collection, name)) =
-            path.map_err(|e| Problem::new(Kind::Invalid, "invalid_path", e.body_text()))?;
-        let (namespace, collection) = named(Ok(Path((namespace, collection))))?;
-        rooms.cdc.drop_snapshot((&namespace, &collection), &name).await.map_err(problem)
+        let Path((namespace, collection, name)) = path.map_err(|e| invalid_path(e.body_text()))?;
+        let (namespace, collection) = names(Ok(Path((namespace, collection))))?;
+        rooms.cdc.drop_snapshot((&namespace, &collection), &name).await.map_err(|error| problem(&error))
     };
     answer(dropped.await.map(|()| StatusCode::NO_CONTENT.into_response()))
 }
 
-fn named(path: Names) -> Result<(Namespace, CollectionName), Problem> {
-    let invalid = |error: String| Problem::new(Kind::Invalid, "invalid_path", error);
-    let Path((namespace, collection)) = path.map_err(|e| invalid(e.body_text()))?;
-    let namespace = Namespace::parse(&namespace).map_err(|e| invalid(e.to_string()))?;
-    Ok((namespace, CollectionName::parse(&collection).map_err(|e| invalid(e.to_string()))?))
-}
-
 fn unknown(namespace: &Namespace, collection: &CollectionName) -> Problem {
-    problem(tidemark_cdc::Error::UnknownCollection(format!("{namespace}.{collection}")))
-}
-
-fn problem(error: tidemark_cdc::Error) -> Problem {
-    let kind = error.kind();
-    if kind == Kind::Internal {
-        tracing::error!(error = &error as &dyn std::error::Error, "a request about snapshots failed");
-    }
-    Problem::new(kind, error.code(), error.to_string())
-}
-
-fn json(body: &impl Serialize) -> Response {
-    let body = serde_json::to_vec(body).unwrap_or_default();
-    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response()
-}
-
-fn answer(done: Result<Response, Problem>) -> Response {
-    done.unwrap_or_else(IntoResponse::into_response)
+    problem(&tidemark_cdc::Error::UnknownCollection(format!("{namespace}.{collection}")))
 }

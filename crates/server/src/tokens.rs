@@ -26,7 +26,7 @@ use tidemark_model::{
 use tidemark_proto::{By, Problem};
 
 use self::secret::NoChance;
-use crate::access::Touched;
+use crate::{access::Touched, reply};
 
 /// What stands for every namespace.
 const ALL: &str = "*";
@@ -141,7 +141,7 @@ async fn create(State(office): State<Office>, By(by): By, body: Bytes) -> Respon
     };
     match made.await {
         Ok((id, shown)) => {
-            let mut response = (StatusCode::CREATED, json_of(&shown)).into_response();
+            let mut response = (StatusCode::CREATED, reply::json(&shown)).into_response();
             response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response.extensions_mut().insert(Touched(id));
             response
@@ -157,9 +157,9 @@ async fn list(State(office): State<Office>, By(by): By) -> Response {
         let now = office.clock.now();
         let mine = office.tokens.list().into_iter().filter(|token| by.reach().covers(&token.reach()));
         let tokens: Vec<Value> = mine.map(|token| shown(&token, now)).collect();
-        Ok::<_, Problem>(json_of(&json!({ "tokens": tokens })))
+        Ok::<_, Problem>(reply::json(&json!({ "tokens": tokens })))
     };
-    listed.await.map_or_else(IntoResponse::into_response, IntoResponse::into_response)
+    reply::answer(listed.await)
 }
 
 async fn revoke(State(office): State<Office>, By(by): By, path: Result<Path<String>, PathRejection>) -> Response {
@@ -234,8 +234,4 @@ fn problem(error: &TokenError) -> Problem {
 
 fn invalid(code: &'static str, detail: String) -> Problem {
     Problem::new(Kind::Invalid, code, detail)
-}
-
-fn json_of(body: &Value) -> impl IntoResponse + use<> {
-    ([(header::CONTENT_TYPE, "application/json")], body.to_string())
 }

@@ -22,6 +22,7 @@ use tonic_reflection::server::Builder as Reflection;
 use crate::{
     claim::{Claim, ClaimError},
     clock::{SystemClock, random_ids},
+    compaction::Compactor,
     config::{Environment, Secret, Settings},
     documents::Asking,
     health::Health,
@@ -128,6 +129,7 @@ impl Rooms {
         let caller = Caller::new(restorer, cdc.clone(), audit.clone(), Handle::current());
         let procedures: Arc<dyn Procedures> = Arc::new(caller);
         query.serve(&procedures);
+        query.show(Arc::new(ingest.clone()));
         let documents: Arc<dyn Documents> = Arc::new(Asking(query.clone()));
         ingest.serve(&documents);
         let runner = Runner::new(parts.metrics.clone(), Arc::clone(&parts.ids), failed.clone());
@@ -180,6 +182,11 @@ impl Rooms {
             .merge(crate::snapshots::router(self.catalog.clone(), self.ingest.clone(), self.cdc.clone()))
             .merge(crate::retention::router(self.catalog.clone(), self.cdc.clone()))
             .merge(crate::publishing::router(self.publisher.clone(), self.ingest.clone()))
+            .merge(crate::compaction::router(self.compactor()))
+    }
+
+    fn compactor(&self) -> Compactor {
+        Compactor { catalog: self.catalog.clone(), ingest: self.ingest.clone(), cdc: self.cdc.clone() }
     }
 
     fn restorer(&self) -> Restorer {

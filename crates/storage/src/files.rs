@@ -17,7 +17,6 @@ use object_store::path::Path;
 use parquet::errors::ParquetError;
 use tidemark_model::Kind;
 
-pub(crate) use self::encode::hex;
 pub use self::{
     decode::{Opened, Rows},
     writer::Writer,

@@ -38,6 +38,18 @@ pub fn owner() -> Path {
     Path::from_iter([SYSTEM, "owner"])
 }
 
+/// `_tidemark/rejected`: records that were refused while the rest of their request was taken.
+#[must_use]
+pub fn rejected() -> Path {
+    Path::from_iter([SYSTEM, "rejected"])
+}
+
+/// `_tidemark/rejected/{time}-{ulid}.json`.
+#[must_use]
+pub fn rejected_file(at: Instant, id: Ulid) -> Path {
+    rejected().join(format!("{:016}-{id}.json", at.micros()))
+}
+
 /// The floor that belongs to a register: a sibling directory, `_floor` beside `_manifest`, else `{register}_floor`.
 #[must_use]
 pub fn floor(register: &Path) -> Path {
@@ -193,6 +205,7 @@ mod tests {
             (format(), "_tidemark/format.json"),
             (entry(&catalog(), 7), "_tidemark/catalog/00000000000000000007.json"),
             (floor(&catalog()), "_tidemark/catalog_floor"),
+            (rejected_file(at, Ulid::nil()), "_tidemark/rejected/1770042600000000-00000000000000000000000000.json"),
             (floor(&manifests(&nyc, "events")), "nyc/events/_floor"),
             (
                 events_file(&nyc, at, Ulid::nil()),

@@ -129,7 +129,7 @@ impl Store {
             while let Some(chunk) = bytes.try_next().await? {
                 digest.update(&chunk);
             }
-            Ok(crate::files::hex(&digest.finalize()))
+            Ok(tidemark_model::hex::encode(&digest.finalize()))
         };
         read.await.map_err(|source| StoreError::of("get", path, source))
     }

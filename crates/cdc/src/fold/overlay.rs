@@ -57,6 +57,8 @@ pub(crate) struct Told {
     pub(crate) last: Option<(Seq, Instant)>,
     /// Their number.
     pub(crate) changes: u64,
+    /// The most bytes that they took in memory at once.
+    pub(crate) held_bytes: usize,
 }
 
 impl Told {
@@ -66,6 +68,7 @@ impl Told {
             greatest: self.greatest.max(other.greatest),
             last: self.last.max(other.last),
             changes: self.changes + other.changes,
+            held_bytes: self.held_bytes.max(other.held_bytes),
         }
     }
 }
@@ -135,7 +138,8 @@ fn decide(changes: Vec<RecordBatch>, schema: &SchemaRef) -> Result<Overlay, Fold
         last = last.max(last_of(batch)?);
     }
     let changes = conformed.iter().map(|batch| batch.num_rows() as u64).sum();
-    Ok(Overlay { winners, told: Told { greatest, last, changes } })
+    let held_bytes = conformed.iter().chain([&winners]).map(RecordBatch::get_array_memory_size).sum();
+    Ok(Overlay { winners, told: Told { greatest, last, changes, held_bytes } })
 }
 
 /// The greatest position and system time of a batch.

@@ -40,6 +40,7 @@ pub(crate) async fn write(job: &Job<'_>, plan: &Plan<'_>) -> Result<Base, Error>
         let overlay = changes.read(&span).await?;
         told = told.and(next.take(&span, overlay).await?);
     }
+    job.tools.metrics.fold_held(told.held_bytes);
     base(job, plan, (next, told)).await
 }
 

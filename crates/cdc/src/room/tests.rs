@@ -149,7 +149,40 @@ async fn two_hands_take_turns() {
     world.check(&mut world::Seen::default()).await.expect("is right");
 }
 
-/// A process that was fenced cannot commit, and its error says that it must end.
+/// What a fold holds is bounded by its setting and not by the history, and the state is the same.
+#[tokio::test]
+async fn a_fold_of_many_spans_holds_what_it_may() {
+    const BUDGET: u64 = 200_000;
+    let mut held = Vec::new();
+    for fold_memory_bytes in [BUDGET, 1 << 30] {
+        let mut world = World::open(Store::memory(), 1).await;
+        let cdc = world.cdc(Config { delta_rows: 1, fold_rows_min: 1 << 40, fold_memory_bytes, ..Config::default() });
+        // Forty ranges of ids, each changed in two deltas: four megabytes of documents and columns.
+        for round in 0..2 {
+            for range in 0..40 {
+                let document = |n: i64| format!(r#"{{"n":{n},"s":"{}"}}"#, format!("{n:05}").repeat(100));
+                let rows: Vec<(String, String)> = (0..50)
+                    .map(|n| (format!("id{range:02}-{n:02}"), document(round * 10_000 + range * 100 + n)))
+                    .collect();
+                let rows: Vec<_> =
+                    rows.iter().map(|(id, text)| (id.as_str(), "update", round, Some(text.as_str()))).collect();
+                world.change("a", &rows);
+                world.flush().await;
+                cdc.drain().await.expect("drains");
+            }
+        }
+        cdc.settle(&namespace()).await.expect("settles");
+        world.check(&mut world::Seen::default()).await.expect("is right");
+        let base = world.catalog.manifest(&namespace(), &name("a")).bases.last().expect("a base").clone();
+        assert_eq!((base.rows, base.changes), (2000, 4000));
+        held.push(cdc.tools.metrics.last_fold_held());
+    }
+    let budget = i64::try_from(BUDGET).expect("small");
+    // Changes as files tell them, their winners beside them, and what Arrow allots ahead.
+    assert!(held[0] > budget / 4 && held[0] < budget * 3, "{held:?}");
+    assert!(held[1] > budget * 20, "without a bound it is all in memory: {held:?}");
+}
+
 /// Events that decode to more than a delta may hold are taken in by several steps, each up to the end of a file.
 #[tokio::test]
 async fn a_delta_ends_behind_the_file_that_fills_its_memory() {
@@ -189,6 +222,7 @@ async fn two_folds_at_once_store_nothing_twice() {
     assert!(lost > 20, "{lost} commits were lost");
 }
 
+/// A process that was fenced cannot commit, and its error says that it must end.
 #[tokio::test]
 async fn a_fenced_room_commits_nothing() {
     let mut world = World::open(Store::memory(), 1).await;

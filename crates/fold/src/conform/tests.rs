@@ -1,6 +1,10 @@
 //! What `conform` promises, as tables of input and expectation.
 
-use tidemark_model::Ids;
+use tidemark_model::{
+    DocSchema, Ids,
+    json::{Value, for_each_field},
+    schema::{Kinds, Observed},
+};
 
 use super::*;
 use crate::{
@@ -12,7 +16,7 @@ use crate::{
     rows::below,
 };
 
-const VALUES: [&str; 24] = [
+const VALUES: [&str; 28] = [
     "null",
     "true",
     "false",
@@ -37,17 +41,35 @@ const VALUES: [&str; 24] = [
     "{}",
     "[1, 2]",
     r#"{"a": "b"}"#,
+    r#""2026-02-02T14:30:00Z""#,
+    r#""2026-02-02T14:30:00.5+01:00""#,
+    r#""0001-01-01T00:00:00Z""#,
+    r#""2026-02-02""#,
 ];
 
 fn document(random: &Ids) -> String {
     // Each document draws from a part of the values, so that columns stay narrow now and then.
-    let (from, length) = (below(random, 24), 1 + below(random, 6));
+    let (from, length) = (below(random, 28), 1 + below(random, 6));
     let field = |name: &str| {
-        let value = VALUES[usize::try_from((from + below(random, length.unsigned_abs())) % 24).expect("small")];
+        let value = VALUES[usize::try_from((from + below(random, length.unsigned_abs())) % 28).expect("small")];
         format!("\"{name}\":{value}")
     };
     let fields: Vec<String> = ["a", "b", "c", "d"].iter().map(|name| field(name)).collect();
     format!("{{{}}}", fields[usize::try_from(below(random, 3)).expect("small")..].join(","))
+}
+
+/// The schema after these documents where `a` and `b` are declared to hold instants, or are from a document on.
+fn declared(documents: &[Option<&str>], since: usize) -> DocSchema {
+    documents.iter().flatten().enumerate().fold(DocSchema::default(), |schema, (at, document)| {
+        let mut observed = Observed::default();
+        for_each_field(document, |name, raw| {
+            let value = Value::of(raw);
+            let is_declared = at >= since && ["a", "b"].contains(&name.as_ref());
+            observed.see(&name, if is_declared { Kinds::of_declared_instant(&value) } else { Kinds::of(&value) });
+        })
+        .expect("an object");
+        schema.evolved(&observed).unwrap_or(schema)
+    })
 }
 
 /// Casting a batch of an older schema equals deriving it anew under the newer one.
@@ -59,7 +81,9 @@ fn casting_equals_deriving_anew() {
         let documents: Vec<Option<&str>> = documents.iter().map(|text| Some(text.as_str())).collect();
         let early = &documents
             [..1 + usize::try_from(below(&random, documents.len() as u64)).expect("small").min(documents.len() - 1)];
-        let (older, newer) = (schema(early), schema(&documents));
+        // In two of three histories fields are declared to be instants, from the beginning or later.
+        let since = [usize::MAX, 0, 1][usize::try_from(seed % 3).expect("small")];
+        let (older, newer) = (declared(early, since), declared(&documents, since));
         let cast =
             to_schema(&changes(&events(early), &older).expect("derives"), &changes_schema(&newer)).expect("casts");
         let anew = changes(&events(early), &newer).expect("derives");

@@ -64,6 +64,26 @@ fn documents_become_columns() {
 }
 
 #[test]
+fn declared_instants_become_timestamps_and_their_texts_canonical_ones() {
+    let documents = [
+        Some(r#"{"at":"2026-02-02T14:30:00.1234567+01:00","m":"2026-02-02T14:30:00Z"}"#),
+        Some(r#"{"at":null,"m":"soon"}"#),
+        Some(r#"{"m":7}"#),
+    ];
+    let mut observed = Observed::default();
+    observed.see("at", Kinds::INSTANT);
+    observed.see("m", Kinds::INSTANT.union(Kinds::of(&Value::Int(7))).union(Kinds::of(&Value::String("soon".into()))));
+    let schema = DocSchema::default().evolved(&observed).expect("changes");
+    let found = changes(&events(&documents), &schema).expect("derives");
+    let at = found.column_by_name("at").expect("a column");
+    assert_eq!(*at.data_type(), timestamp());
+    assert_eq!(array_value_to_string(at, 0).expect("prints"), "2026-02-02T13:30:00.123456Z");
+    assert!(at.is_null(1) && at.is_null(2));
+    let texts = found.column_by_name("m").expect("a column").as_string::<i32>();
+    assert_eq!([0, 1, 2].map(|row| texts.value(row)), ["2026-02-02T14:30:00.000000Z", "soon", "7"]);
+}
+
+#[test]
 fn half_a_surrogate_pair_makes_no_row_unreadable() {
     let documents = [Some(r#"{"\ud800":1,"n":1,"s":"a\udc00"}"#), Some(r#"{"n":2,"s":"b"}"#)];
     let found = changes(&events(&documents), &schema(&documents)).expect("derives");

@@ -34,6 +34,11 @@ impl Pace {
         Self { files: config.compact_files, bytes: config.compact_bytes, after_us }
     }
 
+    /// Of whoever asks for it now: every hour and day counts as closed.
+    pub(super) fn now(config: &Config) -> Self {
+        Self { files: 2, after_us: 0, ..Self::of(config) }
+    }
+
     /// The end of the longest closed period that a file belongs to.
     fn period(&self, file: &EventsFile, now: Instant) -> Option<Instant> {
         let ends = [Unit::Day, Unit::Hour].map(|unit| unit.end(file.system_time.min));

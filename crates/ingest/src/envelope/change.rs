@@ -5,11 +5,13 @@ use std::borrow::Cow;
 
 use tidemark_model::Op;
 
-use super::{Collections, Common, Context, DOCUMENT_ID_BYTES_MAX, bookmark, common, event_id, missing, shard_of};
+use super::{
+    Collections, Common, Context, DOCUMENT_ID_BYTES_MAX, bookmark, collection_of, common, event_id, missing, shard_of,
+    unknown_field,
+};
 use crate::{
     fields::{Fields, Slot, within},
     refusal::{Code, Refusal},
-    request::Target,
     row::{Row, RowKind, Text},
 };
 
@@ -36,38 +38,46 @@ pub(super) fn read<'a>(
     collections: &mut Collections,
 ) -> Result<Row<'a>, Refusal> {
     if let Some((name, _)) = fields.unknown(ENVELOPE).next() {
-        let shown = crate::error::shown(name);
-        let message = format!("a change has no field {shown:?}: put what belongs to the document into doc");
-        return Err(Refusal::new(Code::UnknownField, format!("/{shown}"), message));
+        return Err(unknown_field("a change", name));
     }
-    let name = collection(fields, context.target)?;
-    let collection = collections.number(&name, Slot::Collection)?;
-    let document_id = document_id(fields)?;
-    let op = op(fields)?;
-    let data = fields.object(Slot::Doc)?.map(Cow::Borrowed);
+    let change = Change {
+        collection: collection_of(fields, context.target)?,
+        document_id: document_id(fields)?,
+        op: op(fields)?,
+        doc: fields.object(Slot::Doc)?.map(Cow::Borrowed),
+        prev: fields.object(Slot::Prev)?.map(Cow::Borrowed),
+        bookmark: bookmark(fields)?,
+    };
+    row((index, Slot::EventId), change, (fields, context), collections)
+}
+
+/// What a record says of one document.
+pub(super) struct Change<'a, 'n> {
+    pub(super) collection: Cow<'n, str>,
+    pub(super) document_id: Text<'a>,
+    pub(super) op: Op,
+    pub(super) doc: Option<Text<'a>>,
+    pub(super) prev: Option<Text<'a>>,
+    pub(super) bookmark: Option<Text<'a>>,
+}
+
+/// The row of a change whose event id stands in `slot`.
+pub(super) fn row<'a>(
+    (index, slot): (u32, Slot),
+    change: Change<'a, '_>,
+    (fields, context): (&Fields<'a>, &Context<'_>),
+    collections: &mut Collections,
+) -> Result<Row<'a>, Refusal> {
+    let Change { collection: name, document_id, op, doc: data, prev, bookmark } = change;
     if data.is_none() && op != Op::Delete {
         return Err(missing(Slot::Doc));
     }
-    let prev = fields.object(Slot::Prev)?.map(Cow::Borrowed);
-    let bookmark = bookmark(fields)?;
-    let id = event_id(fields, Slot::EventId, context)?;
+    let collection = collections.number(&name, Slot::Collection)?;
+    let id = event_id(fields, slot, context)?;
     let Common { ts, source, subject, actor, meta } = common(fields, context)?;
     let kind = RowKind::Change { collection, document_id, op, prev, bookmark };
     let shard = shard_of(&name, context.shards);
     Ok(Row { index, shard, id, kind, ts, source, subject, actor, data, meta })
-}
-
-/// From the path, or from the record; both must agree.
-fn collection<'a>(fields: &Fields<'a>, target: &'a Target) -> Result<Text<'a>, Refusal> {
-    let named = fields.text(Slot::Collection)?;
-    match (target, named) {
-        (Target::Changes(path), Some(named)) if named != path.as_str() => {
-            let message = format!("collection {:?} is not {path:?}, which the path names", crate::error::shown(&named));
-            Err(Refusal::new(Code::InvalidCollection, Slot::Collection.pointer(), message))
-        }
-        (Target::Changes(path), _) => Ok(path.as_str().into()),
-        (Target::Events, named) => named.ok_or_else(|| missing(Slot::Collection)),
-    }
 }
 
 fn document_id<'a>(fields: &Fields<'a>) -> Result<Text<'a>, Refusal> {

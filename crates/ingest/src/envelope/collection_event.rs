@@ -11,14 +11,17 @@ use std::borrow::Cow;
 use tidemark_model::Op;
 
 use super::{
-    Collections, Common, Context, bookmark, collection_of, common, event_id, key_text, missing, object::Object,
-    shard_of, unknown_field,
+    Collections, Context, bookmark,
+    change::{Change, row},
+    collection_of, key_text, missing,
+    object::Object,
+    unknown_field,
 };
 use crate::{
     fields::{Fields, Slot},
     refusal::{Code, Refusal},
     request::Target,
-    row::{Row, RowKind, Text},
+    row::{Row, Text},
 };
 
 const DOC_ID: &str = "docId";
@@ -51,16 +54,6 @@ pub(super) fn is_cdc(raw_type: &str) -> bool {
     raw_type == "\"cdc\""
 }
 
-/// What both kinds say of one document.
-struct Change<'a> {
-    collection: Text<'a>,
-    document_id: Text<'a>,
-    op: Op,
-    doc: Option<Text<'a>>,
-    prev: Option<Text<'a>>,
-    bookmark: Option<Text<'a>>,
-}
-
 /// Reads a `collection.*` event.
 pub(super) fn read<'a>(
     index: u32,
@@ -81,10 +74,7 @@ pub(super) fn read<'a>(
         prev: fields.object(Slot::Prev)?.map(Cow::Borrowed),
         bookmark: bookmark(fields)?,
     };
-    if change.doc.is_none() && op != Op::Delete {
-        return Err(missing(Slot::Doc));
-    }
-    row(index, change, (fields, context), collections)
+    row((index, Slot::Id), change, (fields, context), collections)
 }
 
 /// Reads a `cdc` event.
@@ -119,7 +109,7 @@ pub(super) fn read_cdc<'a>(
     };
     let (document_id, prev) = (key_text(key, "/data/id")?, prev.map(Cow::Borrowed));
     let change = Change { collection, document_id, op, doc: Some(data.into()), prev, bookmark };
-    row(index, change, (fields, context), collections)
+    row((index, Slot::Id), change, (fields, context), collections)
 }
 
 /// `contact.created` → the noun and the operation.
@@ -138,21 +128,6 @@ fn what_happened(raw: &str) -> Result<(Text<'_>, Op), Refusal> {
         _ => return Err(refuse()),
     };
     Ok((noun.to_ascii_lowercase().into(), op))
-}
-
-fn row<'a>(
-    index: u32,
-    change: Change<'a>,
-    (fields, context): (&Fields<'a>, &Context<'_>),
-    collections: &mut Collections,
-) -> Result<Row<'a>, Refusal> {
-    let Change { collection: name, document_id, op, doc: data, prev, bookmark } = change;
-    let collection = collections.number(&name, Slot::Collection)?;
-    let id = event_id(fields, Slot::Id, context)?;
-    let Common { ts, source, subject, actor, meta } = common(fields, context)?;
-    let kind = RowKind::Change { collection, document_id, op, prev, bookmark };
-    let shard = shard_of(&name, context.shards);
-    Ok(Row { index, shard, id, kind, ts, source, subject, actor, data, meta })
 }
 
 fn required(pointer: &'static str, name: &str) -> Refusal {

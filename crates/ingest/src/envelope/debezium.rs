@@ -96,7 +96,7 @@ pub(super) fn read<'a>(
         })?;
     }
     let row = if flat::is_worn(|name| message.has(name)) {
-        flat::event(&message, key, context).and_then(|event| row(index, event, context, collections))
+        flattened(index, &message, key, (context, collections))
     } else if message.has("op") && (message.has("source") || message.has("after") || message.has("before")) {
         plain(index, &message, key, (context, collections))
     } else if let Some(event_type) = notice::of(&message) {
@@ -109,6 +109,18 @@ pub(super) fn read<'a>(
         Err(Refusal::new(Code::MissingField, "/op", message))
     };
     row.map_err(|refusal| refusal.under(&pointer))
+}
+
+fn flattened<'a>(
+    index: u32,
+    message: &Object<'a>,
+    key: Option<&'a str>,
+    (context, collections): (&Context<'_>, &mut Collections),
+) -> Result<Row<'a>, Refusal> {
+    if context.can_truncate && flat::is_truncate(message) {
+        return truncate(index, flat::truncate(message)?, context, collections);
+    }
+    flat::event(message, key, context).and_then(|event| row(index, event, context, collections))
 }
 
 fn plain<'a>(
@@ -162,6 +174,11 @@ pub(super) fn of_cloud_event<'a>(
     context: &Context<'_>,
     collections: &mut Collections,
 ) -> Result<Row<'a>, Refusal> {
+    let letter = attributes.get("iodebeziumop").unwrap_or_default();
+    if letter == "\"t\"" && context.can_truncate {
+        let meta = super::cloud_event::extensions(attributes);
+        return truncate(index, (Origin::of_attributes(attributes), meta), context, collections);
+    }
     let data = attributes.get("data").and_then(Object::read);
     let data = data.ok_or_else(|| {
         let message = "data of a change event must be a JSON object: set the converter's data.serializer.type=json";
@@ -173,7 +190,7 @@ pub(super) fn of_cloud_event<'a>(
     };
     let under = |refusal: Refusal| refusal.under(pointer);
     let event = Event {
-        op: op(attributes.get("iodebeziumop").unwrap_or_default(), "/iodebeziumop")?,
+        op: op(letter, "/iodebeziumop")?,
         doc: data.get("after").map(|raw| image(raw, "/after", context)).transpose().map_err(under)?,
         before: data.get("before").map(|raw| image(raw, "/before", context)).transpose().map_err(under)?,
         key: None,
@@ -192,8 +209,8 @@ fn op(letter: &str, pointer: &'static str) -> Result<Op, Refusal> {
         "u" => Ok(Op::Update),
         "d" => Ok(Op::Delete),
         "t" => {
-            let message = "a truncate names no documents, so it cannot be taken as changes here: send it as a plain message \
-                           of the connector, or set skipped.operations=t (its default) and delete the documents one by one";
+            let message = "a truncate names no documents, and nobody here knows which ones live: set skipped.operations=t \
+                           (the connector's default) and delete the documents one by one";
             Err(Refusal::new(Code::UnsupportedOp, pointer, message))
         }
         other => {

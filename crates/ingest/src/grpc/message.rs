@@ -51,7 +51,7 @@ impl Destination {
     /// A request of records that go there.
     pub(super) fn request(&self, batch: RawBatch) -> Request {
         let (on_error, reading) = (self.on_error, self.reading.clone());
-        Request { on_error, reading, ..Request::new(self.target.clone(), batch) }
+        Request { on_error, reading, door: "grpc", ..Request::new(self.target.clone(), batch) }
     }
 }
 

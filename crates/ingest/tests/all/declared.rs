@@ -176,6 +176,7 @@ async fn declared_fields_have_their_types_from_the_first_document_on() {
         assert_eq!(types["count"], FieldType::Int64, "also of fields that no document holds yet");
         assert_eq!(types["tags"], FieldType::Json);
         assert_eq!(types["state"], FieldType::Utf8);
+        assert_eq!(types["at"], FieldType::Timestamp);
         bed = bed.restart(End::Killed).await;
     }
 }

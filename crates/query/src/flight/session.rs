@@ -12,7 +12,7 @@ use base64::{
     alphabet::STANDARD,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use tidemark_model::{Namespace, Principal};
+use tidemark_model::{Namespace, Principal, hex};
 use tidemark_proto::{By, Presented, v1::FlightSession};
 use tonic::{
     Extensions, Status,
@@ -153,7 +153,7 @@ impl Caller {
     pub(crate) fn hand_over(&self, metadata: &mut MetadataMap) -> Result<(), Status> {
         let principal = self.principal.id().to_owned();
         let message = FlightSession { principal, ..session_message(&self.stored) };
-        let token = hex(&seal(Seal::Session, &message));
+        let token = hex::encode(&seal(Seal::Session, &message));
         put(metadata, "set-cookie", &format!("{COOKIE}={token}; Path=/; HttpOnly"))?;
         // Whoever comes with user and password each time has no token to put a session into.
         if !matches!(self.credential, Credential::Basic(_)) {
@@ -218,15 +218,9 @@ fn cookie(metadata: &MetadataMap) -> Option<String> {
     pairs.find(|(name, value)| *name == COOKIE && !value.is_empty()).map(|(_, value)| value.to_owned())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// Bytes of hex digits; what is no hex becomes what nothing opens.
+/// The bytes of a token; what is no hex becomes what nothing opens.
 fn unhex(text: &str) -> Vec<u8> {
-    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    let pairs = text.as_bytes().chunks_exact(2);
-    pairs.map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect::<Option<_>>().unwrap_or_default()
+    hex::decode(text).unwrap_or_default()
 }
 
 #[cfg(test)]

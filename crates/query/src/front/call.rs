@@ -71,6 +71,7 @@ impl Folding<'_> {
                 };
                 Call::CleanUp { of, retention, is_dry: self.is_true(Argument::DryRun)? }
             }
+            Procedure::Compact => Call::Compact { of },
             Procedure::Restore => Call::Restore {
                 of,
                 then: Then { as_of: self.instant(Argument::AsOf)?, valid_as_of: self.instant(Argument::ValidAsOf)? },

@@ -201,10 +201,7 @@ fn bare<'a>(write: impl Fn(usize, &mut Vec<u8>) + 'a) -> BoxCell<'a> {
 }
 
 fn hex<'a>(bytes: impl Fn(usize) -> &'a [u8] + 'a) -> BoxCell<'a> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bare(move |row, out| {
-        out.extend(bytes(row).iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]));
-    })
+    bare(move |row, out| out.extend(tidemark_model::hex::digits(bytes(row))))
 }
 
 fn decimal<T: DecimalType>(array: &ArrayRef, precision: u8, scale: i8) -> BoxCell<'_> {

@@ -24,8 +24,17 @@ use super::{
 };
 use crate::{
     AsOf, Error, Pin, SchemaOf, Session,
-    scan::{Reader, listing::Lists, past::Makes, then::with_columns},
-    sql::reference::{Asks, Reference},
+    scan::{
+        Reader,
+        listing::Lists,
+        past::Makes,
+        system::{self, SystemTable, Tellers},
+        then::with_columns,
+    },
+    sql::{
+        moment::Moments,
+        reference::{Asks, Reference},
+    },
 };
 
 /// How long an instant above S may take to close.
@@ -40,6 +49,8 @@ pub(crate) struct Lake {
     pub(crate) live: Arc<dyn LiveTail>,
     /// Reads tables.
     pub(crate) reader: Arc<Reader>,
+    /// Who tells what the schema `system` shows.
+    pub(crate) tellers: Arc<Tellers>,
 }
 
 /// What binding is told about the statement.
@@ -73,6 +84,11 @@ impl Lake {
     ) -> Result<Relations, Error> {
         let (seen, mut relations) = (self.seen(asked.principal), Relations::default());
         for reference in references {
+            if let Some(view) = system::view(&reference.table) {
+                check_present(reference)?;
+                relations.put(reference, Arc::new(Described(view.columns())))?;
+                continue;
+            }
             let named = names::resolve(&seen, asked.session.namespace.as_ref(), &reference.table)?;
             let folded = state.map(|state| question::fold(&reference.asks, asked, state)).transpose()?;
             let mut collection = self.collection(&named);
@@ -104,7 +120,14 @@ impl Lake {
         state: &SessionState,
     ) -> Result<(Relations, AsOf), Error> {
         let (seen, mut tables) = (self.seen(asked.principal), Vec::with_capacity(references.len()));
+        let mut relations = Relations::default();
         for reference in references {
+            if let Some(view) = system::view(&reference.table) {
+                check_present(reference)?;
+                let (seen, tellers) = (seen.clone(), Arc::clone(&self.tellers));
+                relations.put(reference, Arc::new(SystemTable { view, seen, tellers }))?;
+                continue;
+            }
             let named = names::resolve(&seen, asked.session.namespace.as_ref(), &reference.table)?;
             let folded = question::fold(&reference.asks, asked, state)?;
             let version = self.version(&named, folded.version()).await?;
@@ -115,7 +138,6 @@ impl Lake {
         let instants = tables.iter().filter_map(|(_, _, spans)| spans.system_upto()).chain(quiet);
         self.close(instants, asked.pin).await?;
         let views = self.views(tables.iter().map(|(_, named, _)| named)).await?;
-        let mut relations = Relations::default();
         for (reference, named, spans) in &mut tables {
             let view = views.get(&(named.namespace.clone(), named.table.clone())).filter(|view| is_there(view));
             let view = view.ok_or_else(|| Error::UnknownTable(reference.table.join(".")))?;
@@ -227,6 +249,17 @@ fn columns(reference: &Reference, named: &Named, collection: Option<&Collection>
 fn then(collection: &Collection, at: Instant) -> Result<Arc<Collection>, Error> {
     let schema = collection.steps.at(at).map_err(|unkept| Error::Invalid(unkept.to_string()))?;
     Ok(Arc::new(Collection { schema: Arc::new(schema), ..collection.clone() }))
+}
+
+/// Of what the lake is there is no past.
+fn check_present(reference: &Reference) -> Result<(), Error> {
+    match &reference.asks {
+        Asks::Rows(moments) if *moments == Moments::default() => Ok(()),
+        _ => Err(Error::Invalid(format!(
+            "{} tells of now and has no history: leave the time clause out",
+            reference.table.join(".")
+        ))),
+    }
 }
 
 fn no_versions(reference: &Reference) -> Error {

@@ -19,6 +19,7 @@ use tidemark_fold::columns;
 use tidemark_model::{Namespace, Table};
 
 use super::names::{self, CATALOG, Seen};
+use crate::scan::system::{self, SYSTEM};
 
 /// The columns of a table as `SELECT *` answers them now.
 pub(crate) fn columns_of(catalog: &Catalog, namespace: &Namespace, table: &Table) -> Option<SchemaRef> {
@@ -62,10 +63,14 @@ struct Namespaces(Seen);
 
 impl CatalogProvider for Namespaces {
     fn schema_names(&self) -> Vec<String> {
-        self.0.namespaces().iter().map(|namespace| namespace.as_str().to_owned()).collect()
+        let namespaces = self.0.namespaces();
+        namespaces.iter().map(Namespace::as_str).chain([SYSTEM]).map(str::to_owned).collect()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        if name == SYSTEM {
+            return Some(Arc::new(SystemViews));
+        }
         let namespace = Namespace::parse(name).ok().filter(|name| self.0.has(name))?;
         Some(Arc::new(Tables { seen: self.0.clone(), namespace }))
     }
@@ -95,6 +100,29 @@ impl SchemaProvider for Tables {
 
     fn table_exist(&self, name: &str) -> bool {
         names::table(&self.seen, &self.namespace, name).is_some()
+    }
+}
+
+/// The schema `system`.
+#[derive(Debug)]
+struct SystemViews;
+
+#[async_trait]
+impl SchemaProvider for SystemViews {
+    fn table_names(&self) -> Vec<String> {
+        system::VIEWS.iter().map(|view| view.name.to_owned()).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        Ok(system::named(name).map(|view| Arc::new(Described(view.columns())) as Arc<dyn TableProvider>))
+    }
+
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
+        Ok(system::named(name).map(|_exists| TableType::View))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        system::named(name).is_some()
     }
 }
 

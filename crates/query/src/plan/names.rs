@@ -45,12 +45,17 @@ pub(crate) struct Seen {
 impl Seen {
     /// The namespaces that can be asked, in order.
     pub(crate) fn namespaces(&self) -> Vec<Namespace> {
-        self.catalog.namespaces().into_iter().filter(|namespace| self.principal.may_query(namespace)).collect()
+        self.catalog.namespaces().into_iter().filter(|namespace| self.shows(namespace)).collect()
+    }
+
+    /// Whether what is told of a namespace is told to whoever looks, be it there or not.
+    pub(crate) fn shows(&self, namespace: &Namespace) -> bool {
+        self.principal.may_query(namespace)
     }
 
     /// Whether a namespace can be asked.
     pub(crate) fn has(&self, namespace: &Namespace) -> bool {
-        self.principal.may_query(namespace) && self.catalog.namespaces().contains(namespace)
+        self.shows(namespace) && self.catalog.namespaces().contains(namespace)
     }
 }
 

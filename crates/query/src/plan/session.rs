@@ -31,6 +31,7 @@ use super::{
     names::{CATALOG, NO_NAMESPACE, Seen},
     relation::Relations,
     type_of::arrow_typeof,
+    zoned::zoned,
 };
 use crate::Error;
 
@@ -86,7 +87,8 @@ impl Sessions {
             .with_runtime_env(Arc::clone(&environment))
             .build();
         json::register(&mut template).map_err(internal)?;
-        for function in [changed_fields(), document_digest(), arrow_typeof()] {
+        let zoned = zoned(&template).map_err(internal)?;
+        for function in zoned.into_iter().chain([changed_fields(), document_digest(), arrow_typeof()]) {
             template.register_udf(Arc::new(function)).map_err(internal)?;
         }
         Ok(Self { template: Arc::new(template), catalog: catalog.clone(), environment })

@@ -15,7 +15,7 @@ use datafusion::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use tidemark_catalog::{
-    Base, CatalogError, Version, View,
+    Base, CatalogError, CollectionManifest, EventsManifest, Version, View,
     manifest::{BaseFile, Range},
     view::Held,
 };
@@ -150,20 +150,20 @@ impl TableProvider for Listing {
     }
 }
 
-fn ints<T>(rows: &[T], of: impl Fn(&T) -> Option<i64>) -> ArrayRef {
+pub(super) fn ints<T>(rows: &[T], of: impl Fn(&T) -> Option<i64>) -> ArrayRef {
     Arc::new(rows.iter().map(of).collect::<Int64Array>())
 }
 
-fn times<T>(rows: &[T], of: impl Fn(&T) -> Option<Instant>) -> ArrayRef {
+pub(super) fn times<T>(rows: &[T], of: impl Fn(&T) -> Option<Instant>) -> ArrayRef {
     let times: TimestampMicrosecondArray = rows.iter().map(|row| of(row).map(Instant::micros)).collect();
     Arc::new(times.with_timezone("UTC"))
 }
 
-fn texts<'r, T>(rows: &'r [T], of: impl Fn(&'r T) -> Option<&'r str>) -> ArrayRef {
+pub(super) fn texts<'r, T>(rows: &'r [T], of: impl Fn(&'r T) -> Option<&'r str>) -> ArrayRef {
     Arc::new(rows.iter().map(of).collect::<StringArray>())
 }
 
-fn count(number: u64) -> Option<i64> {
+pub(super) fn count(number: u64) -> Option<i64> {
     i64::try_from(number).ok()
 }
 
@@ -196,12 +196,12 @@ fn snapshots(held: &[Held<'_>]) -> Vec<ArrayRef> {
 }
 
 /// A file, whatever its kind.
-struct File<'m> {
-    kind: &'static str,
-    path: &'m str,
-    rows: u64,
-    bytes: u64,
-    sha256: &'m str,
+pub(super) struct File<'m> {
+    pub(super) kind: &'static str,
+    pub(super) path: &'m str,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    pub(super) sha256: &'m str,
     seq: Option<Range<Seq>>,
     system_time: Option<Range<Instant>>,
     ts: Option<Range<Instant>>,
@@ -225,32 +225,35 @@ impl<'m> File<'m> {
 }
 
 fn files(view: &View) -> Vec<ArrayRef> {
-    let files = match &view.collection {
-        Some((_, manifest)) => {
-            let deltas = manifest.deltas.iter().map(|delta| File {
-                kind: "delta",
-                path: &delta.path,
-                rows: delta.rows,
-                bytes: delta.bytes,
-                sha256: &delta.sha256,
-                seq: Some(delta.seq),
-                system_time: Some(delta.system_time),
-                ts: Some(delta.ts),
-                id: Some(&delta.id),
-            });
-            let bases = manifest.every_base().flat_map(|base| {
-                let parts = base.parts.iter().map(|file| File::of_base("state", file));
-                parts.chain(base.tombstones.iter().map(|file| File::of_base("tombstones", file)))
-            });
-            deltas.chain(bases).collect()
-        }
-        None => events(view),
-    };
-    columns(&files)
+    columns(&match &view.collection {
+        Some((_, manifest)) => files_of_collection(manifest),
+        None => files_of_events(&view.events),
+    })
 }
 
-fn events(view: &View) -> Vec<File<'_>> {
-    let events = view.events.files.iter().map(|file| File {
+/// The files that a manifest of a collection names, deltas first.
+pub(super) fn files_of_collection(manifest: &CollectionManifest) -> Vec<File<'_>> {
+    let deltas = manifest.deltas.iter().map(|delta| File {
+        kind: "delta",
+        path: &delta.path,
+        rows: delta.rows,
+        bytes: delta.bytes,
+        sha256: &delta.sha256,
+        seq: Some(delta.seq),
+        system_time: Some(delta.system_time),
+        ts: Some(delta.ts),
+        id: Some(&delta.id),
+    });
+    let bases = manifest.every_base().flat_map(|base| {
+        let parts = base.parts.iter().map(|file| File::of_base("state", file));
+        parts.chain(base.tombstones.iter().map(|file| File::of_base("tombstones", file)))
+    });
+    deltas.chain(bases).collect()
+}
+
+/// The files that a manifest of an events table names, sidecars last.
+pub(super) fn files_of_events(manifest: &EventsManifest) -> Vec<File<'_>> {
+    let events = manifest.files.iter().map(|file| File {
         kind: "events",
         path: &file.path,
         rows: file.rows,
@@ -261,7 +264,7 @@ fn events(view: &View) -> Vec<File<'_>> {
         ts: Some(file.ts),
         id: None,
     });
-    let sidecars = view.events.sidecars.iter().map(|file| File {
+    let sidecars = manifest.sidecars.iter().map(|file| File {
         kind: "idempotency",
         path: &file.path,
         rows: file.rows,

@@ -16,6 +16,8 @@ pub(crate) enum Procedure {
     Restore,
     /// Lets go what lies beyond how long the past is kept.
     CleanUp,
+    /// Folds what waits, and makes few files of many.
+    Compact,
 }
 
 /// An argument; the first of every procedure is the collection.
@@ -53,7 +55,7 @@ impl Argument {
 }
 
 impl Procedure {
-    const ALL: [Self; 4] = [Self::Snapshot, Self::DropSnapshot, Self::Restore, Self::CleanUp];
+    const ALL: [Self; 5] = [Self::Snapshot, Self::DropSnapshot, Self::Restore, Self::CleanUp, Self::Compact];
 
     const fn name(self) -> &'static str {
         match self {
@@ -61,6 +63,7 @@ impl Procedure {
             Self::DropSnapshot => "drop_snapshot",
             Self::Restore => "restore",
             Self::CleanUp => "clean_up",
+            Self::Compact => "compact",
         }
     }
 
@@ -74,13 +77,14 @@ impl Procedure {
             Self::DropSnapshot => &[Collection, Name],
             Self::Restore => &[Collection, AsOf, ValidAsOf, Snapshot, Into, Where, DryRun],
             Self::CleanUp => &[Collection, HistoryWindowS, Daily, Monthly, DryRun],
+            Self::Compact => &[Collection],
         }
     }
 
     /// As it is called.
     fn shown(self) -> String {
-        let takes: Vec<_> = self.takes().iter().skip(1).map(|argument| format!("{} => …", argument.name())).collect();
-        format!("CALL {}('namespace.collection', {})", self.name(), takes.join(", "))
+        let takes = self.takes().iter().skip(1).map(|argument| format!(", {} => …", argument.name()));
+        format!("CALL {}('namespace.collection'{})", self.name(), takes.collect::<String>())
     }
 }
 

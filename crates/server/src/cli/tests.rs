@@ -23,6 +23,7 @@ fn wrong_usage_suggests() {
         ("tidemark retention shop --history-window 90", "such as 90d"),
         ("tidemark retention shop --reset --daily 1", "cannot be used with"),
         ("tidemark clean-up shop", "shop.orders"),
+        ("tidemark compact Shop!", "beginning with a letter"),
         ("tidemark token create --scope query", "--namespace"),
         ("tidemark token create --namespace shop", "--scope"),
         ("tidemark token create --scope all --namespace shop", "ingest"),

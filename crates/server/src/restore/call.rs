@@ -1,4 +1,4 @@
-//! What SQL can call, done: `CALL snapshot(…)`, `drop_snapshot(…)`, `restore(…)`, `clean_up(…)`.
+//! What SQL can call, done: `CALL snapshot(…)`, `drop_snapshot(…)`, `restore(…)`, `clean_up(…)`, `compact(…)`.
 //!
 //! The calls run on the server's own runtime; whoever stops waiting ends a restore between two appends.
 
@@ -17,7 +17,10 @@ use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{Mode, Restorer, Wanted};
-use crate::audit::Begun;
+use crate::{
+    audit::Begun,
+    compaction::{Compactor, Done},
+};
 
 /// Calls at once: each may hold a place among the queries, and a restore asks for another.
 const CALLS_MAX: usize = 2;
@@ -57,6 +60,15 @@ impl Caller {
                 let done = self.cdc.clean_up((&namespace, &collection), retention, mode).await.map_err(refused)?;
                 let counts = [done.changes, done.files, done.bytes, done.deleted, done.waiting];
                 Ok(Outcome::CleanedUp { exact_from: done.exact_from, snapshots: done.snapshots, counts })
+            }
+            Call::Compact { of: CollectionRef { namespace, collection } } => {
+                let Restorer { catalog, ingest, .. } = self.restorer.clone();
+                let compactor = Compactor { catalog, ingest, cdc: self.cdc.clone() };
+                let done = compactor.compact(&namespace, Some(&collection)).await?.into_iter();
+                let counts = |done: &Done| {
+                    [done.commits, done.files_before, done.files_after, done.bytes_before, done.bytes_after]
+                };
+                Ok(Outcome::Compacted(done.map(|done| (done.table.clone(), counts(&done))).collect()))
             }
             Call::Restore { of: source, then, snapshot, into, predicate, is_dry } => {
                 let mode = if is_dry { Mode::Dry } else { Mode::Real };
@@ -109,6 +121,7 @@ fn deed(principal: &Principal, call: &Call) -> Deed {
         Call::Snapshot { name, .. } => ("take_snapshot", name.clone()),
         Call::DropSnapshot { name, .. } => ("drop_snapshot", Some(name.clone())),
         Call::CleanUp { .. } => ("clean_up", None),
+        Call::Compact { .. } => ("compact", None),
         Call::Restore { .. } => ("restore", None),
     };
     let of = call.collections().first().copied();

@@ -19,6 +19,7 @@ use tidemark_proto::{By, Problem};
 use tidemark_query::{CollectionRef, Then};
 
 use super::{Mode, Restorer, Run, Wanted};
+use crate::reply;
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -63,8 +64,7 @@ async fn restore(
 }
 
 fn wanted(principal: Principal, source: CollectionRef, body: &[u8]) -> Result<Wanted, Problem> {
-    let asked: Asked = if body.is_empty() { Ok(Asked::default()) } else { serde_json::from_slice(body) }
-        .map_err(|error| invalid("invalid_body", format!("the body cannot be read: {error}")))?;
+    let asked: Asked = reply::body(body)?;
     let instant = |text: &Option<String>| {
         let read = text.as_deref().map(Instant::parse).transpose();
         read.map_err(|error| invalid("invalid_instant", error.to_string()))
@@ -92,8 +92,7 @@ fn collection_of(text: &str) -> Result<CollectionRef, Problem> {
 
 async fn whole(mut run: Run) -> Result<Response, Problem> {
     while run.step().await? {}
-    let body = serde_json::to_vec(run.report()).unwrap_or_default();
-    Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response())
+    Ok(reply::json(run.report()))
 }
 
 fn streamed(run: Run) -> Response {

@@ -4,6 +4,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use parquet::{arrow::ArrowWriter, errors::Result};
 use sha2::{Digest, Sha256};
+use tidemark_model::hex;
 
 use super::{Content, FileKind, layout};
 
@@ -23,11 +24,5 @@ pub(super) fn encode(kind: FileKind, content: &Content) -> Result<Encoded> {
         writer.write(batch)?;
     }
     let bytes = Bytes::from(writer.into_inner()?);
-    Ok(Encoded { rows, sha256: hex(&Sha256::digest(&bytes)), bytes })
-}
-
-pub(crate) fn hex(digest: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    Ok(Encoded { rows, sha256: hex::encode(&Sha256::digest(&bytes)), bytes })
 }

@@ -5,8 +5,9 @@ use bytes::Bytes;
 use object_store::path::Path;
 use parquet::{arrow::ArrowWriter, errors::ParquetError};
 use sha2::{Digest, Sha256};
+use tidemark_model::hex;
 
-use super::{FileError, FileKind, Written, encode::hex, layout, on_blocking_thread};
+use super::{FileError, FileKind, Written, layout, on_blocking_thread};
 use crate::{Store, store::Upload};
 
 /// A file under way. It is there when [`finish`](Self::finish) has returned, and not before.
@@ -58,7 +59,7 @@ impl Writer {
         }
         self.upload.finish().await?;
         let (rows, bytes) = self.written;
-        Ok(Written { path: self.path, rows, bytes, sha256: hex(&self.digest.finalize()) })
+        Ok(Written { path: self.path, rows, bytes, sha256: hex::encode(&self.digest.finalize()) })
     }
 
     /// Gives up: nothing of the file stays.

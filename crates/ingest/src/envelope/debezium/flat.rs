@@ -11,6 +11,7 @@ use crate::{
         object::{Object, written},
     },
     refusal::{Code, Refusal},
+    row::Text,
 };
 
 /// What the transformation puts before the names of metadata.
@@ -21,6 +22,21 @@ const OP: &str = "__op";
 /// Whether a record with such fields is flattened.
 pub(super) fn is_worn(has: impl Fn(&str) -> bool) -> bool {
     has(OP) || has(DELETED)
+}
+
+/// Whether a flattened message is a truncate.
+pub(super) fn is_truncate(message: &Object<'_>) -> bool {
+    message.get(OP) == Some("\"t\"")
+}
+
+/// Where a flattened truncate comes from, and its metadata.
+pub(super) fn truncate<'a>(message: &Object<'a>) -> Result<(Origin<'a>, Option<Text<'a>>), Refusal> {
+    let (metadata, columns): (Vec<_>, Vec<_>) = message.iter().partition(|(name, _)| name.starts_with(PREFIX));
+    if columns.iter().any(|(_, raw)| *raw != "null") {
+        return Err(Refusal::new(Code::InvalidOp, "/__op", "a truncate holds no row: __op of a row is c, u, d or r"));
+    }
+    let meta = written(metadata.iter().map(|(name, raw)| (name.as_ref(), *raw))).map(Cow::Owned);
+    Ok((Origin::of_metadata(&metadata), meta))
 }
 
 /// What a flattened message says. A deleted row comes as its last image (`delete.tombstone.handling.mode=rewrite`).

@@ -208,7 +208,7 @@ async fn bulk_work_has_places_of_its_own() {
     let of = CollectionRef { namespace: Lab::namespace(), collection: Lab::collection() };
     let (then, holds) = (Then::default(), Holds::Documents);
     let export = Export { principal: Principal::lake(), of, then, snapshot: None, predicate: None, holds };
-    let held = lab.query.export(&export).await.expect("a place");
+    let held = lab.query.enter(Length::Bulk).await.expect("a place");
     let refused = lab.query.export(&export).await.expect_err("the only place is taken");
     assert_eq!((refused.code(), refused.kind()), ("too_many_bulk", tidemark_model::Kind::TooMany));
     assert_eq!(lab.rows("SELECT count(*) FROM c").await.expect("a place of its own"), [["1"]]);

@@ -66,6 +66,21 @@ const EXPRESSIONS: &[&str] = &[
     "CAST(x AS VARCHAR)",
     "try_cast(x AS BIGINT)",
     "CAST(d->>'at' AS TIMESTAMP)",
+    "(d->>'at')::timestamp",
+    "CAST(d->>'at' AS TIMESTAMP WITH TIME ZONE)",
+    "(d->>'at')::timestamptz > TIMESTAMP '2026-01-03T00:00:00Z'",
+    "try_cast(x AS TIMESTAMP)",
+    "to_timestamp(d->>'at')",
+    "to_timestamp_seconds(d->>'at')",
+    "to_timestamp_millis(d->>'at')",
+    "to_timestamp_micros(d->>'at')",
+    "to_timestamp_nanos(d->>'at')",
+    "to_timestamp(d->>'at', '%d.%m.%Y', '%+')",
+    "to_timestamp(substr(d->>'at', 1, 10))",
+    "to_timestamp(d->>'at') = CAST(d->>'at' AS TIMESTAMP WITH TIME ZONE)",
+    "to_timestamp(json_get_int(d, 'i'))",
+    "to_timestamp('2026-01-01T00:00:00Z')",
+    "date_trunc('hour', to_timestamp(d->>'at'))",
     "date_trunc('day', CAST(d->>'at' AS TIMESTAMP))",
     "make_array(x, 'y')",
     "[x]",
@@ -180,6 +195,25 @@ async fn whatever_is_asked_of_text_is_answered_as_of_plain_text() {
     ] {
         compare(&lab, both(select, rest)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_that_is_a_time_becomes_one_in_utc() {
+    let lab = lab().await;
+    let of = |x: &str| format!("SELECT {x} FROM c WHERE _id = 'k1'");
+    for (x, expected) in [
+        ("to_timestamp(_doc->>'at')", "2026-01-02T00:00:00Z"),
+        ("to_timestamp_seconds(_doc->>'at')", "2026-01-02T00:00:00Z"),
+        ("to_timestamp(replace(_doc->>'at', 'Z', '-05:00'))", "2026-01-02T05:00:00Z"),
+        ("to_timestamp(substr(_doc->>'at', 1, 10))", "2026-01-02T00:00:00Z"),
+        ("(_doc->>'at')::timestamptz", "2026-01-02T00:00:00Z"),
+        ("(_doc->>'at')::timestamp", "2026-01-02T00:00:00"),
+        ("CAST(_doc->>'at' AS TIMESTAMP)", "2026-01-02T00:00:00"),
+    ] {
+        assert_eq!(lab.rows(&of(x)).await.unwrap_or_else(|e| panic!("{x}: {e}")), [[expected]], "{x}");
+    }
+    let wrong = lab.rows(&of("to_timestamp(b)")).await.expect_err("no time");
+    assert!(wrong.to_string().contains("timestamp"), "{wrong}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

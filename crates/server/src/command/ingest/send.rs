@@ -98,7 +98,7 @@ impl Sender {
         hash.update(&self.source);
         hash.update(batch.offset.to_le_bytes());
         hash.update(&batch.bytes);
-        hash.finalize().iter().take(16).fold("tm-".to_owned(), |key, byte| format!("{key}{byte:02x}"))
+        format!("tm-{}", tidemark_model::hex::encode(&hash.finalize()[..16]))
     }
 }
 

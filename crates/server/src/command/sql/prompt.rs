@@ -119,7 +119,7 @@ impl Prompt {
             Meta::Tables => {
                 self.ask(
                     "SELECT table_schema, table_name, table_type FROM information_schema.tables \
-                     WHERE table_schema <> 'information_schema' ORDER BY 1, 2",
+                     WHERE table_schema NOT IN ('information_schema', 'system') ORDER BY 1, 2",
                 );
                 return false;
             }

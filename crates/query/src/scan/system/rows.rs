@@ -1,0 +1,164 @@
+//! The rows of each view, in the order of its columns.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use tidemark_catalog::{Collection, CollectionManifest, EventsManifest, manifest::Snapshot};
+use tidemark_model::{Instant, Namespace, Rejected};
+
+use super::Tellers;
+use crate::{
+    plan::names::Seen,
+    scan::listing::{File, count, files_of_collection, files_of_events, ints, texts, times},
+};
+
+/// A collection with its newest manifest.
+struct Known {
+    namespace: Namespace,
+    collection: Arc<Collection>,
+    manifest: Arc<CollectionManifest>,
+}
+
+fn known(seen: &Seen) -> Vec<Known> {
+    let of = |namespace: Namespace| {
+        let collections = seen.catalog.collections(&namespace);
+        let known = move |collection: Arc<Collection>| {
+            let manifest = seen.catalog.manifest(&namespace, &collection.name);
+            Known { namespace: namespace.clone(), collection, manifest }
+        };
+        collections.into_iter().map(known)
+    };
+    seen.namespaces().into_iter().flat_map(of).collect()
+}
+
+fn size(number: usize) -> Option<i64> {
+    count(number as u64)
+}
+
+/// An instant of a manifest; the one before the first commit is none.
+fn committed(at: Instant, version: u64) -> Option<Instant> {
+    (version > 0).then_some(at)
+}
+
+pub(super) fn namespaces(seen: &Seen, _: &Tellers) -> Vec<ArrayRef> {
+    let rows: Vec<(Namespace, Arc<EventsManifest>)> = seen
+        .namespaces()
+        .into_iter()
+        .map(|namespace| {
+            let events = seen.catalog.events(&namespace);
+            (namespace, events)
+        })
+        .collect();
+    let sum = |events: &EventsManifest, of: fn(&File<'_>) -> u64| files_of_events(events).iter().map(of).sum::<u64>();
+    vec![
+        texts(&rows, |(namespace, _)| Some(namespace.as_str())),
+        ints(&rows, |(namespace, _)| size(seen.catalog.collections(namespace).len())),
+        ints(&rows, |(_, events)| count(events.head.version)),
+        times(&rows, |(_, events)| committed(events.system_time, events.head.version)),
+        ints(&rows, |(_, events)| count(events.files.iter().map(|file| file.rows).sum())),
+        ints(&rows, |(_, events)| size(files_of_events(events).len())),
+        ints(&rows, |(_, events)| count(sum(events, |file| file.bytes))),
+    ]
+}
+
+pub(super) fn collections(seen: &Seen, _: &Tellers) -> Vec<ArrayRef> {
+    let rows = known(seen);
+    let declared = |known: &Known| seen.catalog.declared(&known.namespace, &known.collection.name);
+    vec![
+        texts(&rows, |known| Some(known.namespace.as_str())),
+        texts(&rows, |known| Some(known.collection.name.as_str())),
+        ints(&rows, |known| Some(i64::from(known.collection.shard.0))),
+        times(&rows, |known| Some(known.collection.created_at)),
+        ints(&rows, |known| Some(i64::from(known.collection.schema.id))),
+        ints(&rows, |known| size(known.collection.schema.fields.len())),
+        ints(&rows, |known| count(known.manifest.head.version)),
+        ints(&rows, |known| Some(known.manifest.mark)),
+        times(&rows, |known| committed(known.manifest.system_time, known.manifest.head.version)),
+        ints(&rows, |known| known.manifest.bases.last().and_then(|state| count(state.rows))),
+        ints(&rows, |known| count(known.manifest.deltas.iter().map(|delta| delta.rows).sum())),
+        ints(&rows, |known| size(files_of_collection(&known.manifest).len())),
+        ints(&rows, |known| count(files_of_collection(&known.manifest).iter().map(|file| file.bytes).sum())),
+        ints(&rows, |known| declared(known).last().map(|newest| i64::from(newest.version))),
+    ]
+}
+
+pub(super) fn files(seen: &Seen, _: &Tellers) -> Vec<ArrayRef> {
+    let events: Vec<_> = seen.namespaces().into_iter().map(|of| (seen.catalog.events(&of), of)).collect();
+    let collections = known(seen);
+    let mut rows: Vec<(&str, &str, File<'_>)> = Vec::new();
+    for (manifest, namespace) in &events {
+        rows.extend(files_of_events(manifest).into_iter().map(|file| (namespace.as_str(), "events", file)));
+        for known in collections.iter().filter(|known| known.namespace == *namespace) {
+            let files = files_of_collection(&known.manifest).into_iter();
+            rows.extend(files.map(|file| (namespace.as_str(), known.collection.name.as_str(), file)));
+        }
+    }
+    vec![
+        texts(&rows, |(namespace, ..)| Some(namespace)),
+        texts(&rows, |(_, table, _)| Some(table)),
+        texts(&rows, |(.., file)| Some(file.kind)),
+        texts(&rows, |(.., file)| Some(file.path)),
+        ints(&rows, |(.., file)| count(file.rows)),
+        ints(&rows, |(.., file)| count(file.bytes)),
+        texts(&rows, |(.., file)| Some(file.sha256)),
+    ]
+}
+
+pub(super) fn snapshots(seen: &Seen, _: &Tellers) -> Vec<ArrayRef> {
+    let known = known(seen);
+    let mut rows: Vec<(&Known, &Snapshot)> = Vec::new();
+    for one in &known {
+        rows.extend(one.manifest.snapshots.iter().map(|snapshot| (one, snapshot)));
+    }
+    vec![
+        texts(&rows, |(known, _)| Some(known.namespace.as_str())),
+        texts(&rows, |(known, _)| Some(known.collection.name.as_str())),
+        texts(&rows, |(_, snapshot)| Some(snapshot.name.as_str())),
+        texts(&rows, |(_, snapshot)| Some(snapshot.kind.as_str())),
+        times(&rows, |(_, snapshot)| Some(snapshot.instant)),
+        times(&rows, |(_, snapshot)| Some(snapshot.taken_at)),
+        ints(&rows, |(_, snapshot)| count(snapshot.base.rows)),
+        ints(&rows, |(_, snapshot)| size(snapshot.base.files().count())),
+        ints(&rows, |(_, snapshot)| count(snapshot.base.bytes())),
+    ]
+}
+
+pub(super) fn time_travel(seen: &Seen, _: &Tellers) -> Vec<ArrayRef> {
+    let rows = known(seen);
+    let exact = |known: &Known| known.manifest.window.map_or(known.collection.created_at, |window| window.system_time);
+    let instants = |known: &Known| known.manifest.snapshots.iter().map(|snapshot| snapshot.instant).collect::<Vec<_>>();
+    vec![
+        texts(&rows, |known| Some(known.namespace.as_str())),
+        texts(&rows, |known| Some(known.collection.name.as_str())),
+        times(&rows, |known| Some(known.collection.created_at)),
+        times(&rows, |known| Some(exact(known))),
+        times(&rows, |known| known.manifest.window.map(|window| window.valid_time)),
+        times(&rows, |known| committed(known.manifest.system_time, known.manifest.head.version)),
+        ints(&rows, |known| count(known.manifest.head.version)),
+        ints(&rows, |known| count(known.manifest.deltas.iter().map(|delta| delta.rows).sum())),
+        ints(&rows, |known| size(known.manifest.bases.len())),
+        ints(&rows, |known| size(known.manifest.checkpoints.len())),
+        ints(&rows, |known| size(known.manifest.snapshots.len())),
+        times(&rows, |known| instants(known).into_iter().min()),
+        times(&rows, |known| instants(known).into_iter().max()),
+    ]
+}
+
+pub(super) fn rejected(seen: &Seen, tellers: &Tellers) -> Vec<ArrayRef> {
+    let rows: Vec<Arc<Rejected>> = tellers.rejects.get().map_or_else(Vec::new, |rejects| rejects.rejected());
+    let rows: Vec<Arc<Rejected>> = rows.into_iter().filter(|row| seen.shows(&row.namespace)).collect();
+    vec![
+        texts(&rows, |row| Some(row.id.as_str())),
+        times(&rows, |row| Some(row.at)),
+        texts(&rows, |row| Some(row.namespace.as_str())),
+        texts(&rows, |row| row.collection.as_ref().map(|name| name.as_str())),
+        texts(&rows, |row| Some(row.door.as_str())),
+        ints(&rows, |row| count(row.index)),
+        texts(&rows, |row| row.event_id.as_deref()),
+        texts(&rows, |row| Some(row.code.as_str())),
+        texts(&rows, |row| Some(row.pointer.as_str())),
+        texts(&rows, |row| Some(row.message.as_str())),
+        texts(&rows, |row| row.record.as_deref()),
+        ints(&rows, |row| count(row.record_bytes)),
+    ]
+}
