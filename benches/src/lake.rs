@@ -183,7 +183,17 @@ impl Drop for Lake {
 fn spawn(home: &TempDir) -> Result<(Child, String), Error> {
     let binary = std::env::current_exe()?.with_file_name("tidemark");
     let mut child = Command::new(&binary)
-        .args(["serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--allow-unauthenticated", "--data"])
+        .args([
+            "serve",
+            "--http",
+            "127.0.0.1:0",
+            "--grpc",
+            "127.0.0.1:0",
+            "--postgres",
+            "off",
+            "--allow-unauthenticated",
+            "--data",
+        ])
         .arg(home.path())
         .stdout(Stdio::piped())
         .stderr(std::fs::File::create(home.path().join("server.log"))?)

@@ -22,7 +22,7 @@ class Server:
         self.home, self.data = home, home / "data"
         log = open(home / "server.log", "ab")
         self.process = subprocess.Popen(
-            [binary(), "serve", "--data", self.data, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
+            [binary(), "serve", "--data", self.data, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--postgres", "127.0.0.1:0"],
             stdout=subprocess.PIPE, stderr=log, text=True, cwd=home,
             env={**os.environ, **({"AUTH_TOKEN": token} if token else {}), **variables(settings or {})})
         lines = queue.Queue()
@@ -33,10 +33,14 @@ class Server:
         addresses = dict(word.split("=", 1) for word in line.split()[1:])
         self.http = address(addresses["http"], "http://")
         self.grpc = address(addresses["grpc"], "grpc://")
+        self.postgres = addresses["postgres"]
 
-    def post(self, path, body, content_type="application/json"):
+    def put(self, path, body, content_type="application/json"):
+        return self.post(path, body, content_type, method="PUT")
+
+    def post(self, path, body, content_type="application/json", method="POST"):
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        request = urllib.request.Request(self.http + path, data=raw, headers={"Content-Type": content_type})
+        request = urllib.request.Request(self.http + path, data=raw, headers={"Content-Type": content_type}, method=method)
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 

@@ -16,7 +16,7 @@ use datafusion::{
     physical_plan::execute_stream,
     sql::parser::Statement as EngineStatement,
 };
-use futures::FutureExt;
+use futures::{FutureExt, future::BoxFuture};
 use tidemark_catalog::{Catalog, LiveTail, Rejects};
 use tidemark_model::{Clock, Principal, Scope, Table};
 use tokio::{
@@ -223,7 +223,7 @@ impl Query {
     pub async fn describe(&self, statement: &Statement) -> Result<Description, Error> {
         let (room, statement) = (Arc::clone(&self.room), statement.clone());
         let place = self.enter(Length::Query).await?;
-        let described = self.threads.run(async move { room.describe(&statement).await });
+        let described = self.threads.run(async move { room.describe(&statement).await }.boxed());
         timeout_at(place.deadline, described).await.map_err(|_elapsed| place.timed_out())?
     }
 
@@ -233,14 +233,15 @@ impl Query {
     /// [`Error`]; failures later than planning come as errors of the stream, which [`Error::from`] reads.
     pub async fn run(&self, statement: &Statement) -> Result<Answer, Error> {
         let (room, statement) = (Arc::clone(&self.room), statement.clone());
-        self.started(Length::Query, async move { room.begin(&statement).await }).await
+        self.started(Length::Query, async move { room.begin(&statement).await }.boxed()).await
     }
 
-    /// Begins what plans, and counts how it went.
+    /// Begins what plans, and counts how it went. Planning is on the heap: it would be many times on the stacks of the
+    /// doors else, and rest with each of their connections.
     async fn started(
         &self,
         length: Length,
-        planning: impl Future<Output = Result<Begun, Error>> + Send + 'static,
+        planning: BoxFuture<'static, Result<Begun, Error>>,
     ) -> Result<Answer, Error> {
         let answer = self.planned(length, planning).await;
         if let Err(error) = &answer {
@@ -252,7 +253,7 @@ impl Query {
     async fn planned(
         &self,
         length: Length,
-        planning: impl Future<Output = Result<Begun, Error>> + Send + 'static,
+        planning: BoxFuture<'static, Result<Begun, Error>>,
     ) -> Result<Answer, Error> {
         let mut place = self.enter(length).await?;
         let entered = Instant::now();
@@ -461,6 +462,8 @@ mod call;
 mod difference;
 mod export;
 mod live;
+#[cfg(feature = "postgres")]
+mod text;
 
 #[cfg(test)]
 mod tests;

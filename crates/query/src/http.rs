@@ -7,11 +7,11 @@
 //! 5. [`render`], [`bulk`], [`cell`], [`nest`], [`calendar`]: the spellings, down to single values.
 
 mod accept;
-mod answer;
+pub(crate) mod answer;
 mod ask;
 mod bulk;
-mod calendar;
-mod cell;
+pub(crate) mod calendar;
+pub(crate) mod cell;
 mod export;
 mod nest;
 mod render;

@@ -6,6 +6,8 @@
 pub mod error;
 pub mod flight;
 pub mod http;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod procedure;
 pub mod statement;
 

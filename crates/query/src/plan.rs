@@ -9,8 +9,9 @@
 //! 7. [`metadata`]: what the catalog shows to `information_schema`, `SHOW` and `DESCRIBE`; no I/O.
 //! 8. [`setting`]: settings of a session, folded and shown. [`changed`]: the function that a diff needs. [`json`]: what
 //!    reads JSON text.
-//! 9. [`shape`]: the columns an answer will have, exactly. [`type_of`]: the function that tells their types.
-//!    [`zoned`]: functions of the engine that lose the zone.
+//! 9. [`postgres`]: the schema `pg_catalog`, and the functions that PostgreSQL's clients call.
+//! 10. [`shape`]: the columns an answer will have, exactly. [`type_of`]: the function that tells their types.
+//!     [`zoned`]: functions of the engine that lose the zone.
 
 pub(crate) mod bind;
 pub(crate) mod changed;
@@ -18,6 +19,7 @@ pub(crate) mod instant;
 pub(crate) mod json;
 pub(crate) mod metadata;
 pub(crate) mod names;
+pub(crate) mod postgres;
 pub(crate) mod question;
 pub(crate) mod relation;
 pub(crate) mod session;

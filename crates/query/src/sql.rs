@@ -4,9 +4,10 @@
 //! 2. [`guard`]: one statement that only reads or calls a [`procedure`], behind settings ([`setting`]) if there are any.
 //! 3. [`rewrite`]: time clauses the parser cannot read become one it can, on tokens.
 //! 4. [`dialect`]: what the parser reads.
-//! 5. [`travel`]: the walk that takes clauses off and gives every table a name of its own; on its way [`function`] reads
+//! 5. [`postgres`]: what PostgreSQL's clients write becomes what the engine reads.
+//! 6. [`travel`]: the walk that takes clauses off and gives every table a name of its own; on its way [`function`] reads
 //!    functions and suffixes, [`predicate`] the columns `_as_of` and `_valid_as_of`.
-//! 6. [`reference`](mod@reference) and [`moment`]: what the walk finds: tables, and what is asked of each.
+//! 7. [`reference`](mod@reference) and [`moment`]: what the walk finds: tables, and what is asked of each.
 //!
 //! Nothing here knows which tables exist or what time it is.
 
@@ -15,6 +16,7 @@ pub(crate) mod function;
 pub(crate) mod guard;
 pub(crate) mod limits;
 pub(crate) mod moment;
+pub(crate) mod postgres;
 pub(crate) mod predicate;
 pub(crate) mod procedure;
 pub(crate) mod reference;
@@ -119,6 +121,7 @@ pub(crate) fn condition(text: &str, caps: &Caps) -> Result<(), Error> {
 
 fn reads(mut statement: Statement, caps: &Caps) -> Result<(Does, Vec<Reference>), Error> {
     guard::reads_only(&statement, caps)?;
+    postgres::adapt(&mut statement);
     let references = travel::references(&mut statement)?;
     Ok((Does::Reads(Box::new(statement)), references))
 }

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidemark_model::{CollectionName, Namespace};
 use tidemark_query::CollectionRef;
 
-use crate::config::{Layer, LogFormat};
+use crate::config::{Layer, Listen, LogFormat};
 
 /// The most records of one request that a server takes.
 const BATCH_MAX: u64 = 10_000;
@@ -131,6 +131,10 @@ pub struct ServeArgs {
     /// Address of the gRPC port (Flight SQL); port 0 picks a free one [env: TIDEMARK_GRPC] [default: 127.0.0.1:7071]
     #[arg(long, value_name = "ADDR")]
     pub grpc: Option<SocketAddr>,
+    /// Address of the port of PostgreSQL's protocol (psql); port 0 picks a free one, off opens none [env: TIDEMARK_POSTGRES]
+    /// [default: 127.0.0.1:7072 if it is free]
+    #[arg(long, value_name = "ADDR")]
+    pub postgres: Option<Listen>,
     /// Serve without a token on any address: only where the network keeps strangers out [env: TIDEMARK_ALLOW_UNAUTHENTICATED]
     #[arg(long)]
     pub allow_unauthenticated: bool,
@@ -157,6 +161,7 @@ impl ServeArgs {
             ("log", self.log.as_ref().map(path)),
             ("http", self.http.map(|address| address.to_string())),
             ("grpc", self.grpc.map(|address| address.to_string())),
+            ("postgres", self.postgres.map(|address| address.to_string())),
             ("logs.format", self.log_format.and_then(|f| f.to_possible_value()).map(|f| f.get_name().to_owned())),
             ("logs.filter", self.log_filter.clone()),
         ];

@@ -6,9 +6,10 @@
 //!
 //! 1. `settings`: what can be set, with units and defaults.
 //! 2. `environment`: variables and the keys they stand for.
-//! 3. `secret`: values that are not printed.
+//! 3. `listen`: an address, or none. 4. `secret`: values that are not printed.
 
 mod environment;
+mod listen;
 mod secret;
 mod settings;
 
@@ -21,6 +22,7 @@ use std::{
 use toml::{Table, Value};
 
 pub use environment::Environment;
+pub use listen::Listen;
 pub use secret::Secret;
 pub use settings::{Auth, Connections, LogFormat, Logs, Settings, Stop, Tls};
 

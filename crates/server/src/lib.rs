@@ -31,6 +31,8 @@ pub mod health;
 mod machine;
 pub mod metrics;
 pub mod ports;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod publishing;
 mod reply;
 pub mod restore;

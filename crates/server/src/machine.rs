@@ -7,11 +7,11 @@ use crate::config::Connections;
 /// Descriptors that connections leave to the log, the store and its files.
 const FILES_KEPT: usize = 256;
 
-/// Fits the connections of the two ports to the descriptors that the process may open: connections that take the last
+/// Fits the connections of the three ports to the descriptors that the process may open: connections that take the last
 /// ones would make flushes fail.
 pub(crate) fn fitted_connections(connections: Connections) -> Connections {
     let Some(files) = open_files_max() else { return connections };
-    let max = connections.max.min((files.saturating_sub(FILES_KEPT) / 2).max(1));
+    let max = connections.max.min((files.saturating_sub(FILES_KEPT) / 3).max(1));
     if max < connections.max {
         tracing::warn!(
             files,
@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(files_of(line), Some(1024));
         assert_eq!(files_of("Max open files            unlimited            unlimited            files\n"), None);
         let fitted = fitted_connections(Connections { max: usize::MAX, ..Connections::default() });
-        assert!(open_files_max().is_none_or(|files| fitted.max * 2 + FILES_KEPT <= files.max(FILES_KEPT + 2)));
+        assert!(open_files_max().is_none_or(|files| fitted.max * 3 + FILES_KEPT <= files.max(FILES_KEPT + 3)));
     }
 
     #[test]

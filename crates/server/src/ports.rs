@@ -1,6 +1,6 @@
 //! Ports: accepting connections and speaking HTTP/1.1 and HTTP/2 on them, gRPC included.
 //!
-//! Both ports run the same loop. A connection has to send its first byte and each head of a request in time, is closed
+//! All ports run the same loop. A connection has to send its first byte and each head of a request in time, is closed
 //! when its peer no longer answers pings, and on shutdown finishes what it has begun.
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
@@ -34,7 +34,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 #[derive(Debug, thiserror::Error)]
 #[error("the {name} port {address} could not be opened: {source}; choose another with --{name}, or 0 for a free one")]
 pub struct PortError {
-    /// `http` or `grpc`.
+    /// `http`, `grpc` or `postgres`.
     name: &'static str,
     /// The address asked for.
     address: SocketAddr,
@@ -89,17 +89,46 @@ impl Port {
         Self { tls, ..self }
     }
 
+    /// The TLS that it is to speak.
+    pub(crate) fn tls(&self) -> Option<Tls> {
+        self.tls.clone()
+    }
+
     /// Answers connections with `router` until `life` stops.
     pub fn serve(self, router: Router, limits: Connections, life: &Life) {
-        let builder = Arc::new(builder(&limits));
-        life.tasks.spawn(accept(self, router, (builder, limits), life.clone()));
+        let (builder, lives) = (Arc::new(builder(&limits)), life.clone());
+        let first_byte = Duration::from_millis(limits.header_timeout_ms);
+        self.hand(limits.max, life, move |stream, peer, tls| {
+            let (router, builder, life) = (router.clone(), Arc::clone(&builder), lives.clone());
+            async move { connection((stream, peer, tls), router, &builder, first_byte, &life).await }
+        });
+    }
+
+    /// Hands every connection to whoever speaks with it, so many at once, until `life` stops.
+    pub fn hand<Spoken>(
+        self,
+        connections_max: usize,
+        life: &Life,
+        speak: impl Fn(TcpStream, Peer, Option<Tls>) -> Spoken + Send + 'static,
+    ) where
+        Spoken: Future<Output = Result<(), Broken>> + Send + 'static,
+    {
+        life.tasks.spawn(accept(self, connections_max, speak, life.clone()));
     }
 }
 
-async fn accept(port: Port, router: Router, speak: (Arc<Builder<TokioExecutor>>, Connections), life: Life) {
-    let (builder, limits) = speak;
-    let places = Arc::new(Semaphore::new(limits.max.clamp(1, Semaphore::MAX_PERMITS)));
-    let first_byte = Duration::from_millis(limits.header_timeout_ms);
+/// Why a connection ended early.
+pub type Broken = Box<dyn std::error::Error + Send + Sync>;
+
+async fn accept<Spoken>(
+    port: Port,
+    connections_max: usize,
+    speak: impl Fn(TcpStream, Peer, Option<Tls>) -> Spoken,
+    life: Life,
+) where
+    Spoken: Future<Output = Result<(), Broken>> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(connections_max.clamp(1, Semaphore::MAX_PERMITS)));
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -111,11 +140,9 @@ async fn accept(port: Port, router: Router, speak: (Arc<Builder<TokioExecutor>>,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (router, builder, lives) = (router.clone(), Arc::clone(&builder), life.clone());
-                let tls = port.tls.clone();
+                let (spoken, lives) = (speak(stream, Peer(peer), port.tls.clone()), life.clone());
                 life.tasks.spawn(async move {
                     let _place = place;
-                    let spoken = connection((stream, Peer(peer), tls), router, &builder, first_byte, &lives);
                     let ended = tokio::select! {
                         () = lives.abandon.cancelled() => Ok(()),
                         ended = spoken => ended,
@@ -140,7 +167,7 @@ async fn connection(
     builder: &Builder<TokioExecutor>,
     first_byte: Duration,
     life: &Life,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<(), Broken> {
     stream.set_nodelay(true)?;
     let mut first = [0];
     tokio::select! {
@@ -160,7 +187,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     router: Router,
     builder: &Builder<TokioExecutor>,
     life: &Life,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<(), Broken> {
     let router = TowerToHyperService::new(router.map_request(told(peer)));
     let mut conn = pin!(builder.serve_connection(TokioIo::new(stream), router));
     tokio::select! {

@@ -14,7 +14,7 @@ use crate::{
     audit,
     authority::Authority,
     clock::{SystemClock, random_ids},
-    config::{Auth, Environment, Settings},
+    config::{Auth, Environment, Listen, Settings},
     doors::{Door, Wire},
     guard::{Guard, Mode, Unguarded},
     health::Health,
@@ -54,6 +54,8 @@ pub struct Server {
     settings: Settings,
     http: SocketAddr,
     grpc: SocketAddr,
+    /// None when it is off.
+    postgres: Option<SocketAddr>,
     life: Life,
     health: Health,
     rooms: Rooms,
@@ -66,13 +68,15 @@ impl Server {
     /// [`StartError`].
     pub async fn start(settings: Settings, environment: &Environment) -> Result<Self, StartError> {
         check_guarded(&settings, environment).await?;
-        let tls = Tls::of(&settings.tls, Speaks::Http)?;
+        let (tls, postgres_tls) = (Tls::of(&settings.tls, Speaks::Http)?, Tls::of(&settings.tls, Speaks::Postgres)?);
         let ports = (Port::open("http", settings.http).await?, Port::open("grpc", settings.grpc).await?);
+        let postgres = open_postgres(&settings).await?;
         let parts = Parts::of_process()?;
         let rooms = Rooms::open(&settings, environment, &parts).await?;
         let authority = Authority::new(&settings.auth, rooms.tokens().clone(), parts.clock.clone());
         let guard = |address| Guard::of_port(&settings.auth, &authority, address);
         let guards = (guard(ports.0.address())?, guard(ports.1.address())?);
+        postgres.as_ref().map(|port| guard(port.address())).transpose()?;
         say_mode(guards.0.mode(), ports.0.address());
         let health =
             Health::new(settings.env.clone(), parts.clock.clone(), parts.metrics.clone(), rooms.store().clone());
@@ -97,8 +101,14 @@ impl Server {
         let routes = health.router().merge(rooms.http()).merge(tokens::router(office));
         let routes = door(Wire::Http, guards.0).around(routes.merge(audit::router(rooms.audit().clone())));
         ports.0.with_tls(tls.clone()).serve(routes, connections.clone(), &life);
-        ports.1.with_tls(tls).serve(door(Wire::Grpc, guards.1).around(grpc_routes), connections, &life);
-        Ok(Self { settings, http, grpc, life, health, rooms })
+        ports.1.with_tls(tls).serve(door(Wire::Grpc, guards.1).around(grpc_routes), connections.clone(), &life);
+        let address = postgres.as_ref().map(Port::address);
+        #[cfg(feature = "postgres")]
+        if let Some(port) = postgres {
+            let parts = (authority, parts.ids.as_ref());
+            crate::postgres::serve(port.with_tls(postgres_tls), rooms.query(), parts, &connections, &life);
+        }
+        Ok(Self { settings, http, grpc, postgres: address, life, health, rooms })
     }
 
     /// Whether the ports speak TLS.
@@ -117,6 +127,12 @@ impl Server {
     #[must_use]
     pub const fn grpc(&self) -> SocketAddr {
         self.grpc
+    }
+
+    /// Where PostgreSQL's protocol is spoken, if it is.
+    #[must_use]
+    pub const fn postgres(&self) -> Option<SocketAddr> {
+        self.postgres
     }
 
     /// Is cancelled when the server can no longer be trusted: its log could not be synced, or another process owns the
@@ -145,10 +161,33 @@ impl Server {
     }
 }
 
+/// Where the port of PostgreSQL's protocol is to be, if this binary speaks it.
+fn postgres_address(settings: &Settings) -> Option<SocketAddr> {
+    match settings.postgres.unwrap_or(Listen::DEFAULT_POSTGRES) {
+        Listen::At(address) if cfg!(feature = "postgres") => Some(address),
+        Listen::At(_) | Listen::Off => None,
+    }
+}
+
+/// Opens the port of PostgreSQL's protocol. Where nobody said where it is to be and its usual place is taken, there is
+/// none: a second server on the machine starts as it did before there was this port.
+async fn open_postgres(settings: &Settings) -> Result<Option<Port>, PortError> {
+    let Some(address) = postgres_address(settings) else { return Ok(None) };
+    match Port::open("postgres", address).await {
+        Ok(port) => Ok(Some(port)),
+        Err(error) if settings.postgres.is_none() => {
+            tracing::warn!(%error, "PostgreSQL's protocol is not served");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Refuses an address that strangers reach, where no token is asked for, before anything is opened or taken over.
 async fn check_guarded(settings: &Settings, environment: &Environment) -> Result<(), StartError> {
     let Auth { token, allow_unauthenticated, .. } = &settings.auth;
-    let exposed = [settings.http, settings.grpc].into_iter().find(|address| !address.ip().is_loopback());
+    let mut addresses = [settings.http, settings.grpc].into_iter().chain(postgres_address(settings));
+    let exposed = addresses.find(|address| !address.ip().is_loopback());
     let Some(address) = exposed.filter(|_| token.is_none() && !allow_unauthenticated) else { return Ok(()) };
     let store = open_store(settings, environment).map_err(WiringError::from)?;
     let tokens = Tokens::of(&store, Arc::new(SystemClock), Arc::new(random_ids()));

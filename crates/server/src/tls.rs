@@ -16,7 +16,10 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     server::WebPkiClientVerifier,
 };
-use tokio::{net::TcpStream, time::Instant};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::config;
@@ -115,7 +118,7 @@ impl Tls {
     ///
     /// # Errors
     /// What the peer did wrong, or that it took too long.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
         let accepting = TlsAcceptor::from(self.config()).accept(stream);
         let accepted = tokio::time::timeout(HANDSHAKE_WITHIN, accepting).await;
         accepted.map_err(|_late| io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))?

@@ -189,6 +189,12 @@ impl Rooms {
         Compactor { catalog: self.catalog.clone(), ingest: self.ingest.clone(), cdc: self.cdc.clone() }
     }
 
+    /// The query room, for doors that are not HTTP.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn query(&self) -> Query {
+        self.query.clone()
+    }
+
     fn restorer(&self) -> Restorer {
         Restorer { catalog: self.catalog.clone(), ingest: self.ingest.clone(), query: self.query.clone() }
     }

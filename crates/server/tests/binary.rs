@@ -42,7 +42,11 @@ impl Serving {
     }
 
     fn serve(home: &Path, more: &[&str]) -> Self {
-        let words = [&["serve", "--data", "data", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"], more].concat();
+        let words = [
+            &["serve", "--data", "data", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--postgres", "127.0.0.1:0"],
+            more,
+        ]
+        .concat();
         Self::start(tidemark(&words, home))
     }
 
@@ -115,8 +119,10 @@ async fn it_serves_remembers_and_ends_in_order() {
 #[tokio::test]
 async fn a_token_guards_every_door() {
     let home = tempfile::tempdir().expect("a directory");
-    let mut command =
-        tidemark(&["serve", "--data", "data", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"], home.path());
+    let mut command = tidemark(
+        &["serve", "--data", "data", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--postgres", "127.0.0.1:0"],
+        home.path(),
+    );
     command.env("AUTH_TOKEN", "sesame");
     let serving = Serving::start(command);
     assert_eq!(get(&serving, "/health").await.0, 200);
@@ -179,8 +185,10 @@ fn settings_are_printed_with_where_they_come_from() {
 async fn the_demo_loads_once_and_answers() {
     let home = tempfile::tempdir().expect("a directory");
     for round in 0..2 {
-        let serving =
-            Serving::start(tidemark(&["demo", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"], home.path()));
+        let serving = Serving::start(tidemark(
+            &["demo", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--postgres", "127.0.0.1:0"],
+            home.path(),
+        ));
         let sql = "SELECT (SELECT count(*) FROM nyc.events) AS events, (SELECT count(*) FROM nyc.flights) AS flights";
         let mut asking = tidemark(&["sql", "--url", &serving.http, "--format", "json"], home.path());
         let mut asking = asking.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the binary runs");

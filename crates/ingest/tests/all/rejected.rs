@@ -35,12 +35,11 @@ async fn what_was_refused_is_kept_with_its_reason_over_restarts() {
     let mut before = None;
     for end in [End::Killed, End::Drained] {
         let kept = bed.ingest.rejected();
-        let told: Vec<(u64, &str, &str, Option<&str>, Option<&str>)> = kept
+        let told = kept
             .iter()
-            .map(|one| (one.index, &*one.code, &*one.pointer, one.event_id.as_deref(), one.record.as_deref()))
-            .collect();
+            .map(|one| (one.index, &*one.code, &*one.pointer, one.event_id.as_deref(), one.record.as_deref()));
         assert_eq!(
-            told,
+            told.collect::<Vec<_>>(),
             [
                 (1, "invalid_type", "/type", Some("e2"), Some(r#"{"type":"bad type","id":"e2","data":{"x":1}}"#)),
                 (2, "invalid_json", "", None, Some("{\"type\":")),

@@ -33,16 +33,22 @@ impl LiveTail for Quiet {
     }
 }
 
-/// The room.
-pub(crate) async fn room(config: Config) -> Query {
-    let (clock, metrics) = (Arc::new(ManualClock::at(NOW)), prometheus::Registry::new());
+/// The catalog of the room.
+pub(crate) async fn catalog() -> Catalog {
     let deps = catalog::Deps {
         store: Store::memory(),
-        clock: clock.clone(),
+        clock: Arc::new(ManualClock::at(NOW)),
         ids: Arc::new(Ids::seeded(1)),
-        metrics: metrics.clone(),
+        metrics: prometheus::Registry::new(),
     };
     let catalog = Catalog::open(catalog::Config::default(), deps).await.unwrap();
     catalog.observe(&Namespace::parse("nyc").unwrap(), Instant::from_micros(1), &[]);
+    catalog
+}
+
+/// The room.
+pub(crate) async fn room(config: Config) -> Query {
+    let (clock, metrics) = (Arc::new(ManualClock::at(NOW)), prometheus::Registry::new());
+    let catalog = catalog().await;
     Query::open(config, Deps { catalog, live: Arc::new(Quiet), clock, metrics }).unwrap()
 }

@@ -14,7 +14,7 @@ use arrow::{
     datatypes::TimestampMicrosecondType,
 };
 use datafusion::execution::SendableRecordBatchStream;
-use futures::TryStreamExt;
+use futures::{FutureExt, TryStreamExt};
 use tidemark_model::{CollectionName, Instant, Namespace, Principal, Scope};
 
 use super::{Begun, Folds, Length, Query, Room};
@@ -164,7 +164,7 @@ impl Query {
     /// [`Error`], as of a statement.
     pub async fn difference(&self, difference: &Difference) -> Result<Differences, Error> {
         let (room, difference) = (Arc::clone(&self.room), difference.clone());
-        let begun = async move { room.begin_difference(&difference).await };
+        let begun = async move { room.begin_difference(&difference).await }.boxed();
         Ok(Differences(self.started(Length::Bulk, begun).await?.stream))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
 use tidemark_catalog::View;
 use tidemark_model::{Instant, Principal, Scope, Table};
 
@@ -47,7 +48,7 @@ impl Query {
     /// [`Error`], as of a statement; [`Error::UnknownSnapshot`].
     pub async fn export(&self, export: &Export) -> Result<Answer, Error> {
         let (room, export) = (Arc::clone(&self.room), export.clone());
-        self.started(Length::Bulk, async move { room.begin_export(&export).await }).await
+        self.started(Length::Bulk, async move { room.begin_export(&export).await }.boxed()).await
     }
 
     /// The instant of a snapshot, also of a day or month without changes, which holds what the one before holds.

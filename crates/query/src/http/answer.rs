@@ -129,7 +129,7 @@ impl Flow {
 }
 
 /// How many rows make a piece, at least one.
-fn rows_of_a_piece(batch: &RecordBatch) -> usize {
+pub(crate) fn rows_of_a_piece(batch: &RecordBatch) -> usize {
     let bytes: usize = batch.columns().iter().map(|c| c.to_data().get_slice_memory_size().unwrap_or(0)).sum();
     (PIECE_BYTES * batch.num_rows()).checked_div(bytes).unwrap_or(usize::MAX).clamp(1, batch.num_rows())
 }

@@ -14,7 +14,7 @@ fn two(n: u32, out: &mut Vec<u8>) {
 }
 
 /// Year, month and day of a day number counted from 1970-01-01 (proleptic Gregorian; Hinnant's algorithm).
-fn civil(day: i64) -> (i64, u32, u32) {
+pub(crate) fn civil(day: i64) -> (i64, u32, u32) {
     let z = day + 719_468;
     let era = z.div_euclid(146_097);
     let of_era = z.rem_euclid(146_097);

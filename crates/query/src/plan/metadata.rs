@@ -18,7 +18,10 @@ use tidemark_catalog::Catalog;
 use tidemark_fold::columns;
 use tidemark_model::{Namespace, Table};
 
-use super::names::{self, CATALOG, Seen};
+use super::{
+    names::{self, CATALOG, Seen},
+    postgres::{self, PgCatalog},
+};
 use crate::scan::system::{self, SYSTEM};
 
 /// The columns of a table as `SELECT *` answers them now.
@@ -70,6 +73,9 @@ impl CatalogProvider for Namespaces {
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
         if name == SYSTEM {
             return Some(Arc::new(SystemViews));
+        }
+        if name == postgres::SCHEMA {
+            return Some(Arc::new(PgCatalog(self.0.clone())));
         }
         let namespace = Namespace::parse(name).ok().filter(|name| self.0.has(name))?;
         Some(Arc::new(Tables { seen: self.0.clone(), namespace }))

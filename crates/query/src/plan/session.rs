@@ -29,6 +29,7 @@ use super::{
     json,
     metadata::Lake,
     names::{CATALOG, NO_NAMESPACE, Seen},
+    postgres,
     relation::Relations,
     type_of::arrow_typeof,
     zoned::zoned,
@@ -88,7 +89,8 @@ impl Sessions {
             .build();
         json::register(&mut template).map_err(internal)?;
         let zoned = zoned(&template).map_err(internal)?;
-        for function in zoned.into_iter().chain([changed_fields(), document_digest(), arrow_typeof()]) {
+        let own = [changed_fields(), document_digest(), arrow_typeof()];
+        for function in zoned.into_iter().chain(own).chain(postgres::functions::common()) {
             template.register_udf(Arc::new(function)).map_err(internal)?;
         }
         Ok(Self { template: Arc::new(template), catalog: catalog.clone(), environment })
@@ -104,10 +106,15 @@ impl Sessions {
         let mut state = self.template.as_ref().clone();
         let config = state.config().clone().with_default_catalog_and_schema(CATALOG, namespace);
         *state.config_mut() = config.with_extension(Arc::new(environment));
-        state.register_catalog_list(Arc::new(Lake(seen)));
+        state.register_catalog_list(Arc::new(Lake(seen.clone())));
+        for function in postgres::functions::of(&seen) {
+            // Nothing is refused: the registry is the state's own.
+            let _before = state.register_udf(Arc::new(function));
+        }
+        let options = Arc::clone(state.config_options());
         let props = state.execution_props_mut();
         props.query_execution_start_time = DateTime::from_timestamp_micros(of.now.micros());
-        props.config_options = Some(Arc::clone(self.template.config_options()));
+        props.config_options = Some(options);
         state
     }
 }

@@ -18,6 +18,8 @@ use datafusion::{
     logical_expr::{DescribeTable, LogicalPlan},
 };
 
+use crate::sql::postgres::told;
+
 /// The columns of an answer to a plan with these columns.
 pub(crate) fn of(plan: &DFSchema) -> SchemaRef {
     let fields: Fields = plan.fields().iter().map(plain_field).collect();
@@ -26,7 +28,7 @@ pub(crate) fn of(plan: &DFSchema) -> SchemaRef {
 
 fn plain_field(field: &FieldRef) -> FieldRef {
     let nullable = field.is_nullable() || field.data_type().is_null();
-    Arc::new(Field::new(field.name(), plain(field.data_type()), nullable))
+    Arc::new(Field::new(told(field.name()), plain(field.data_type()), nullable))
 }
 
 /// The plain type that holds what this one holds.

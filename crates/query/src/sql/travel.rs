@@ -162,7 +162,7 @@ impl Walk {
 
 /// Whether a schema describes the lake instead of holding its tables.
 pub(crate) fn is_metadata(schema: &str) -> bool {
-    schema == "information_schema"
+    schema == "information_schema" || schema == super::postgres::CATALOG
 }
 
 /// Looks for what the walk must not have left.

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     cli::{DemoArgs, Format},
     client::Client,
-    config::{Environment, Loaded, Settings},
+    config::{Environment, Listen, Loaded, Settings},
     server::{Server, StartError},
     shutdown::Signals,
     telemetry,
@@ -76,12 +76,13 @@ fn demo_settings(loaded: &Loaded) -> Settings {
 
 /// Starts on the usual ports, or on free ones if these are in use and nobody chose them.
 async fn start(settings: Settings, loaded: &Loaded, environment: &Environment) -> Result<Server, StartError> {
-    let chosen = loaded.origins.contains_key("http") || loaded.origins.contains_key("grpc");
+    let chosen = ["http", "grpc", "postgres"].iter().any(|port| loaded.origins.contains_key(*port));
     match Server::start(settings.clone(), environment).await {
         Err(StartError::Port(error)) if !chosen && error.source.kind() == std::io::ErrorKind::AddrInUse => {
             let mut settings = settings;
             settings.http.set_port(0);
             settings.grpc.set_port(0);
+            settings.postgres = settings.postgres.or(Some(Listen::DEFAULT_POSTGRES)).map(Listen::on_a_free_port);
             Server::start(settings, environment).await
         }
         started => started,

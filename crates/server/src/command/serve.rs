@@ -14,10 +14,11 @@ pub(super) async fn run(args: &ServeArgs, environment: &Environment) -> Result<(
     until_told(server, signals).await
 }
 
-/// The line that says where it serves; addresses of TLS carry their scheme.
+/// The line that says where it serves; addresses of TLS carry their scheme, but for the one whose clients ask for TLS.
 pub(super) fn ready(server: &Server) -> String {
     let scheme = if server.speaks_tls() { "https://" } else { "" };
-    format!("ready http={scheme}{} grpc={scheme}{}\n", server.http(), server.grpc())
+    let postgres = server.postgres().map(|address| format!(" postgres={address}")).unwrap_or_default();
+    format!("ready http={scheme}{} grpc={scheme}{}{postgres}\n", server.http(), server.grpc())
 }
 
 /// Serves until a signal comes, or until the server can no longer be trusted.

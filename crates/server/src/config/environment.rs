@@ -30,6 +30,7 @@ const NAMED: &[(&str, &str, Shape)] = &[
     ("TIDEMARK_LOG", "log", Shape::Text),
     ("TIDEMARK_HTTP", "http", Shape::Text),
     ("TIDEMARK_GRPC", "grpc", Shape::Text),
+    ("TIDEMARK_POSTGRES", "postgres", Shape::Text),
     ("TIDEMARK_TLS_CERTIFICATE", "tls.certificate", Shape::Text),
     ("TIDEMARK_TLS_KEY", "tls.key", Shape::Text),
     ("TIDEMARK_TLS_CLIENT_CA", "tls.client_ca", Shape::Text),

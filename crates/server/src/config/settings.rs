@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, Secret};
+use super::{ConfigError, Listen, Secret};
 
 /// Settings of one process.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -20,6 +20,9 @@ pub struct Settings {
     pub http: SocketAddr,
     /// Address of the gRPC port; port 0 picks a free one. Default `127.0.0.1:7071`.
     pub grpc: SocketAddr,
+    /// Address of the port of PostgreSQL's protocol; port 0 picks a free one, `off` opens none. Default `127.0.0.1:7072` if
+    /// that is free, and none, with a warning, if it is taken.
+    pub postgres: Option<Listen>,
     /// Name of the deployment, shown by `/health`. Default `development`.
     pub env: String,
     /// Who may ask.
@@ -54,6 +57,7 @@ impl Default for Settings {
             log: None,
             http: SocketAddr::from(([127, 0, 0, 1], 7070)),
             grpc: SocketAddr::from(([127, 0, 0, 1], 7071)),
+            postgres: None,
             env: "development".to_owned(),
             auth: Auth::default(),
             tls: Tls::default(),

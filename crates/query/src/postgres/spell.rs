@@ -1,0 +1,237 @@
+//! Values as PostgreSQL writes them: `DateStyle` ISO, `IntervalStyle` postgres, floats by their shortest digits, bytes as
+//! hex, time in UTC.
+
+use std::io::Write as _;
+
+use arrow::datatypes::IntervalMonthDayNano;
+
+use crate::http::calendar::civil;
+
+/// 2000-01-01, from which PostgreSQL counts days, as days since 1970.
+pub(crate) const EPOCH_DAYS: i32 = 10_957;
+/// The same in microseconds.
+pub(crate) const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * DAY_MICROS;
+
+const DAY_MICROS: i64 = 86_400_000_000;
+const SECOND_MICROS: i64 = 1_000_000;
+
+/// What Rust shows; a Vec takes all that is written.
+pub(crate) fn shown(value: impl std::fmt::Display, out: &mut Vec<u8>) {
+    let _ = write!(out, "{value}");
+}
+
+/// A double: `1.5`, `1e+16`, `NaN`.
+pub(crate) fn float8(value: f64, out: &mut Vec<u8>) {
+    float(&format!("{value:e}"), 15, value.is_finite(), out);
+}
+
+/// A real.
+pub(crate) fn float4(value: f32, out: &mut Vec<u8>) {
+    float(&format!("{value:e}"), 6, value.is_finite(), out);
+}
+
+/// Lays shortest digits out; from so many digits before the point on, and below 0.0001, with an exponent.
+fn float(shortest: &str, digits_max: i32, is_finite: bool, out: &mut Vec<u8>) {
+    if !is_finite {
+        let word = match shortest {
+            "inf" => "Infinity",
+            "-inf" => "-Infinity",
+            _ => "NaN",
+        };
+        return out.extend_from_slice(word.as_bytes());
+    }
+    let (mantissa, exponent) = shortest.split_once('e').unwrap_or((shortest, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    if exponent < -4 || exponent >= digits_max {
+        let (mark, size) = (if exponent < 0 { '-' } else { '+' }, exponent.unsigned_abs());
+        return shown(format_args!("{sign}{mantissa}e{mark}{size:02}"), out);
+    }
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    let before = usize::try_from(exponent + 1).unwrap_or(0);
+    if exponent < 0 {
+        let zeros = "0".repeat(exponent.unsigned_abs() as usize - 1);
+        shown(format_args!("{sign}0.{zeros}{digits}"), out);
+    } else if digits.len() <= before {
+        shown(format_args!("{sign}{digits}{}", "0".repeat(before - digits.len())), out);
+    } else {
+        shown(format_args!("{sign}{}.{}", &digits[..before], &digits[before..]), out);
+    }
+}
+
+/// `\x0aff`.
+pub(crate) fn bytea(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\\x");
+    bytes.iter().for_each(|byte| shown(format_args!("{byte:02x}"), out));
+}
+
+/// `2013-01-31`, of a day counted from 1970.
+pub(crate) fn date(day: i64, out: &mut Vec<u8>) {
+    let (year, month, day) = civil(day);
+    shown(format_args!("{:04}-{month:02}-{day:02}", if year > 0 { year } else { 1 - year }), out);
+    era(year, out);
+}
+
+fn era(year: i64, out: &mut Vec<u8>) {
+    if year <= 0 {
+        out.extend_from_slice(b" BC");
+    }
+}
+
+/// `10:00:00.5`, of microseconds since midnight.
+pub(crate) fn time(micros: i64, out: &mut Vec<u8>) {
+    let (seconds, part) = (micros.div_euclid(SECOND_MICROS), micros.rem_euclid(SECOND_MICROS));
+    shown(format_args!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60), out);
+    fraction(part, out);
+}
+
+/// `.5`: digits without zeros behind them.
+fn fraction(micros: i64, out: &mut Vec<u8>) {
+    if micros != 0 {
+        let digits = format!("{micros:06}");
+        shown(format_args!(".{}", digits.trim_end_matches('0')), out);
+    }
+}
+
+/// `2013-01-31 10:00:00.5+00`, of microseconds since 1970.
+pub(crate) fn timestamp(at: i64, has_zone: bool, out: &mut Vec<u8>) {
+    let (year, month, day) = civil(at.div_euclid(DAY_MICROS));
+    shown(format_args!("{:04}-{month:02}-{day:02} ", if year > 0 { year } else { 1 - year }), out);
+    time(at.rem_euclid(DAY_MICROS), out);
+    if has_zone {
+        out.extend_from_slice(b"+00");
+    }
+    era(year, out);
+}
+
+/// `1 year 2 mons 3 days -04:05:06.5`.
+pub(crate) fn interval(value: IntervalMonthDayNano, out: &mut Vec<u8>) {
+    let IntervalMonthDayNano { months, days, nanoseconds } = value;
+    let (start, micros) = (out.len(), nanoseconds / 1_000);
+    let parts = [(months / 12, "year"), (months % 12, "mon"), (days, "day")];
+    let mut is_negative = false;
+    for (count, unit) in parts.into_iter().filter(|(count, _)| *count != 0) {
+        let space = if out.len() > start { " " } else { "" };
+        // After a part below zero one above says so.
+        let sign = if is_negative && count > 0 { "+" } else { "" };
+        let many = if count == 1 { "" } else { "s" };
+        shown(format_args!("{space}{sign}{count} {unit}{many}"), out);
+        is_negative = count < 0;
+    }
+    if micros == 0 && out.len() > start {
+        return;
+    }
+    let space = if out.len() > start { " " } else { "" };
+    let sign = if micros < 0 {
+        "-"
+    } else if is_negative {
+        "+"
+    } else {
+        ""
+    };
+    shown(format_args!("{space}{sign}"), out);
+    let micros = micros.saturating_abs();
+    let seconds = micros / SECOND_MICROS;
+    shown(format_args!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60), out);
+    fraction(micros % SECOND_MICROS, out);
+}
+
+/// An element of an array: in quotes where it would be read otherwise.
+pub(crate) fn element(item: &[u8], out: &mut Vec<u8>) {
+    let is_special = |byte: &u8| matches!(byte, b'{' | b'}' | b',' | b'"' | b'\\') || byte.is_ascii_whitespace();
+    if !item.is_empty() && !item.eq_ignore_ascii_case(b"null") && !item.iter().any(is_special) {
+        return out.extend_from_slice(item);
+    }
+    out.push(b'"');
+    for byte in item {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(*byte);
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    /// As PostgreSQL 15 answers them.
+    #[test]
+    fn floats_are_postgresqls() {
+        for (value, expected) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.5, "1.5"),
+            (-2.0, "-2"),
+            (0.1, "0.1"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (1e14, "100000000000000"),
+            (1e15, "1e+15"),
+            (123_456_789_012_345_680.0, "1.2345678901234568e+17"),
+            (1e-310, "1e-310"),
+            (1e300, "1e+300"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Infinity"),
+        ] {
+            assert_eq!(text(|out| float8(value, out)), expected);
+        }
+        for (value, expected) in
+            [(0.1, "0.1"), (100_000.0, "100000"), (1e6, "1e+06"), (3.402_823_5e38, "3.4028235e+38")]
+        {
+            assert_eq!(text(|out| float4(value, out)), expected);
+        }
+    }
+
+    #[test]
+    fn times_leave_zeros_out_and_years_before_christ_say_so() {
+        for (at, expected) in [
+            (0, "1970-01-01 00:00:00"),
+            (1_357_020_000_500_000, "2013-01-01 06:00:00.5"),
+            (-1, "1969-12-31 23:59:59.999999"),
+            (-62_135_596_800_000_001, "0001-12-31 23:59:59.999999 BC"),
+            (253_402_300_800_000_000, "10000-01-01 00:00:00"),
+        ] {
+            assert_eq!(text(|out| timestamp(at, false, out)), expected);
+        }
+        assert_eq!(text(|out| timestamp(1, true, out)), "1970-01-01 00:00:00.000001+00");
+        assert_eq!(text(|out| date(-719_163, out)), "0001-12-31 BC");
+    }
+
+    #[test]
+    fn intervals_are_told_in_parts() {
+        for (months, days, nanos, expected) in [
+            (0, 0, 0, "00:00:00"),
+            (14, 3, 14_706_500_000_000, "1 year 2 mons 3 days 04:05:06.5"),
+            (-1, 2, 0, "-1 mons +2 days"),
+            (0, 1, -1_000_000_000, "1 day -00:00:01"),
+            (0, -1, 3_600_000_000_000, "-1 days +01:00:00"),
+            (0, 0, 360_000_000_000_000, "100:00:00"),
+        ] {
+            let value = IntervalMonthDayNano::new(months, days, nanos);
+            assert_eq!(text(|out| interval(value, out)), expected);
+        }
+    }
+
+    #[test]
+    fn elements_are_quoted_where_they_must_be() {
+        for (item, expected) in [
+            ("a", "a"),
+            ("", "\"\""),
+            ("null", "\"null\""),
+            ("a b", "\"a b\""),
+            ("a\"\\", "\"a\\\"\\\\\""),
+            ("{", "\"{\""),
+        ] {
+            assert_eq!(text(|out| element(item.as_bytes(), out)), expected);
+        }
+        assert_eq!(text(|out| bytea(&[0, 255], out)), "\\x00ff");
+    }
+}
