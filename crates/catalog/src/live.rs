@@ -29,6 +29,9 @@ pub trait LiveTail: Send + Sync + Debug {
     /// Rows of the table after the mark of the events manifest that the reader holds.
     async fn tail(&self, namespace: &Namespace, table: &Table, after: &Mark) -> Result<Tail, Behind>;
 
+    /// Up to where everything of a namespace that is durable can be read here, from the tail or a manifest.
+    fn reached(&self, namespace: &Namespace) -> Mark;
+
     /// The last closed system time; not below any ack given before the call.
     fn closed(&self) -> Instant;
 

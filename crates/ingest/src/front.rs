@@ -237,6 +237,10 @@ impl LiveTail for Ingest {
         self.room.visible.read(namespace, table, after)
     }
 
+    fn reached(&self, namespace: &Namespace) -> Mark {
+        self.room.visible.reached(namespace)
+    }
+
     fn closed(&self) -> Instant {
         self.room.log.closed()
     }

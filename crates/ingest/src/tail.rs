@@ -49,6 +49,8 @@ pub(crate) struct NamespaceTail {
     collections: HashMap<CollectionName, Stream>,
     /// Up to where rows were dropped because a manifest covers them.
     dropped: Mark,
+    /// Up to where rows were taken in.
+    reached: Mark,
     bytes: usize,
     rows: usize,
 }
@@ -56,7 +58,7 @@ pub(crate) struct NamespaceTail {
 impl NamespaceTail {
     /// A tail behind what a manifest covers.
     pub(crate) fn after(mark: &Mark) -> Self {
-        Self { dropped: mark.clone(), ..Self::default() }
+        Self { dropped: mark.clone(), reached: mark.clone(), ..Self::default() }
     }
 
     /// Takes a durable append in; appends come in order of system time.
@@ -81,6 +83,7 @@ impl NamespaceTail {
         if kept.rows.num_rows() > 0 {
             self.events.push(kept.system_time, kept.positions.clone(), kept.rows.clone());
         }
+        kept.positions.iter().for_each(|run| self.reached.raise(run.shard, run.last));
         self.bytes += kept.place.bytes();
         self.rows += kept.rows.num_rows();
         self.appends.push_back(Arc::new(kept));
@@ -99,6 +102,11 @@ impl NamespaceTail {
             }
         }
         Ok(Tail { batches })
+    }
+
+    /// Up to where everything is here or in a manifest.
+    pub(crate) const fn reached(&self) -> &Mark {
+        &self.reached
     }
 
     /// The oldest appends, together at most `bytes_max` bytes but at least one.
@@ -126,6 +134,7 @@ impl NamespaceTail {
             !stream.is_empty()
         });
         self.dropped.raise_all(mark);
+        self.reached.raise_all(mark);
     }
 
     /// Decoded bytes kept.

@@ -97,6 +97,12 @@ impl Visible {
         tail.map_or_else(|| Ok(Tail::default()), |tail| lock(&tail).read(table, after))
     }
 
+    /// Up to where everything of a namespace can be read.
+    pub(crate) fn reached(&self, namespace: &Namespace) -> Mark {
+        let tail = lock(&self.tails).get(namespace).map(Arc::clone);
+        tail.map_or_else(|| self.catalog.events_mark(namespace), |tail| lock(&tail).reached().clone())
+    }
+
     /// Takes in what an append says about schemas; also of one whose rows are in files already.
     pub(crate) fn observe(&self, append: &Append) {
         let (namespace, changes) = (&append.namespace, append.changes.as_slice());

@@ -90,6 +90,18 @@ impl Mark {
         other.0.iter().for_each(|(shard, seq)| self.raise(*shard, *seq));
     }
 
+    /// Reads what [`fmt::Display`] writes: `3:120098,9:5`. Nothing is the mark before all.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut mark = Self::default();
+        for part in text.split(',').filter(|_| !text.is_empty()) {
+            let (shard, seq) = part.split_once(':')?;
+            let seq = seq.parse().ok().filter(|seq| *seq >= 0)?;
+            mark.raise(Shard(shard.parse().ok()?), seq);
+        }
+        Some(mark)
+    }
+
     /// The shards with something taken in, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Shard, Seq)> + '_ {
         self.0.iter().map(|(shard, seq)| (*shard, *seq))
@@ -102,9 +114,30 @@ impl Mark {
     }
 }
 
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, (shard, seq)) in self.iter().enumerate() {
+            write!(f, "{}{shard}:{seq}", if nth == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mark_is_read_as_it_is_written() {
+        let mut mark = Mark::of(Shard(9), 5);
+        mark.raise(Shard(3), 120_098);
+        assert_eq!(mark.to_string(), "3:120098,9:5");
+        assert_eq!(Mark::parse("3:120098,9:5"), Some(mark));
+        assert_eq!(Mark::parse(""), Some(Mark::default()));
+        for text in [",", "3", "3:", "3:-1", "a:1", "3:1,", "70000:1", "3:99999999999999999999"] {
+            assert_eq!(Mark::parse(text), None, "{text:?}");
+        }
+    }
 
     #[test]
     fn a_mark_only_grows() {

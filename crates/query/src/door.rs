@@ -1,6 +1,6 @@
 //! What the doors share: how instants and settings are read.
 
-use tidemark_model::Instant;
+use tidemark_model::{Instant, Mark, Positions};
 
 use crate::SchemaOf;
 
@@ -36,6 +36,25 @@ pub(crate) fn read_schema(text: &str) -> Result<SchemaOf, String> {
     found.ok_or_else(|| format!("{:?} is no schema of the past: use 'present' or 'as_of'", clip(&text)))
 }
 
+/// The header that names positions which have to be there before a statement is answered.
+pub(crate) const AFTER: &str = "x-tidemark-after";
+
+/// Positions as a receipt tells them, `[{"shard":3,"first":5,"last":9}]`, or as the id of an event of a tail does, `3:9`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub(crate) fn read_after(text: &str) -> Result<Mark, String> {
+    let text = text.trim();
+    let of_receipt = |text| {
+        let runs = serde_json::from_str::<Vec<Positions>>(text).ok()?;
+        let mut mark = Mark::default();
+        runs.iter().for_each(|run| mark.raise(run.shard, run.last));
+        Some(mark)
+    };
+    let read = if text.starts_with('[') { of_receipt(text) } else { Mark::parse(text) };
+    read.ok_or_else(|| format!("{:?} names no positions: give those of a receipt as they came", clip(text)))
+}
+
 fn clip(text: &str) -> String {
     text.chars().take(40).collect()
 }
@@ -46,6 +65,16 @@ pub(crate) mod fixture;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn positions_are_those_of_receipts_and_of_tails() {
+        let receipt = r#"[{"shard":3,"first":5,"last":9},{"shard":1,"first":0,"last":0}]"#;
+        assert_eq!(read_after(receipt), Ok(Mark::parse("1:0,3:9").unwrap()));
+        assert_eq!(read_after(" 3:9 "), Ok(Mark::parse("3:9").unwrap()));
+        for text in ["[", "[3]", "3", "{}"] {
+            assert!(read_after(text).unwrap_err().contains("receipt"), "{text}");
+        }
+    }
 
     #[test]
     fn instants_are_texts_or_milliseconds_and_settings_words() {

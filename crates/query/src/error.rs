@@ -77,6 +77,9 @@ pub enum Error {
     /// Too many queries at once.
     #[error("too many queries are running: try again")]
     TooMany,
+    /// Too many streams of events at once.
+    #[error("too many streams of events are open: close one, or raise query.followers_max")]
+    TooManyFollowers,
     /// Too many exports and restores at once.
     #[error("too many exports and restores are running: try again when one is done, or raise query.bulk_concurrency")]
     TooManyBulk,
@@ -104,7 +107,7 @@ impl Error {
             Self::Refused { kind, .. } => *kind,
             Self::TooLarge(_) => Kind::TooLarge,
             Self::Unavailable(_) | Self::TimedOut(_) => Kind::Unavailable,
-            Self::Memory(_) | Self::TooMany | Self::TooManyBulk => Kind::TooMany,
+            Self::Memory(_) | Self::TooMany | Self::TooManyBulk | Self::TooManyFollowers => Kind::TooMany,
             Self::Engine(..) => Kind::Invalid,
             Self::Internal(_) => Kind::Internal,
         }
@@ -130,6 +133,7 @@ impl Error {
             Self::TimedOut(_) => "timed_out",
             Self::TooMany => "too_many_queries",
             Self::TooManyBulk => "too_many_bulk",
+            Self::TooManyFollowers => "too_many_followers",
             Self::Engine(..) => "engine",
             Self::Internal(_) => "internal",
         }

@@ -23,6 +23,7 @@ use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Answer, AsOf, Description, Error, Pin, Session, Setting, Statement, TableInfo,
@@ -45,9 +46,11 @@ use crate::{
     sql::{self, Does, Parsed, limits::Caps, reference::Reference, setting::Name},
 };
 
+pub(crate) use self::follow::positions;
 pub use self::{
     difference::{Becomes, CollectionRef, Difference, Differences, Differing, Then},
     export::{Export, Holds},
+    follow::{Follow, Follower},
 };
 
 /// Settings of the room.
@@ -70,6 +73,8 @@ pub struct Config {
     pub bulk_concurrency: usize,
     /// Exports and restores that may wait for a place. Default 8.
     pub bulk_queue: usize,
+    /// Streams of events at once (`GET /v1/{namespace}/events/tail`). Default 256.
+    pub followers_max: usize,
     /// Bytes of SQL text. Default 64 KiB.
     pub text_bytes_max: usize,
     /// Tokens of SQL text. Default 10,000.
@@ -91,6 +96,7 @@ impl Default for Config {
             queue: 64,
             bulk_concurrency: 2,
             bulk_queue: 8,
+            followers_max: 256,
             text_bytes_max: 64 << 10,
             tokens_max: 10_000,
             depth_max: 64,
@@ -128,9 +134,13 @@ struct Room {
     gate: Gate,
     /// Of what may run for long.
     bulk: Gate,
+    /// Of those who follow events.
+    follows: Gate,
     metrics: Arc<Metrics>,
     /// Who does what is called.
     procedures: OnceLock<Weak<dyn Procedures>>,
+    /// Is cancelled when whoever follows has to go.
+    ends: CancellationToken,
 }
 
 /// A place among the statements that run; given back on drop.
@@ -201,7 +211,9 @@ impl Query {
         let budget = Budget::of(config.pool_memory_bytes);
         let gate = Gate::new(config.concurrency, config.queue, || Error::TooMany);
         let bulk = Gate::new(config.bulk_concurrency, config.bulk_queue, || Error::TooManyBulk);
-        let room = Room { config, lake, sessions, budget, gate, bulk, metrics, procedures: OnceLock::new() };
+        let (procedures, ends) = (OnceLock::new(), CancellationToken::new());
+        let follows = Gate::new(config.followers_max, 0, || Error::TooManyFollowers);
+        let room = Room { config, lake, sessions, budget, gate, bulk, follows, metrics, procedures, ends };
         Ok(Self { room: Arc::new(room), threads: Arc::new(Threads::start(cores)?) })
     }
 
@@ -221,6 +233,7 @@ impl Query {
     /// # Errors
     /// [`Error`].
     pub async fn describe(&self, statement: &Statement) -> Result<Description, Error> {
+        self.arrived(statement).await?;
         let (room, statement) = (Arc::clone(&self.room), statement.clone());
         let place = self.enter(Length::Query).await?;
         let described = self.threads.run(async move { room.describe(&statement).await }.boxed());
@@ -232,6 +245,7 @@ impl Query {
     /// # Errors
     /// [`Error`]; failures later than planning come as errors of the stream, which [`Error::from`] reads.
     pub async fn run(&self, statement: &Statement) -> Result<Answer, Error> {
+        self.arrived(statement).await?;
         let (room, statement) = (Arc::clone(&self.room), statement.clone());
         self.started(Length::Query, async move { room.begin(&statement).await }.boxed()).await
     }
@@ -461,6 +475,8 @@ fn params_of(plan: &LogicalPlan, count: usize) -> Result<SchemaRef, Error> {
 mod call;
 mod difference;
 mod export;
+mod fixed;
+mod follow;
 mod live;
 #[cfg(feature = "postgres")]
 mod text;

@@ -3,8 +3,10 @@
 //! 1. [`ask`]: a request becomes a statement, or a problem document that says what is wrong with it.
 //! 2. [`accept`]: the `Accept` header chooses how the answer is spelled.
 //! 3. [`answer`]: the answer streams out in pieces; what breaks in the middle is visible.
-//! 4. [`export`]: a state of a collection as one file.
-//! 5. [`render`], [`bulk`], [`cell`], [`nest`], [`calendar`]: the spellings, down to single values.
+//! 4. [`etag`]: answers about the past that a client has already.
+//! 5. [`export`]: a state of a collection as one file.
+//! 6. [`tail`]: events as they come.
+//! 7. [`render`], [`bulk`], [`cell`], [`nest`], [`calendar`]: the spellings, down to single values.
 
 mod accept;
 pub(crate) mod answer;
@@ -12,9 +14,11 @@ mod ask;
 mod bulk;
 pub(crate) mod calendar;
 pub(crate) mod cell;
+mod etag;
 mod export;
 mod nest;
 mod render;
+mod tail;
 
 use axum::{
     Router,
@@ -39,6 +43,7 @@ pub fn router(query: Query) -> Router {
     Router::new()
         .route("/v1/query", post(ask_query).fallback(only_post))
         .route("/v1/{namespace}/{collection}/export", get(export::export))
+        .route("/v1/{namespace}/events/tail", get(tail::tail))
         .with_state(query)
 }
 
@@ -49,13 +54,18 @@ async fn ask_query(State(query): State<Query>, By(principal): By, request: Reque
         Problem::new(Kind::Unsupported, "not_acceptable", detail)
     })?;
     let statement = ask::statement(principal, &parts.headers, &read(body).await?)?;
+    let tag = query.fixed(&statement).map(|word| etag::of(&word, format));
+    if let Some(tag) = tag.as_ref().filter(|tag| etag::is_known(&parts.headers, tag)) {
+        return Ok(etag::unchanged(tag));
+    }
     let answer = query.run(&statement).await.map_err(|e| problem(&e))?;
     if !answer.settings.is_empty() {
         let alone =
             "a setting holds for the statement behind it: send SET …; SELECT … as one text, or as_of beside the sql";
         return Err(problem(&Error::Invalid(alone.to_owned())));
     }
-    answer::respond(answer, format).await.map_err(|e| problem(&e))
+    let response = answer::respond(answer, format).await.map_err(|e| problem(&e))?;
+    Ok(etag::with(tag, response))
 }
 
 /// The whole body, up to the limit.

@@ -95,6 +95,14 @@ impl LiveTail for Live {
         Ok(Tail { batches: tail.iter().map(wanted).filter(|batch| batch.num_rows() > 0).collect() })
     }
 
+    fn reached(&self, _: &Namespace) -> Mark {
+        let tail = self.tail.lock().unwrap();
+        let seqs = tail
+            .iter()
+            .flat_map(|batch| batch.column_by_name(event::SEQ).unwrap().as_primitive::<Int64Type>().values().to_vec());
+        seqs.max().map_or_else(Mark::default, |seq| Mark::of(SHARD, seq))
+    }
+
     fn closed(&self) -> Instant {
         Instant::from_micros(*self.closed.lock().unwrap())
     }

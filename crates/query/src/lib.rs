@@ -22,5 +22,8 @@ mod scan;
 mod sql;
 
 pub use error::Error;
-pub use front::{Becomes, CollectionRef, Config, Deps, Difference, Differences, Differing, Export, Holds, Query, Then};
+pub use front::{
+    Becomes, CollectionRef, Config, Deps, Difference, Differences, Differing, Export, Follow, Follower, Holds, Query,
+    Then,
+};
 pub use statement::{Answer, AsOf, Description, Pin, SchemaOf, Session, Setting, Statement, TableInfo};

@@ -1,7 +1,7 @@
 //! What a door asks and what it gets.
 
 use datafusion::{arrow::datatypes::SchemaRef, common::ScalarValue, execution::SendableRecordBatchStream};
-use tidemark_model::{Instant, Namespace, Principal};
+use tidemark_model::{Instant, Mark, Namespace, Principal};
 
 /// Settings of whoever asks; a clause in the statement is more specific and wins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Session {
     pub nearest: bool,
     /// Which columns a collection has in a question about the past.
     pub schema: SchemaOf,
+    /// Positions that have to be there first, as receipts tell them; of one call, no session keeps it.
+    pub after: Option<Mark>,
 }
 
 /// Which columns a collection has.

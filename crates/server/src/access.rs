@@ -51,6 +51,7 @@ pub const TABLE: &[(&str, &str, Row)] = &[
     ("POST", "/v1/{namespace}/events", row(Needs::In(Scope::Ingest))),
     ("POST", "/v1/{namespace}/{collection}/changes", row(Needs::In(Scope::Ingest))),
     ("POST", "/v1/query", row(Needs::Door)),
+    ("GET", "/v1/{namespace}/events/tail", row(Needs::In(Scope::Query))),
     ("GET", "/v1/{namespace}/{collection}/export", row(Needs::In(Scope::Query))),
     ("GET", "/v1/{namespace}/{collection}/schema", row(Needs::Sight)),
     ("PUT", "/v1/{namespace}/{collection}/schema", audited(ADMIN, "declare_schema")),

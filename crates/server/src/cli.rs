@@ -87,6 +87,11 @@ pub enum Command {
                             tidemark export shop.orders --snapshot 2026-02 --format parquet --output orders.parquet\n  \
                             tidemark ingest orders.ndjson --namespace shop --collection orders-again")]
     Export(ExportArgs),
+    /// Show events as they become durable, one JSON object a line, until it is stopped. A server that restarts is waited for.
+    #[command(after_help = "Examples:\n  tidemark tail shop\n  tidemark tail shop --type 'order.*'\n  \
+                            tidemark tail shop --after start --count 10\n\n\
+                            In shards of their own events may come in another order than they were sent.")]
+    Tail(TailArgs),
     /// Make, list and revoke tokens: who may ask what, and where.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -472,6 +477,25 @@ pub struct ExportArgs {
     /// The file, which appears when it is whole; without one standard output
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Where to ask.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Flags of `tail`.
+#[derive(Debug, Clone, Args)]
+pub struct TailArgs {
+    /// The namespace
+    pub namespace: Namespace,
+    /// Only events of these types; * stands for any letters, ? for one
+    #[arg(long, value_name = "GLOB")]
+    pub r#type: Option<String>,
+    /// Begin behind this position, or with the oldest event there is (start); without it with what comes now
+    #[arg(long, value_name = "POSITION")]
+    pub after: Option<String>,
+    /// Stop after so many events
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
     /// Where to ask.
     #[command(flatten)]
     pub server: ServerArgs,

@@ -10,6 +10,7 @@ mod retention;
 mod serve;
 mod snapshot;
 mod sql;
+mod tail;
 mod token;
 mod verify;
 
@@ -95,6 +96,7 @@ async fn dispatch(command: Command, environment: Environment) -> Result<(), Fail
         Command::Compact(args) => compact::run(&args, &environment).await,
         Command::Restore(args) => restore::run(&args, &environment).await,
         Command::Export(args) => export::run(&args, &environment).await,
+        Command::Tail(args) => tail::run(&args, &environment).await,
         Command::Token(command) => token::run(&command, &environment).await,
         Command::Verify(args) => verify::run(&args, &environment).await,
         Command::Demo(args) => demo::run(&args, &environment).await,

@@ -5,6 +5,7 @@
 
 mod admit;
 mod body;
+mod cors;
 mod trace;
 
 use std::{sync::Arc, time::Duration};
@@ -19,6 +20,7 @@ use axum::{
 use tidemark_catalog::Audit;
 use tidemark_model::{Clock, Ids, Kind};
 use tidemark_proto::Problem;
+use tower::util::option_layer;
 
 use crate::{guard::Guard, metrics::Metrics};
 
@@ -57,9 +59,11 @@ impl Door {
             Wire::Http => routes.fallback(unknown_path).method_not_allowed_fallback(wrong_method),
             Wire::Grpc => routes,
         };
+        let cors = cors::layer(self.guard.origins()).filter(|_| self.wire == Wire::Http);
         routes
             .layer(middleware::from_fn_with_state(self.clone(), body::limit_pauses))
             .layer(middleware::from_fn_with_state(self.clone(), admit::admit))
+            .layer(option_layer(cors))
             .layer(middleware::from_fn_with_state(self, trace::follow))
     }
 

@@ -128,6 +128,11 @@ impl Guard {
         Ok(Self { authority: Arc::clone(authority), is_loopback, origins })
     }
 
+    /// The origins of web pages that may ask, in lower case; `*` is all of them.
+    pub(crate) fn origins(&self) -> &[String] {
+        &self.origins
+    }
+
     /// How the port is guarded now: the first token that is made turns it.
     #[must_use]
     pub fn mode(&self) -> Mode {
@@ -179,7 +184,8 @@ impl Guard {
             let host = host.as_str().to_ascii_lowercase();
             origin == format!("http://{host}") || origin == format!("https://{host}")
         });
-        if own || self.origins.contains(&origin) { Ok(()) } else { Err(Refused::Origin(origin)) }
+        let is_listed = self.origins.iter().any(|known| known == "*" || *known == origin);
+        if own || is_listed { Ok(()) } else { Err(Refused::Origin(origin)) }
     }
 }
 

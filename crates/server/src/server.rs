@@ -8,7 +8,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use tidemark_catalog::Tokens;
+use axum::Extension;
+use tidemark_catalog::{Login, Tokens};
 
 use crate::{
     audit,
@@ -98,7 +99,8 @@ impl Server {
             has_root: settings.auth.token.is_some(),
             clock: parts.clock.clone(),
         };
-        let routes = health.router().merge(rooms.http()).merge(tokens::router(office));
+        let login: Arc<dyn Login> = authority.clone();
+        let routes = health.router().merge(rooms.http().layer(Extension(login))).merge(tokens::router(office));
         let routes = door(Wire::Http, guards.0).around(routes.merge(audit::router(rooms.audit().clone())));
         ports.0.with_tls(tls.clone()).serve(routes, connections.clone(), &life);
         ports.1.with_tls(tls).serve(door(Wire::Grpc, guards.1).around(grpc_routes), connections.clone(), &life);

@@ -217,6 +217,7 @@ impl Rooms {
     /// Tells clients that stream to go on elsewhere: their streams are ended after this time.
     pub fn go_away(&self, within: Duration) {
         self.ingest.go_away(within);
+        self.query.go_away();
     }
 
     /// Is cancelled when the log or the lake can no longer be trusted.

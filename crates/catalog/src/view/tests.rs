@@ -156,6 +156,10 @@ impl LiveTail for World {
         Ok(Tail { batches: seqs.chunks(3).map(batch).collect() })
     }
 
+    fn reached(&self, _: &Namespace) -> Mark {
+        Mark::of(SHARD, self.durable.load(Ordering::SeqCst))
+    }
+
     fn closed(&self) -> Instant {
         self.now()
     }
@@ -218,6 +222,10 @@ struct AlwaysBehind;
 impl LiveTail for AlwaysBehind {
     async fn tail(&self, _: &Namespace, _: &Table, _: &Mark) -> Result<Tail, Behind> {
         Err(Behind)
+    }
+
+    fn reached(&self, _: &Namespace) -> Mark {
+        Mark::default()
     }
 
     fn closed(&self) -> Instant {

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     Session, Setting,
-    door::{read_instant, read_schema, read_switch},
+    door::{AFTER, read_after, read_instant, read_schema, read_switch},
 };
 
 const COOKIE: &str = "arrow_flight_session_id";
@@ -130,6 +130,7 @@ impl Caller {
             valid_as_of: instant("x-valid-as-of")?.or(stored.valid_as_of),
             nearest: said(metadata, "x-nearest", read_switch)?.unwrap_or(stored.nearest),
             schema: said(metadata, "x-schema", read_schema)?.unwrap_or(stored.schema),
+            after: said(metadata, AFTER, read_after)?,
         };
         Ok(Self { principal, credential, stored, session })
     }

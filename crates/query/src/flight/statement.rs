@@ -117,6 +117,7 @@ pub(crate) fn session_of(message: &FlightSession) -> Result<Session, Status> {
         valid_as_of: message.valid_as_of_us.map(Instant::from_micros),
         nearest: message.nearest,
         schema: if message.schema_as_of { SchemaOf::Instant } else { SchemaOf::Present },
+        after: None,
     })
 }
 
@@ -138,6 +139,7 @@ mod tests {
                     valid_as_of: at(1 << 50),
                     nearest: true,
                     schema: SchemaOf::Instant,
+                    after: None,
                 },
                 pin: Some(Pin { system_time: Instant::from_micros(7), now: Instant::from_micros(-8) }),
                 transaction: Bytes::from_static(b"t"),

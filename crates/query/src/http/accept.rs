@@ -35,6 +35,18 @@ impl Format {
         }
     }
 
+    /// A short word for it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+            Self::Arrow => "arrow",
+            Self::Parquet => "columnar",
+            Self::Changes => "changes",
+        }
+    }
+
     /// Whether a media range of an `Accept` header covers this format.
     fn is_covered_by(self, range: &str) -> bool {
         let own = self.content_type().split(';').next().unwrap_or_default();

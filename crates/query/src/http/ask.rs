@@ -13,7 +13,7 @@ use tidemark_proto::Problem;
 
 use crate::{
     Session, Statement,
-    door::{read_instant, read_schema, read_switch},
+    door::{AFTER, read_after, read_instant, read_schema, read_switch},
 };
 
 /// Digits that a decimal of 128 bits holds for certain.
@@ -106,6 +106,7 @@ fn of_headers(headers: &HeaderMap) -> Result<Session, Problem> {
         valid_as_of: instant("x-valid-as-of")?,
         nearest: text("x-nearest")?.map(read_switch).transpose().map_err(wrong("x-nearest"))?.unwrap_or_default(),
         schema: text("x-schema")?.map(read_schema).transpose().map_err(wrong("x-schema"))?.unwrap_or_default(),
+        after: text(AFTER)?.map(read_after).transpose().map_err(wrong(AFTER))?,
     })
 }
 

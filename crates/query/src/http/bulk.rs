@@ -65,7 +65,7 @@ impl Render for Parquet {
 pub(crate) struct Changes;
 
 /// Inside of strings JSON has no raw ends of lines.
-fn one_line(document: &str, out: &mut Vec<u8>) {
+pub(crate) fn one_line(document: &str, out: &mut Vec<u8>) {
     out.extend(document.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
 }
 

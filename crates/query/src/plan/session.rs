@@ -17,7 +17,7 @@ use datafusion::{
         object_store::{ObjectStoreRegistry, ObjectStoreUrl},
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
-    logical_expr::registry::FunctionRegistry,
+    logical_expr::{Volatility, registry::FunctionRegistry},
     prelude::SessionConfig,
 };
 use object_store::ObjectStore;
@@ -94,6 +94,11 @@ impl Sessions {
             template.register_udf(Arc::new(function)).map_err(internal)?;
         }
         Ok(Self { template: Arc::new(template), catalog: catalog.clone(), environment })
+    }
+
+    /// How a function of this name answers the next time it is asked the same; none where there is no such function.
+    pub(crate) fn volatility(&self, name: &str) -> Option<Volatility> {
+        self.template.scalar_functions().get(name).map(|function| function.signature().volatility)
     }
 
     /// A state for one statement: the template with another namespace, catalog, time and memory. Building one anew would

@@ -78,6 +78,10 @@ impl LiveTail for Idle {
         Ok(Tail::default())
     }
 
+    fn reached(&self, namespace: &Namespace) -> Mark {
+        self.catalog.events_mark(namespace)
+    }
+
     fn closed(&self) -> Instant {
         self.now()
     }

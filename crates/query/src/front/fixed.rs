@@ -1,0 +1,75 @@
+//! Answers that never change: what a client has of one need not be computed again.
+
+use std::fmt::Write as _;
+
+use datafusion::logical_expr::Volatility;
+use sha2::{Digest, Sha256};
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+use tidemark_model::Namespace;
+
+use super::{Query, Room};
+use crate::{Statement, plan::names::Seen, sql::limits};
+
+/// What a statement that asks for rows begins with.
+const ASKS: [&str; 4] = ["select", "with", "values", "table"];
+/// Schemas that tell of the lake as it is now.
+const OF_NOW: [&str; 3] = ["system", "information_schema", "pg_catalog"];
+
+impl Query {
+    /// A word for the answer of a statement that is the same whenever it is asked; `None` where it may change: without an
+    /// instant of the past, with functions that answer otherwise the next time, about the lake itself, or where what is read
+    /// depends on what is still kept. Columns come and go with schemas, so the word depends on those of all that is seen.
+    pub(crate) fn fixed(&self, statement: &Statement) -> Option<String> {
+        let session = &statement.session;
+        let is_past = session.as_of? <= self.room.lake.live.closed();
+        if !is_past || session.nearest || !self.room.is_constant(&statement.sql) {
+            return None;
+        }
+        let mut digest = Sha256::new();
+        let mut take = |part: &dyn std::fmt::Debug| digest.update(format!("{part:?}\0"));
+        take(&env!("CARGO_PKG_VERSION"));
+        take(&statement.principal.id());
+        take(&(&statement.sql, &statement.params));
+        take(&(&session.namespace, session.as_of, session.valid_as_of, session.schema));
+        take(&self.room.schemas(statement));
+        let mut word = String::with_capacity(32);
+        for byte in digest.finalize().iter().take(16) {
+            let _infallible = write!(word, "{byte:02x}");
+        }
+        Some(word)
+    }
+}
+
+impl Room {
+    /// Whether every word of a text means the same the next time.
+    fn is_constant(&self, sql: &str) -> bool {
+        let Ok(tokens) = limits::tokens(sql, &self.caps()) else { return false };
+        let mut words = tokens.list.iter().filter_map(word).peekable();
+        let asks = words.peek().is_some_and(|first| ASKS.contains(&first.as_str()));
+        asks && words.all(|word| {
+            let is_of_now = OF_NOW.contains(&word.as_str()) || word.starts_with("pg_") || word.starts_with("current_");
+            !is_of_now && self.sessions.volatility(&word).is_none_or(|of| of == Volatility::Immutable)
+        })
+    }
+
+    /// The schemas of all collections that somebody sees.
+    fn schemas(&self, statement: &Statement) -> Vec<(Namespace, String, u32)> {
+        let catalog = &self.lake.catalog;
+        let seen = Seen { catalog: catalog.clone(), principal: statement.principal.clone() };
+        let of = |namespace: Namespace| {
+            let collections = catalog.collections(&namespace);
+            collections
+                .into_iter()
+                .map(move |known| (namespace.clone(), known.name.as_str().to_owned(), known.schema.id))
+                .collect::<Vec<_>>()
+        };
+        seen.namespaces().into_iter().flat_map(of).collect()
+    }
+}
+
+fn word(token: &TokenWithSpan) -> Option<String> {
+    match &token.token {
+        Token::Word(word) => Some(word.value.to_ascii_lowercase()),
+        _ => None,
+    }
+}
