@@ -9,6 +9,9 @@ pub enum Error {
     /// The text is no statement we read, or asks for something that makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// What SQL has and we have not.
+    #[error("{0}")]
+    Unsupported(String),
     /// A statement that writes, or more than one statement.
     #[error("{0}")]
     ReadOnly(String),
@@ -97,6 +100,7 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Invalid(_)
+            | Self::Unsupported(_)
             | Self::ReadOnly(_)
             | Self::Future { .. }
             | Self::BeforeCreation { .. }
@@ -118,6 +122,7 @@ impl Error {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Invalid(_) => "invalid_sql",
+            Self::Unsupported(_) => "unsupported_sql",
             Self::ReadOnly(_) => "read_only",
             Self::Denied(denied) => denied.code(),
             Self::UnknownTable(_) => "unknown_table",
@@ -158,10 +163,10 @@ impl From<DataFusionError> for Error {
             DataFusionError::Plan(reason) if reason.starts_with("table '") && reason.contains("not found") => {
                 Self::UnknownTable(reason.split('\'').nth(1).unwrap_or_default().to_owned())
             }
+            DataFusionError::NotImplemented(reason) => Self::Unsupported(unsupported(reason)),
             DataFusionError::SQL(..)
             | DataFusionError::Plan(_)
             | DataFusionError::Configuration(_)
-            | DataFusionError::NotImplemented(_)
             | DataFusionError::SchemaError(..) => Self::Invalid(first_line(&text)),
             DataFusionError::External(inner) => external(inner.as_ref(), &text),
             DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
@@ -177,6 +182,13 @@ impl From<DataFusionError> for Error {
 
 fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().trim_end_matches('.').to_owned()
+}
+
+/// What the engine says it cannot do, without the syntax tree that it prints into its words.
+fn unsupported(reason: &str) -> String {
+    let line = reason.lines().next().unwrap_or_default();
+    let words = line.split_once('{').map_or(line, |(before, _tree)| before.split('(').next().unwrap_or(before));
+    format!("this SQL is not served: {}", words.trim_end_matches(['.', ' ', ':']))
 }
 
 /// An error of ours that travelled through the engine.
