@@ -32,6 +32,7 @@ use crate::{
         bind::{Asked, Lake},
         metadata,
         names::Seen,
+        parameter,
         relation::Relations,
         session::{Of, Sessions, task, with_relations},
         setting, shape,
@@ -402,21 +403,28 @@ impl Room {
 
     async fn describe(&self, statement: &Statement) -> Result<Description, Error> {
         let parsed = self.parse(statement)?;
+        let sets = matches!(parsed.does, Does::Sets);
         if let Does::Calls(called) = &parsed.does {
             statement.principal.check_scope(Scope::Admin)?;
             let fields = (1..=parsed.params).map(|number| Field::new(format!("${number}"), DataType::Utf8, true));
             let params = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
             let pin = statement.pin.unwrap_or_else(|| self.lake.pin());
-            return Ok(Description { schema: procedure::columns(called.procedure), params, pin, settings: Vec::new() });
+            return Ok(Description {
+                schema: procedure::columns(called.procedure),
+                params,
+                pin,
+                settings: Vec::new(),
+                sets: false,
+            });
         }
         let Prepared { state, session, pin, reads, references, settings, params, is_bound } =
             self.parsed(parsed, statement, Folds::WhatIsBound)?;
         let asked = Asked { principal: &statement.principal, session: &session, params: &statement.params, pin };
         let relations = self.lake.describe(&references, asked, is_bound.then_some(&state)).await?;
         let (plan, _) = logical(state, reads, relations).await?;
-        let params = params_of(&plan, params)?;
+        let params = parameter::fields(&plan, params)?;
         let plan = if is_bound { with_params(plan, statement)? } else { plan };
-        Ok(Description { schema: shape::of(plan.schema()), params, pin, settings })
+        Ok(Description { schema: shape::of(plan.schema()), params, pin, settings, sets })
     }
 
     async fn begin(&self, statement: &Statement) -> Result<Begun, Error> {
@@ -459,17 +467,6 @@ fn with_params(plan: LogicalPlan, statement: &Statement) -> Result<LogicalPlan, 
         return Ok(plan);
     }
     Ok(plan.with_param_values(ParamValues::from(statement.params.clone()))?)
-}
-
-/// One field per parameter, by position; text where the plan cannot tell.
-fn params_of(plan: &LogicalPlan, count: usize) -> Result<SchemaRef, Error> {
-    let known = plan.get_parameter_types()?;
-    let field = |number: usize| {
-        let name = format!("${number}");
-        let of = known.get(&name).cloned().flatten().map_or(DataType::Utf8, |of| shape::plain(&of));
-        Field::new(name, if of.is_null() { DataType::Utf8 } else { of }, true)
-    };
-    Ok(Arc::new(Schema::new((1..=count).map(field).collect::<Vec<_>>())))
 }
 
 mod call;

@@ -10,7 +10,8 @@
 //! 8. [`setting`]: settings of a session, folded and shown. [`changed`]: the function that a diff needs. [`json`]: what
 //!    reads JSON text.
 //! 9. [`postgres`]: the schema `pg_catalog`, and the functions that PostgreSQL's clients call.
-//! 10. [`shape`]: the columns an answer will have, exactly. [`type_of`]: the function that tells their types.
+//! 10. [`shape`]: the columns an answer will have, exactly. [`parameter`]: the types of parameters, before they are bound.
+//!     [`type_of`]: the function that tells types.
 //!     [`zoned`]: functions of the engine that lose the zone.
 
 pub(crate) mod bind;
@@ -19,6 +20,7 @@ pub(crate) mod instant;
 pub(crate) mod json;
 pub(crate) mod metadata;
 pub(crate) mod names;
+pub(crate) mod parameter;
 pub(crate) mod postgres;
 pub(crate) mod question;
 pub(crate) mod relation;

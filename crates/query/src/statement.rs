@@ -101,6 +101,8 @@ pub struct Description {
     pub pin: Pin,
     /// Of a statement that only sets: what is for the session of whoever keeps one.
     pub settings: Vec<Setting>,
+    /// Whether it only sets, also when its settings cannot be told yet for want of parameters.
+    pub sets: bool,
 }
 
 /// The instants an answer is about.

@@ -187,6 +187,9 @@ async fn refusals_say_why() {
         ("SELECT no_such()", "invalid_sql"),
         ("SELECT a FROM c WHERE", "invalid_sql"),
         ("SELECT $1", "invalid_sql"),
+        ("SELECT :a FROM c", "invalid_sql"),
+        ("SELECT TOP 1 a FROM c", "unsupported_sql"),
+        ("SELECT * FROM c PIVOT (sum(a) FOR b IN ('x'))", "unsupported_sql"),
         ("SELECT 1/0", "engine"),
         ("DROP TABLE c", "read_only"),
         ("SELECT 1; SELECT 2", "read_only"),
@@ -296,6 +299,22 @@ async fn parameters_are_told_and_bound() {
     assert_eq!(rows.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>(), 2);
     statement.params.pop();
     assert!(matches!(lab.query.run(&statement).await, Err(Error::Invalid(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_have_the_types_of_their_places() {
+    let lab = small_lab().await;
+    for (sql, expected) in [
+        ("SELECT CAST(? AS BIGINT), ?::date, ?", &[DataType::Int64, DataType::Date32, DataType::Utf8][..]),
+        ("SELECT a FROM c LIMIT ? OFFSET ?", &[DataType::Int64, DataType::Int64]),
+        ("SELECT ? || ? || ?", &[DataType::Utf8, DataType::Utf8, DataType::Utf8]),
+        ("SELECT a FROM c WHERE a = $1 OR a < 1.5 * $1", &[DataType::Int64]),
+        ("SELECT 1", &[]),
+    ] {
+        let described = lab.query.describe(&Lab::statement(sql)).await.unwrap();
+        let types: Vec<&DataType> = described.params.fields().iter().map(|field| field.data_type()).collect();
+        assert_eq!(types, expected.iter().collect::<Vec<_>>(), "{sql}");
+    }
 }
 
 /// Runs for hours unless it is stopped.

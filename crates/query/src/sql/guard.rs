@@ -6,11 +6,11 @@
 use std::ops::ControlFlow;
 
 use sqlparser::{
-    ast::{Expr, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor},
+    ast::{Expr, Query, Select, SetExpr, Statement, TableFactor, Value, Visit, Visitor},
     tokenizer::{Token, TokenWithSpan},
 };
 
-use super::limits::{Caps, is_significant};
+use super::limits::{self, Caps, is_significant};
 use crate::Error;
 
 /// Words a statement may begin with.
@@ -106,7 +106,10 @@ struct Guard {
 impl Visitor for Guard {
     type Break = Error;
 
-    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<Error> {
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        if let Some(error) = named_parameter(expr) {
+            return ControlFlow::Break(error);
+        }
         self.depth += 1;
         if self.depth <= self.depth_max {
             return ControlFlow::Continue(());
@@ -159,6 +162,13 @@ impl Visitor for Guard {
             _ => ControlFlow::Continue(()),
         }
     }
+}
+
+/// A parameter by name, which no door binds: `:name` is no token of its own, so that it is found here.
+fn named_parameter(expr: &Expr) -> Option<Error> {
+    let Expr::Value(value) = expr else { return None };
+    let Value::Placeholder(name) = &value.value else { return None };
+    (!name.starts_with('$')).then(|| Error::Invalid(limits::not_understood(name)))
 }
 
 /// The body of a query: no write, and not too many set operations in a row.

@@ -92,7 +92,7 @@ fn number_params(tokens: &mut [TokenWithSpan]) -> Result<usize, Error> {
         let number = name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok());
         match number {
             Some(number @ 1..=PARAMS_MAX) => greatest = greatest.max(number),
-            _ => return Err(Error::Invalid(format!("parameter {name} is not understood: use ? or $1, $2, …"))),
+            _ => return Err(Error::Invalid(not_understood(name))),
         }
     }
     match (asked, greatest) {
@@ -100,6 +100,11 @@ fn number_params(tokens: &mut [TokenWithSpan]) -> Result<usize, Error> {
         (1.., 1..) => Err(Error::Invalid("the statement mixes ? and $n: use one kind of parameter".to_owned())),
         (asked, greatest) => Ok(asked.max(greatest)),
     }
+}
+
+/// What is said of a parameter that no door binds.
+pub(crate) fn not_understood(name: &str) -> String {
+    format!("parameter {name} is not understood: use ? or $1, $2, …")
 }
 
 /// The most parameters of one statement.

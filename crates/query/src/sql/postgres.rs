@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{
     ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Select, SelectItem, Statement,
-    TableFactor, Value, VisitMut, VisitorMut,
+    TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
 pub(crate) use self::twice::told;
@@ -186,6 +186,9 @@ fn expression(expr: &mut Expr) {
         Expr::BinaryOp { left, op, right } => {
             operator(op);
             no_function(left, right);
+            if *op == BinaryOperator::StringConcat && is_parameter(left) && is_parameter(right) {
+                **left = text(take(left));
+            }
         }
         Expr::Cast { .. } => cast(expr),
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
@@ -208,6 +211,15 @@ fn expression(expr: &mut Expr) {
         }
         _ => {}
     }
+}
+
+const fn is_parameter(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(ValueWithSpan { value: Value::Placeholder(_), .. }))
+}
+
+/// A parameter as a text: the type of two of them that are put together is not told by anything else.
+fn text(expr: Expr) -> Expr {
+    Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type: DataType::Text, array: false, format: None }
 }
 
 /// Whether a collation orders text as the engine does, by its bytes.
