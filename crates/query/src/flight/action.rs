@@ -18,7 +18,7 @@ use tidemark_proto::session::{
 };
 use tonic::{Response, Status};
 
-use super::{Door, Replies, options, replies, session::Caller, statement::Carried, wire};
+use super::{Door, Replies, options, query, replies, session::Caller, statement::Carried, wire};
 use crate::flight::status::invalid;
 
 const ACTIONS: [(&str, &str); 10] = [
@@ -73,7 +73,7 @@ impl Door {
             "CreatePreparedStatement" => self.prepare(wrapped(&action)?, caller).await,
             "ClosePreparedStatement" => {
                 let ask: ActionClosePreparedStatementRequest = wrapped(&action)?;
-                Carried::open("handle of the prepared statement", &ask.prepared_statement_handle)?;
+                Carried::of_handle(&ask.prepared_statement_handle)?;
                 Ok(replies(Vec::new()))
             }
             "BeginTransaction" => {
@@ -116,15 +116,16 @@ impl Door {
         }
     }
 
-    /// Plans a statement; what writes is refused here, before anything could be bound.
+    /// Plans a statement; what writes is refused here, before anything could be bound. What only sets is an update to
+    /// drivers, which tell it by the flag or by an answer without columns.
     async fn prepare(&self, ask: ActionCreatePreparedStatementRequest, caller: Caller) -> Reply {
         let carried = Carried::new(ask.query, caller.session.clone()).within(ask.transaction_id);
         let description = self.describe(&self.fixed(carried.clone())?, &caller.principal).await?;
         let result = PreparedStatementResult {
             prepared_statement_handle: carried.seal(),
-            dataset_schema: wire::schema_message(&wire::schema(&description.schema))?,
+            dataset_schema: wire::schema_message(&query::columns(&description))?,
             parameter_schema: wire::schema_message(&wire::schema(&description.params))?,
-            is_update: Some(false),
+            is_update: Some(description.sets),
         };
         Ok(wrapped_reply("ActionCreatePreparedStatementResult", &result))
     }

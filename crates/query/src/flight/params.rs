@@ -11,7 +11,7 @@ use arrow_flight::{FlightData, decode::FlightRecordBatchStream, error::FlightErr
 use arrow_ipc::{reader::StreamDecoder, writer::StreamWriter};
 use bytes::Bytes;
 use datafusion::common::ScalarValue;
-use futures::{Stream, TryStreamExt};
+use futures::{Stream, TryStreamExt, future::ready};
 use tonic::Status;
 
 use super::status::{defect, invalid};
@@ -28,6 +28,8 @@ const BOUND_BYTES_MAX: usize = 1 << 20;
 pub(crate) async fn gather(
     data: impl Stream<Item = Result<FlightData, Status>> + Send + 'static,
 ) -> Result<Bytes, Status> {
+    // The message that names what is bound may bring nothing else.
+    let data = data.try_filter(|message| ready(!message.data_header.is_empty()));
     let mut stream = FlightRecordBatchStream::new_from_flight_data(data.map_err(FlightError::from));
     let (mut batches, mut rows, mut bytes) = (Vec::new(), 0, 0);
     while let Some(batch) = stream.try_next().await.map_err(unreadable)? {

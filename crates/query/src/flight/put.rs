@@ -45,13 +45,32 @@ impl Door {
         }
         let one = match query::command(&descriptor.cmd)? {
             Command::CommandPreparedStatementQuery(ask) => bind(&ask.prepared_statement_handle, data).await?,
-            Command::CommandStatementIngest(ask) => updated(self.ingest(&ask, data, &caller).await?),
-            Command::CommandStatementUpdate(_) | Command::CommandPreparedStatementUpdate(_) => {
-                return Err(invalid(format!("SQL only reads here: ask queries; changes are rows, {INGEST_DOOR}")));
+            Command::CommandStatementUpdate(ask) => {
+                let carried = Carried::new(ask.query, caller.session.clone()).within(ask.transaction_id);
+                return self.update(carried, caller).await;
             }
+            Command::CommandPreparedStatementUpdate(ask) => {
+                let mut carried = Carried::of_handle(&ask.prepared_statement_handle)?;
+                carried.params = params::gather(data).await?;
+                return self.update(carried, caller).await;
+            }
+            Command::CommandStatementIngest(ask) => updated(self.ingest(&ask, data, &caller).await?),
             other => return Err(Status::unimplemented(format!("{} is not spoken here", other.type_url()))),
         };
         Ok(replies(vec![one]))
+    }
+
+    /// Sets what a statement sets, for the session of whoever asks. SQL updates nothing else.
+    async fn update(&self, carried: Carried, mut caller: Caller) -> Result<Response<Replies<PutResult>>, Status> {
+        let description = self.describe(&self.fixed(carried)?, &caller.principal).await?;
+        if !description.sets {
+            return Err(invalid(format!(
+                "this statement answers rows: ask it as a query; changes are rows, {INGEST_DOOR}"
+            )));
+        }
+        let mut response = replies(vec![updated(0)]);
+        caller.keep(&description.settings, response.metadata_mut())?;
+        Ok(response)
     }
 }
 
@@ -82,7 +101,7 @@ fn refused(problem: &Problem) -> Status {
 
 /// A handle with these rows bound. It always goes back: some drivers take an absent one for an empty one.
 async fn bind(handle: &[u8], data: Data) -> Result<PutResult, Status> {
-    let mut carried = Carried::open("handle of the prepared statement", handle)?;
+    let mut carried = Carried::of_handle(handle)?;
     carried.params = params::gather(data).await?;
     let result = DoPutPreparedStatementResult { prepared_statement_handle: Some(carried.seal()) };
     Ok(PutResult { app_metadata: result.encode_to_vec().into() })

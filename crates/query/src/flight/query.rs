@@ -3,6 +3,8 @@
 //! FlightInfo plans and fixes the instants; the ticket carries both, so that whoever redeems it, whenever and however
 //! often, reads the same. One endpoint, no location: it is redeemed where it was given.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow_flight::{
     FlightData, FlightDescriptor, FlightEndpoint, FlightInfo, Ticket,
@@ -55,7 +57,8 @@ fn ticket_of(carried: &Carried) -> Bytes {
 
 fn flight(descriptor: FlightDescriptor, schema: &Schema, ticket: Bytes) -> Result<FlightInfo, Status> {
     let endpoint = FlightEndpoint::new().with_ticket(Ticket { ticket });
-    let info = FlightInfo::new().with_descriptor(descriptor).with_endpoint(endpoint);
+    // With one endpoint the rows always come in the order of the answer.
+    let info = FlightInfo::new().with_descriptor(descriptor).with_endpoint(endpoint).with_ordered(true);
     info.try_with_schema(schema).map_err(|e| defect("a schema could not be encoded", e))
 }
 
@@ -83,7 +86,7 @@ impl Door {
                 self.planned(descriptor, carried, principal).await
             }
             Command::CommandPreparedStatementQuery(ask) => {
-                let carried = Carried::open("handle of the prepared statement", &ask.prepared_statement_handle)?;
+                let carried = Carried::of_handle(&ask.prepared_statement_handle)?;
                 self.planned(descriptor, carried, principal).await
             }
             metadata => match metadata::schema(metadata) {
@@ -105,7 +108,11 @@ impl Door {
         let mut carried = self.fixed(carried)?;
         let description = self.describe(&carried, principal).await?;
         carried.pin = Some(description.pin);
-        let info = flight(descriptor, &told(&carried, &description.schema), ticket_of(&carried))?;
+        let mut info = flight(descriptor, &told(&carried, &columns(&description)), ticket_of(&carried))?;
+        if description.sets {
+            // It is done by being planned: its settings go back with this answer.
+            info.endpoint.clear();
+        }
         let info = info.with_app_metadata(format!("{{\"system_time\":\"{}\"}}", description.pin.system_time));
         Ok(Planned { info, settings: description.settings })
     }
@@ -128,36 +135,37 @@ impl Door {
 
     /// What a ticket holds.
     pub(super) async fn data(&self, ticket: &[u8], caller: &Caller) -> Result<Replies<FlightData>, Status> {
-        let principal = &caller.principal;
+        let Caller { principal, compression, .. } = caller;
+        let compression = *compression;
         match command(ticket)? {
             Command::TicketStatementQuery(ask) => {
-                self.answers(Carried::open("ticket", &ask.statement_handle)?, principal).await
+                self.answers(Carried::open("ticket", &ask.statement_handle)?, caller).await
             }
             Command::CommandPreparedStatementQuery(ask) => {
-                let what = "handle of the prepared statement";
-                let carried = Carried::open(what, &ask.prepared_statement_handle)?;
-                self.answers(self.fixed(carried)?, principal).await
+                let carried = Carried::of_handle(&ask.prepared_statement_handle)?;
+                self.answers(self.fixed(carried)?, caller).await
             }
             Command::CommandStatementQuery(ask) => {
                 let carried = Carried::new(ask.query, caller.session.clone()).within(ask.transaction_id);
-                self.answers(self.fixed(carried)?, principal).await
+                self.answers(self.fixed(carried)?, caller).await
             }
             command => {
                 let Some(rows) = metadata::rows(&command, || self.query.tables(principal)) else {
                     return Err(Status::unimplemented(format!("{} is no ticket", command.type_url())));
                 };
                 let rows = rows?;
-                Ok(wire::encode(wire::schema(&rows.schema()), stream::iter([Ok(rows)])).boxed())
+                Ok(wire::encode(wire::schema(&rows.schema()), stream::iter([Ok(rows)]), compression).boxed())
             }
         }
     }
 
     /// Runs a statement for each of its bound rows, one after the other, as one stream.
-    async fn answers(&self, carried: Carried, principal: &Principal) -> Result<Replies<FlightData>, Status> {
+    async fn answers(&self, carried: Carried, caller: &Caller) -> Result<Replies<FlightData>, Status> {
+        let (principal, compression) = (&caller.principal, caller.compression);
         let mut runs = carried.runs(principal)?.into_iter();
         let Some(first) = runs.next() else {
             let schema = self.describe(&carried, principal).await?.schema;
-            return Ok(wire::encode(told(&carried, &schema), stream::empty()).boxed());
+            return Ok(wire::encode(told(&carried, &schema), stream::empty(), compression).boxed());
         };
         let Answer { schema, stream: rows, .. } = self.query.run(&first).await.map_err(|e| status::of(&e))?;
         let query = self.query.clone();
@@ -166,16 +174,27 @@ impl Door {
             async move { query.run(&statement).await.map(batches).map_err(|e| status::of(&e)) }
         });
         let rows = rows.map_err(|e| status::of(&e.into())).chain(rest.try_flatten());
-        Ok(wire::encode(told(&carried, &schema), rows).boxed())
+        Ok(wire::encode(told(&carried, &schema), rows, compression).boxed())
     }
 }
 
-/// The schema an answer is told and sent under. Whether a column can be null may depend on the bound values, and each
-/// row has its own: where something is bound, every column can.
-fn told(carried: &Carried, schema: &Schema) -> SchemaRef {
-    if carried.params.is_empty() {
-        return wire::schema(schema);
+/// The columns a statement answers. What only sets has none: the settings go back to the client as its session.
+pub(super) fn columns(description: &Description) -> SchemaRef {
+    match description.sets {
+        true => Arc::new(Schema::empty()),
+        false if description.params.fields().is_empty() => wire::schema(&description.schema),
+        false => nullable(&description.schema),
     }
+}
+
+/// The schema an answer is told and sent under.
+fn told(carried: &Carried, schema: &Schema) -> SchemaRef {
+    if carried.params.is_empty() { wire::schema(schema) } else { nullable(schema) }
+}
+
+/// Whether a column can be null may depend on the bound values, and each row has its own: where something is bound, every
+/// column can.
+fn nullable(schema: &Schema) -> SchemaRef {
     let nullable = |field: &FieldRef| field.as_ref().clone().with_nullable(true);
     wire::schema(&Schema::new(schema.fields().iter().map(nullable).collect::<Vec<_>>()))
 }

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use arrow_ipc::CompressionType;
 use base64::{
     Engine as _,
     alphabet::STANDARD,
@@ -109,6 +110,8 @@ pub(crate) struct Caller {
     pub(crate) stored: Session,
     /// The settings that count for this call.
     pub(crate) session: Session,
+    /// How the bodies of an answer are to be compressed, out of `x-arrow-compression`.
+    pub(crate) compression: Option<CompressionType>,
 }
 
 impl Caller {
@@ -132,7 +135,8 @@ impl Caller {
             schema: said(metadata, "x-schema", read_schema)?.unwrap_or(stored.schema),
             after: said(metadata, AFTER, read_after)?,
         };
-        Ok(Self { principal, credential, stored, session })
+        let compression = said(metadata, "x-arrow-compression", read_compression)?.flatten();
+        Ok(Self { principal, credential, stored, session, compression })
     }
 
     /// Takes settings into the session that the client carries, if there are any.
@@ -203,6 +207,16 @@ fn said<T>(
 ) -> Result<Option<T>, Status> {
     let said = text(metadata, name)?.map(read).transpose();
     said.map_err(|e| invalid(format!("header {name}: {e}")))
+}
+
+/// `lz4`, `zstd` or `none`.
+fn read_compression(text: &str) -> Result<Option<CompressionType>, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "lz4" => Ok(Some(CompressionType::LZ4_FRAME)),
+        "zstd" => Ok(Some(CompressionType::ZSTD)),
+        "none" => Ok(None),
+        _ => Err("use lz4, zstd or none".to_owned()),
+    }
 }
 
 /// The namespace of the header `database`; our catalog's own name says nothing.

@@ -72,6 +72,15 @@ impl Carried {
         })
     }
 
+    /// From the handle of a prepared statement.
+    ///
+    /// # Errors
+    /// NOT_FOUND when it is none of ours: there is no such statement.
+    pub(crate) fn of_handle(bytes: &[u8]) -> Result<Self, Status> {
+        let opened = Self::open("handle of the prepared statement", bytes);
+        opened.map_err(|refused| Status::not_found(refused.message()))
+    }
+
     /// The statement with the given values, asked by whoever brought it: it is authorised anew each time.
     pub(crate) fn with(&self, params: Vec<ScalarValue>, principal: &Principal) -> Statement {
         let (sql, session) = (self.sql.clone(), self.session.clone());

@@ -2,8 +2,8 @@
 //!
 //! The schema a client is told (FlightInfo, GetSchema, prepared result) and the schema of the stream are made by the
 //! same function, [`schema`]: no views, no dictionaries, no runs, no large or view lists, and then what the encoder itself
-//! makes of it. Batches are re-stamped with it and cut so that clients with a limit of 4 MiB survive; bodies are not
-//! compressed, because some drivers cannot read that.
+//! makes of it. Batches are re-stamped with it and cut so that clients with a limit of 4 MiB survive; bodies are
+//! compressed for who asks for it only, because some drivers cannot read that.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use arrow::{
     error::ArrowError,
 };
 use arrow_flight::{FlightData, IpcMessage, SchemaAsIpc, encode::FlightDataEncoderBuilder, error::FlightError};
-use arrow_ipc::writer::IpcWriteOptions;
+use arrow_ipc::{CompressionType, writer::IpcWriteOptions};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use tonic::Status;
@@ -123,6 +123,7 @@ fn cut(batch: RecordBatch, out: &mut Vec<RecordBatch>) {
 pub(crate) fn encode(
     schema: SchemaRef,
     batches: impl Stream<Item = Result<RecordBatch, Status>> + Send + 'static,
+    compression: Option<CompressionType>,
 ) -> impl Stream<Item = Result<FlightData, Status>> + Send + 'static {
     let stamp = schema.clone();
     let messages = batches.flat_map(move |batch| {
@@ -132,8 +133,10 @@ pub(crate) fn encode(
         let failed = batch.map(|batch| cut(batch, &mut parts)).err();
         stream::iter(parts.into_iter().map(Ok).chain(failed.map(|status| Err(FlightError::from(status)))))
     });
-    let encoder = FlightDataEncoderBuilder::new().with_schema(schema).with_max_flight_data_size(usize::MAX);
-    encoder.build(messages).map(|message| message.map_err(Status::from))
+    // Never fails: the format's version that compression needs is the default.
+    let options = IpcWriteOptions::default().try_with_compression(compression).unwrap_or_default();
+    let encoder = FlightDataEncoderBuilder::new().with_schema(schema).with_options(options);
+    encoder.with_max_flight_data_size(usize::MAX).build(messages).map(|message| message.map_err(Status::from))
 }
 
 /// A schema as an encapsulated IPC message.

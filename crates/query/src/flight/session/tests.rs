@@ -110,6 +110,7 @@ fn what_is_wrong_is_refused() {
         ("x-valid-as-of", ""),
         ("x-nearest", "maybe"),
         ("x-schema", "nyc"),
+        ("x-arrow-compression", "gzip"),
         ("database", "../x"),
         ("cookie", "arrow_flight_session_id=zz"),
         ("cookie", "arrow_flight_session_id=21aabbccdd"),

@@ -19,7 +19,7 @@ fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
 
 /// The messages of some batches, and the batches that come out of them.
 async fn sent(schema: SchemaRef, batches: Vec<RecordBatch>) -> (Vec<FlightData>, Vec<RecordBatch>) {
-    let stream = encode(schema, stream::iter(batches.into_iter().map(Ok)));
+    let stream = encode(schema, stream::iter(batches.into_iter().map(Ok)), None);
     let messages: Vec<FlightData> = stream.try_collect().await.unwrap();
     let again = stream::iter(messages.clone().into_iter().map(Ok));
     (messages, FlightRecordBatchStream::new_from_flight_data(again).try_collect().await.unwrap())
@@ -67,7 +67,7 @@ async fn a_batch_is_restamped_with_the_schema_that_was_told() {
     assert_eq!(back[0].schema(), told);
     let two =
         Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true), Field::new("m", DataType::Int64, true)]));
-    let failed: Result<Vec<_>, Status> = encode(two, stream::iter([Ok(batch)])).try_collect().await;
+    let failed: Result<Vec<_>, Status> = encode(two, stream::iter([Ok(batch)]), None).try_collect().await;
     assert_eq!(failed.unwrap_err().code(), tonic::Code::Internal);
 }
 
