@@ -1,6 +1,6 @@
 //! Settings of a session: expressions folded, values shown.
 
-use datafusion::execution::SessionState;
+use datafusion::{common::ScalarValue, execution::SessionState};
 use sqlparser::{
     ast::{Expr, Statement, Value},
     parser::Parser,
@@ -34,23 +34,30 @@ pub(crate) fn fold(
                 at => Ok(Setting::AsOf(at)),
             },
             Name::ValidAsOf => instant().map(Setting::ValidAsOf),
-            Name::Nearest => {
-                value.map_or(Ok(false), |value| read_switch(&word(value)).map_err(Error::Invalid)).map(Setting::Nearest)
-            }
+            Name::Nearest => value
+                .map_or(Ok(false), |value| read_switch(&word(value, asked.params)).map_err(Error::Invalid))
+                .map(Setting::Nearest),
             Name::Schema => value
-                .map_or(Ok(SchemaOf::default()), |value| read_schema(&word(value)).map_err(Error::Invalid))
+                .map_or(Ok(SchemaOf::default()), |value| {
+                    read_schema(&word(value, asked.params)).map_err(Error::Invalid)
+                })
                 .map(Setting::Schema),
         }
     };
     settings.iter().map(one).collect()
 }
 
-/// A value that is a word: `on`, `'on'`, `true`.
-fn word(value: &Expr) -> String {
+/// A value that is a word: `on`, `'on'`, `true`, or a parameter with one.
+fn word(value: &Expr, params: &[ScalarValue]) -> String {
+    let bound = |name: &str| {
+        let number = name.strip_prefix('$')?.parse::<usize>().ok()?;
+        params.get(number.checked_sub(1)?).map(ToString::to_string)
+    };
     match value {
         Expr::Identifier(word) => word.value.clone(),
         Expr::Value(value) => match &value.value {
             Value::SingleQuotedString(text) => text.clone(),
+            Value::Placeholder(name) => bound(name).unwrap_or_else(|| name.clone()),
             other => other.to_string(),
         },
         other => other.to_string(),
