@@ -12,9 +12,10 @@
 //! 9. [`postgres`]: the schema `pg_catalog`, and the functions that PostgreSQL's clients call.
 //! 10. [`shape`]: the columns an answer will have, exactly. [`parameter`]: the types of parameters, before they are bound.
 //!     [`type_of`]: the function that tells types.
-//!     [`zoned`]: functions of the engine that lose the zone.
+//!     [`zoned`]: functions of the engine that lose the zone; [`capped`]: those that may make much out of little.
 
 pub(crate) mod bind;
+pub(crate) mod capped;
 pub(crate) mod changed;
 pub(crate) mod instant;
 pub(crate) mod json;

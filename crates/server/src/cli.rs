@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what each flag means as a setting.
 
+pub mod reading;
 pub mod tls;
 pub mod token;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidemark_model::{CollectionName, Namespace};
 use tidemark_query::CollectionRef;
 
+use self::reading::{ExportArgs, TailArgs};
 use crate::config::{Layer, Listen, LogFormat};
 
 /// The most records of one request that a server takes.
@@ -457,57 +459,6 @@ pub struct RestoreArgs {
     /// Where to ask.
     #[command(flatten)]
     pub server: ServerArgs,
-}
-
-/// Flags of `export`.
-#[derive(Debug, Clone, Args)]
-pub struct ExportArgs {
-    /// The collection, NAMESPACE.COLLECTION
-    #[arg(value_name = "COLLECTION")]
-    pub of: CollectionRef,
-    /// As of when; without any now.
-    #[command(flatten)]
-    pub then: ThenArgs,
-    /// Only documents that match, a condition as behind WHERE
-    #[arg(long, value_name = "CONDITION")]
-    pub r#where: Option<String>,
-    /// How it is written
-    #[arg(long, value_enum, default_value_t = FileFormat::Ndjson)]
-    pub format: FileFormat,
-    /// The file, which appears when it is whole; without one standard output
-    #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Where to ask.
-    #[command(flatten)]
-    pub server: ServerArgs,
-}
-
-/// Flags of `tail`.
-#[derive(Debug, Clone, Args)]
-pub struct TailArgs {
-    /// The namespace
-    pub namespace: Namespace,
-    /// Only events of these types; * stands for any letters, ? for one
-    #[arg(long, value_name = "GLOB")]
-    pub r#type: Option<String>,
-    /// Begin behind this position, or with the oldest event there is (start); without it with what comes now
-    #[arg(long, value_name = "POSITION")]
-    pub after: Option<String>,
-    /// Stop after so many events
-    #[arg(long, value_name = "N")]
-    pub count: Option<u64>,
-    /// Where to ask.
-    #[command(flatten)]
-    pub server: ServerArgs,
-}
-
-/// How an export is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FileFormat {
-    /// One change a line, which can be ingested again.
-    Ndjson,
-    /// A Parquet file with the columns of the table.
-    Parquet,
 }
 
 /// What one bad record does to its request.

@@ -317,6 +317,47 @@ async fn parameters_have_the_types_of_their_places() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_make_much_out_of_little_is_refused() {
+    let lab = small_lab().await;
+    for sql in [
+        "SELECT length(repeat('x', 2000000000))",
+        "SELECT length(repeat('x', value)) FROM generate_series(1000000000, 1000000003)",
+        "SELECT length(lpad('x', 2147483647))",
+        "SELECT length(rpad('x', 2147483647, 'ab'))",
+        "SELECT length(replace(repeat('a', 100000), 'a', repeat('b', 100000)))",
+        "SELECT length(replace(repeat('a', 100000), '', repeat('b', 100000)))",
+        "SELECT cardinality(array_repeat(array_repeat(1, 100000), 100000))",
+        "SELECT cardinality(list_repeat(1, 3000000000))",
+        "SELECT cardinality(array_resize([1], 2000000000))",
+        "SELECT cardinality(range(1, 3000000000))",
+        "SELECT cardinality(range(3000000000))",
+        "SELECT cardinality(generate_series(3000000000, 1, -1))",
+        "SELECT cardinality(generate_series(TIMESTAMP '2000-01-01', TIMESTAMP '2020-01-01', INTERVAL '1 second'))",
+        "SELECT cardinality(range(DATE '0001-01-01', DATE '9999-12-31', INTERVAL '1 millisecond'))",
+    ] {
+        let error = lab.rows(sql).await.expect_err(sql);
+        assert_eq!(error.code(), "invalid_sql", "{sql}: {error}");
+        assert!(error.to_string().contains("ask for less"), "{sql}: {error}");
+    }
+    for (sql, expected) in [
+        ("SELECT length(repeat('ab', 1000000)), repeat('x', -1), repeat(NULL, 3)", vec!["2000000", "", "NULL"]),
+        ("SELECT lpad('x', 3, 'ab'), rpad('x', 3)", vec!["abx", "x  "]),
+        (
+            "SELECT replace('a,b', ',', ';;'), length(replace(repeat('a,', 1000000), ',', ';;'))",
+            vec!["a;;b", "3000000"],
+        ),
+        ("SELECT array_repeat('a', 2), list_repeat(1, 2), array_resize([1], 2)", vec!["[a, a]", "[1, 1]", "[1, ]"]),
+        ("SELECT range(3), generate_series(1, 3), range(3, 1, -1)", vec!["[0, 1, 2]", "[1, 2, 3]", "[3, 2]"]),
+        (
+            "SELECT cardinality(generate_series(DATE '0001-01-01', DATE '9999-12-31', INTERVAL '1 day'))",
+            vec!["3652059"],
+        ),
+    ] {
+        assert_eq!(lab.rows(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}")), [expected], "{sql}");
+    }
+}
+
 /// Runs for hours unless it is stopped.
 const ENDLESS: &str = "SELECT count(*) FROM generate_series(1, 100000000000) a WHERE a.value % 7 = 3";
 

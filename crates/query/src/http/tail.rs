@@ -10,12 +10,11 @@ use arrow::{
     error::ArrowError,
 };
 use axum::{
-    Extension,
     extract::{
-        Path, Query as Parameters, State,
+        Path, Query as Parameters, Request, State,
         rejection::{PathRejection, QueryRejection},
     },
-    http::{HeaderMap, HeaderValue},
+    http::HeaderValue,
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -71,22 +70,22 @@ struct Flow {
 pub(super) async fn tail(
     State(query): State<Query>,
     By(principal): By,
-    (login, token): (Option<Extension<Arc<dyn Login>>>, Option<Extension<Presented>>),
-    headers: HeaderMap,
     path: Result<Path<String>, PathRejection>,
     asked: Result<Parameters<Asked>, QueryRejection>,
+    request: Request,
 ) -> Result<Response, Problem> {
     let invalid = |detail: String| Problem::new(Kind::Invalid, "invalid_request", detail);
     let Path(namespace) = path.map_err(|e| invalid(e.body_text()))?;
     let Parameters(asked) = asked.map_err(|e| invalid(e.body_text()))?;
-    let last = headers.get("last-event-id").map(|id| id.to_str().unwrap_or("?").to_owned());
+    let last = request.headers().get("last-event-id").map(|id| id.to_str().unwrap_or("?").to_owned());
     // Who comes again says so in the header, while the address still says where it began.
     let after = last.or(asked.after).map(|text| position(&text)).transpose().map_err(invalid)?;
     let namespace = Namespace::parse(&namespace).map_err(|e| invalid(e.to_string()))?;
     let follow = Follow { principal, namespace, types: asked.r#type, after };
     let follower = query.follow(follow).await.map_err(|e| problem(&e))?;
-    let token = token.map(|Extension(Presented(token))| token);
-    let recheck = login.map(|Extension(login)| Recheck { login, token, asked: Instant::now() });
+    let token = request.extensions().get().map(|Presented(token)| Arc::clone(token));
+    let login = request.extensions().get::<Arc<dyn Login>>().map(Arc::clone);
+    let recheck = login.map(|login| Recheck { login, token, asked: Instant::now() });
     let told = follower.mark().clone();
     let flow = Flow { follower, told, waiting: VecDeque::new(), recheck, ended: false };
     let events = futures::stream::unfold(flow, |mut flow| async move { flow.next().await.map(|event| (event, flow)) });

@@ -4,15 +4,15 @@
 //! (indexes, constraints, triggers …) are tables without rows. `information_schema` does not list it.
 //!
 //! 1. [`columns`]: which tables there are. 2. [`objects`]: namespaces and tables with their OIDs. 3. [`tables`]: rows.
-//! 4. [`functions`]. 5. [`types`] and [`settings`]: what values travel as, and what is set.
+//! 4. [`functions`]. 5. [`pgtype`] and [`settings`]: what values travel as, and what is set.
 
 pub(crate) mod columns;
 pub(crate) mod functions;
 pub(crate) mod objects;
+pub(crate) mod pgtype;
 pub(crate) mod rows;
 pub(crate) mod settings;
 pub(crate) mod tables;
-pub(crate) mod types;
 
 use std::sync::Arc;
 

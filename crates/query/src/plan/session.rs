@@ -25,6 +25,7 @@ use tidemark_catalog::Catalog;
 use tidemark_model::{Instant, Namespace, Principal};
 
 use super::{
+    capped::capped,
     changed::{changed_fields, document_digest},
     json,
     metadata::Lake,
@@ -88,9 +89,9 @@ impl Sessions {
             .with_runtime_env(Arc::clone(&environment))
             .build();
         json::register(&mut template).map_err(internal)?;
-        let zoned = zoned(&template).map_err(internal)?;
+        let (zoned, capped) = (zoned(&template).map_err(internal)?, capped(&template).map_err(internal)?);
         let own = [changed_fields(), document_digest(), arrow_typeof()];
-        for function in zoned.into_iter().chain(own).chain(postgres::functions::common()) {
+        for function in zoned.into_iter().chain(capped).chain(own).chain(postgres::functions::common()) {
             template.register_udf(Arc::new(function)).map_err(internal)?;
         }
         Ok(Self { template: Arc::new(template), catalog: catalog.clone(), environment })

@@ -5,7 +5,7 @@
 
 use arrow::datatypes::DataType;
 
-use crate::plan::postgres::types::{self, Type};
+use crate::plan::postgres::pgtype::{self, Type};
 
 /// A type on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) struct Kind {
 
 /// The type that a column travels as.
 pub(crate) fn of(of: &DataType) -> Kind {
-    let found: &Type = types::of(of);
+    let found: &Type = pgtype::of(of);
     let modifier = match of {
         DataType::Decimal32(digits, scale)
         | DataType::Decimal64(digits, scale)

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use datafusion::common::ScalarValue;
 
 use super::{fault::Fault, message::Format, numeric, spell};
-use crate::plan::postgres::types;
+use crate::plan::postgres::pgtype;
 
 /// The OID of a literal whose type is not told.
 const UNKNOWN: u32 = 705;
@@ -24,7 +24,7 @@ pub(crate) struct Param {
 impl Param {
     /// The OID of its type.
     pub(crate) fn oid(&self) -> u32 {
-        if self.is_told() { self.told } else { types::of(&self.wanted).oid }
+        if self.is_told() { self.told } else { pgtype::of(&self.wanted).oid }
     }
 
     fn is_told(&self) -> bool {
@@ -33,7 +33,7 @@ impl Param {
 
     /// The type its values are read into.
     pub(crate) fn data_type(&self) -> DataType {
-        if self.is_told() { types::arrow(self.told).unwrap_or(DataType::Utf8) } else { self.wanted.clone() }
+        if self.is_told() { pgtype::arrow(self.told).unwrap_or(DataType::Utf8) } else { self.wanted.clone() }
     }
 
     /// Reads its value.
@@ -42,7 +42,7 @@ impl Param {
     /// For what is no value of the type.
     pub(crate) fn read(&self, nth: usize, format: Format, value: Option<&Bytes>) -> Result<ScalarValue, Fault> {
         let data_type = self.data_type();
-        if matches!(types::by_oid(self.oid()), Some(of) if of.element != 0) {
+        if matches!(pgtype::by_oid(self.oid()), Some(of) if of.element != 0) {
             let instead = "bind one value each: column IN ($1, $2)";
             return Err(
                 Fault::unsupported(format!("parameter ${nth} is an array, which is not served")).hinting(instead)
@@ -52,7 +52,7 @@ impl Param {
             return ScalarValue::try_from(&data_type).map_err(|e| Fault::unsupported(e.to_string()));
         };
         let wrong = |what: &str| {
-            let name = types::by_oid(self.oid()).map_or("text", |of| of.sql);
+            let name = pgtype::by_oid(self.oid()).map_or("text", |of| of.sql);
             Fault::error(
                 if format == Format::Text { "22P02" } else { "22P03" },
                 format!("parameter ${nth} {what} {name}"),

@@ -18,7 +18,7 @@ use arrow::{
 };
 
 use super::{message::Format, numeric, spell};
-use crate::{http::cell, plan::postgres::types};
+use crate::{http::cell, plan::postgres::pgtype};
 
 /// Writes the value of a row that is not null.
 type Write<'a> = Box<dyn Fn(usize, &mut Vec<u8>) + 'a>;
@@ -88,14 +88,14 @@ fn usual_type(of: &DataType) -> DataType {
 
 /// Whether a list travels as an array, and not as json.
 fn is_array(of: &DataType) -> bool {
-    types::of(of).element != 0
+    pgtype::of(of).element != 0
 }
 
 fn writer(array: &ArrayRef, format: Format) -> Result<Write<'_>, ArrowError> {
     match array.data_type() {
         DataType::Null => Ok(Box::new(|_, _| {})),
-        DataType::List(field) if is_array(array.data_type()) => list(array, types::of(field.data_type()).oid, format),
-        of if types::of(of).oid == types::oid::JSON => json(array),
+        DataType::List(field) if is_array(array.data_type()) => list(array, pgtype::of(field.data_type()).oid, format),
+        of if pgtype::of(of).oid == pgtype::oid::JSON => json(array),
         _ => match format {
             Format::Text => text(array),
             Format::Binary => binary(array),

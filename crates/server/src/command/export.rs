@@ -8,7 +8,7 @@ use std::{
 
 use super::Failure;
 use crate::{
-    cli::{ExportArgs, FileFormat},
+    cli::reading::{ExportArgs, FileFormat},
     client::{Client, ClientError},
     config::Environment,
 };

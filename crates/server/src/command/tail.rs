@@ -9,7 +9,7 @@ use std::{
 
 use super::Failure;
 use crate::{
-    cli::TailArgs,
+    cli::reading::TailArgs,
     client::{Client, ClientError},
     config::Environment,
 };

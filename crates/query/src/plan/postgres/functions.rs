@@ -21,8 +21,8 @@ use datafusion::{
 use super::{
     OWNER, SCHEMA,
     objects::{Objects, parts},
+    pgtype,
     settings::{self, SERVER_VERSION},
-    types,
 };
 use crate::plan::names::{CATALOG, NO_NAMESPACE, Seen};
 
@@ -252,7 +252,7 @@ fn format_type(call: &Call<'_>) -> Result<ArrayRef> {
     let (oids, modifiers) = (call.oids()?, call.argument(1, &DataType::Int64)?);
     let modifiers = modifiers.as_primitive::<Int64Type>();
     let one = |(oid, modifier): (Option<u32>, Option<i64>)| {
-        let Some(of) = types::by_oid(oid?) else { return Some("???".to_owned()) };
+        let Some(of) = pgtype::by_oid(oid?) else { return Some("???".to_owned()) };
         match (of.name, modifier) {
             ("numeric", Some(modifier @ 4..)) => {
                 let (digits, scale) = ((modifier - 4) >> 16, (modifier - 4) & 0x7ff);
@@ -269,7 +269,7 @@ fn regtype(call: &Call<'_>) -> Result<ArrayRef> {
     let texts = call.argument(0, &DataType::Utf8)?;
     let one = |text: Option<&str>| {
         let text = text?.trim().trim_start_matches("pg_catalog.").trim_matches('"');
-        text.parse().ok().or_else(|| types::by_name(text).map(|of| of.oid))
+        text.parse().ok().or_else(|| pgtype::by_name(text).map(|of| of.oid))
     };
     Ok(Arc::new(texts.as_string::<i32>().iter().map(one).collect::<UInt32Array>()))
 }

@@ -6,9 +6,9 @@ use tidemark_model::{Namespace, Table};
 use super::{
     OWNER,
     objects::{INFORMATION_SCHEMA, KNOWN, Objects, PG_CATALOG},
+    pgtype::{self, Type},
     rows::{Cell, row},
     settings::SETTINGS,
-    types::{self, Type},
 };
 use crate::plan::{
     metadata,
@@ -51,7 +51,7 @@ pub(crate) fn rows(table: &str, seen: &Seen) -> Vec<Vec<Cell>> {
             names.into_iter().chain(flags(4, false)).collect()
         }),
         "pg_tablespace" => vec![row![TABLESPACE, "pg_default", ROLE]],
-        "pg_type" => types::all().map(type_row).collect(),
+        "pg_type" => pgtype::all().map(type_row).collect(),
         "pg_get_keywords" => KEYWORDS.iter().map(|word| row![*word, "R", false, "reserved", "requires AS"]).collect(),
         _ => Vec::new(),
     }
@@ -155,14 +155,14 @@ fn attributes(seen: &Seen) -> Vec<Vec<Cell>> {
     let own = objects.tables.iter().flat_map(|(oid, (_, namespace, name))| {
         let columns = columns_of(seen, namespace, name);
         columns.into_iter().zip(1_i64..).map(|((name, of, is_nullable), number)| {
-            attribute(*oid, (name.as_str(), types::of(&of), number), !is_nullable)
+            attribute(*oid, (name.as_str(), pgtype::of(&of), number), !is_nullable)
         })
     });
     let known = KNOWN.iter().flat_map(|(oid, name)| {
         let schema = super::rows::schema(super::columns::of(name).unwrap_or_default());
         let fields: Vec<_> = schema.fields().iter().cloned().collect();
         fields.into_iter().zip(1_i64..).map(|(field, number)| {
-            attribute(*oid, (field.name().as_str(), types::of(field.data_type()), number), false)
+            attribute(*oid, (field.name().as_str(), pgtype::of(field.data_type()), number), false)
         })
     });
     known.chain(own).collect()
