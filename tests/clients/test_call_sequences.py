@@ -11,7 +11,7 @@ import grpc
 import pyarrow as pa
 import pytest
 from flightsql import Door, M, asking, command, frames, read_schema, refused
-from test_flightsql import Shop, bearer, info_of, option, options_of, set_options
+from test_flightsql import bearer, info_of, option, options_of, set_options, shop  # noqa: F401 (a fixture)
 from test_tokens import ROOT, Lake
 
 EMPTY = frames(pa.table({}), batches=[])
@@ -23,15 +23,6 @@ def lake(tmp_path_factory):
     yield found
     found.server.process.kill()
     found.server.process.wait()
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory):
-    home = tmp_path_factory.mktemp("shop")
-    server = Shop(home)
-    yield server
-    server.kill()
-    assert "panicked" not in (home / "server.log").read_text()
 
 
 class Jdbc:

@@ -12,8 +12,23 @@ use crate::{Statement, plan::names::Seen, sql::limits};
 
 /// What a statement that asks for rows begins with.
 const ASKS: [&str; 4] = ["select", "with", "values", "table"];
-/// Schemas that tell of the lake as it is now.
-const OF_NOW: [&str; 3] = ["system", "information_schema", "pg_catalog"];
+/// Schemas and relations that tell of the lake as it is now, and periods and histories: those may reach up to now, and
+/// become shorter with what is kept.
+const OF_NOW: [&str; 13] = [
+    "system",
+    "information_schema",
+    "pg_catalog",
+    "system_time",
+    "valid_time",
+    "version",
+    "as_of",
+    "_as_of",
+    "_valid_as_of",
+    "history",
+    "changes",
+    "versions",
+    "diff",
+];
 
 impl Query {
     /// A word for the answer of a statement that is the same whenever it is asked; `None` where it may change: without an
@@ -47,7 +62,8 @@ impl Room {
         let mut words = tokens.list.iter().filter_map(word).peekable();
         let asks = words.peek().is_some_and(|first| ASKS.contains(&first.as_str()));
         asks && words.all(|word| {
-            let is_of_now = OF_NOW.contains(&word.as_str()) || word.starts_with("pg_") || word.starts_with("current_");
+            let is_named = ["pg_", "current_"].iter().any(|prefix| word.starts_with(prefix)) || word.contains('$');
+            let is_of_now = is_named || OF_NOW.contains(&word.as_str());
             !is_of_now && self.sessions.volatility(&word).is_none_or(|of| of == Volatility::Immutable)
         })
     }

@@ -27,7 +27,7 @@ const PAUSE_OF_PRESSURE: Duration = Duration::from_secs(1);
 /// How long a statement waits for what it is to stand behind.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(5);
 /// Events that are read out of files at once.
-const PAGE_ROWS: usize = 10_000;
+const PAGE_ROWS: usize = 1_000;
 
 /// What is followed.
 #[derive(Debug, Clone)]

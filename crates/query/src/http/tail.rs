@@ -28,6 +28,7 @@ use tidemark_proto::{By, Presented, Problem};
 use tokio::time::Instant;
 
 use super::{
+    answer::rows_of_a_piece,
     bulk::one_line,
     cell::{Column, plain},
     problem,
@@ -62,6 +63,9 @@ struct Flow {
     follower: Follower,
     /// Up to where events were told.
     told: Mark,
+    /// Rows that are yet to be written.
+    rows: VecDeque<RecordBatch>,
+    /// Events that were written and are yet to be told: a piece.
     waiting: VecDeque<Event>,
     recheck: Option<Recheck>,
     ended: bool,
@@ -87,7 +91,8 @@ pub(super) async fn tail(
     let login = request.extensions().get::<Arc<dyn Login>>().map(Arc::clone);
     let recheck = login.map(|login| Recheck { login, token, asked: Instant::now() });
     let told = follower.mark().clone();
-    let flow = Flow { follower, told, waiting: VecDeque::new(), recheck, ended: false };
+    let (rows, waiting) = (VecDeque::new(), VecDeque::new());
+    let flow = Flow { follower, told, rows, waiting, recheck, ended: false };
     let events = futures::stream::unfold(flow, |mut flow| async move { flow.next().await.map(|event| (event, flow)) });
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response();
     // Proxies that gather answers would hold events back.
@@ -125,6 +130,11 @@ impl Recheck {
 impl Flow {
     async fn next(&mut self) -> Option<Result<Event, Infallible>> {
         while self.waiting.is_empty() && !self.ended {
+            if let Some(rows) = self.rows.pop_front() {
+                self.tell(&rows);
+                continue;
+            }
+            self.told = self.follower.mark().clone();
             let Self { follower, recheck, .. } = self;
             let refused = async {
                 match recheck {
@@ -138,7 +148,7 @@ impl Flow {
                 found = follower.next() => found.map_err(|e| (e.code(), e.to_string())),
             };
             match found {
-                Ok(Some(batches)) => self.tell(&batches),
+                Ok(Some(batches)) => self.rows.extend(batches),
                 Ok(None) => return None,
                 Err((code, detail)) => self.end(code, &detail),
             }
@@ -146,14 +156,16 @@ impl Flow {
         self.waiting.pop_front().map(Ok)
     }
 
-    fn tell(&mut self, batches: &[RecordBatch]) {
-        for batch in batches {
-            match told(batch, &mut self.told) {
-                Ok(events) => self.waiting.extend(events),
-                Err(error) => return self.end(error.code(), &error.to_string()),
-            }
+    /// Writes the first piece of some rows; the rest waits as rows.
+    fn tell(&mut self, rows: &RecordBatch) {
+        let piece = rows_of_a_piece(rows);
+        if piece < rows.num_rows() {
+            self.rows.push_front(rows.slice(piece, rows.num_rows() - piece));
         }
-        self.told = self.follower.mark().clone();
+        match told(&rows.slice(0, piece), &mut self.told) {
+            Ok(events) => self.waiting.extend(events),
+            Err(error) => self.end(error.code(), &error.to_string()),
+        }
     }
 
     /// Tells why nothing more comes.
