@@ -4,9 +4,10 @@ use std::{env, error::Error, fs, path::Path};
 
 use prost::Message;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "tidemark/v1/flight.proto",
     "tidemark/v1/ingest.proto",
+    "tidemark/v1/catalog.proto",
     "grpc/health/v1/health.proto",
     "arrow/flight/session.proto",
     "arrow/flight/flight.proto",

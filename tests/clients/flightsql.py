@@ -183,7 +183,7 @@ class Answer:
 
     @property
     def rows(self):
-        return [tuple(row.values()) for row in self.table.to_pylist()]
+        return list(zip(*(column.to_pylist() for column in self.table.columns)))
 
 
 class Door:

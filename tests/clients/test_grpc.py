@@ -20,27 +20,43 @@ KILLS = 20
 BATCH = 10
 
 
+class WithToken(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamStreamClientInterceptor):
+    """Sends a token with every call, those of reflection too."""
+
+    def __init__(self, token):
+        self.metadata = [("authorization", f"Bearer {token}")]
+
+    def go_on(self, call, details, request):
+        changed = grpc.ClientCallDetails()
+        for name in ("method", "timeout", "credentials", "wait_for_ready", "compression"):
+            setattr(changed, name, getattr(details, name, None))
+        changed.metadata = [*(details.metadata or ()), *self.metadata]
+        return call(changed, request)
+
+    intercept_unary_unary = intercept_unary_stream = intercept_stream_stream = go_on
+
+
 class Door:
     """A channel, and the messages and methods of the service."""
 
     def __init__(self, server, token=None):
-        self.channel = grpc.insecure_channel(server.grpc.removeprefix("grpc://"))
-        self.metadata = [("authorization", f"Bearer {token}")] if token else []
+        channel = grpc.insecure_channel(server.grpc.removeprefix("grpc://"))
+        self.channel = grpc.intercept_channel(channel, WithToken(token)) if token else channel
         self.reflection = ProtoReflectionDescriptorDatabase(self.channel)
         self.pool = descriptor_pool.DescriptorPool(self.reflection)
 
-    def message(self, name, **fields):
-        made = message_factory.GetMessageClass(self.pool.FindMessageTypeByName(f"tidemark.v1.{name}"))
+    def message(self, kind, /, **fields):
+        made = message_factory.GetMessageClass(self.pool.FindMessageTypeByName(f"tidemark.v1.{kind}"))
         return made(**fields)
 
-    def call(self, method, request):
-        found = self.pool.FindServiceByName(SERVICE).FindMethodByName(method)
+    def call(self, method, request, service=SERVICE):
+        found = self.pool.FindServiceByName(service).FindMethodByName(method)
         answer = message_factory.GetMessageClass(found.output_type)
-        kind = {(False, False): "unary_unary", (True, True): "stream_stream"}
+        kind = {(False, False): "unary_unary", (False, True): "unary_stream", (True, True): "stream_stream"}
         kind = kind[(found.client_streaming, found.server_streaming)]
         make = getattr(self.channel, kind)
-        calling = make(f"/{SERVICE}/{method}", request_serializer=lambda it: it.SerializeToString(), response_deserializer=answer.FromString)
-        return calling(request, metadata=self.metadata, timeout=60)
+        calling = make(f"/{service}/{method}", request_serializer=lambda it: it.SerializeToString(), response_deserializer=answer.FromString)
+        return calling(request, timeout=60)
 
     def append(self, text, target=None, **fields):
         target = {"namespace": "shop", **(target or {})}

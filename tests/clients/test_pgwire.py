@@ -3,7 +3,6 @@ parameters, copies rows out, cancels, and fails cleanly."""
 
 import datetime
 import decimal
-import json
 import os
 import pathlib
 import shutil
@@ -19,7 +18,6 @@ from conftest import Server
 
 ENDLESS = "SELECT count(*) FROM generate_series(1, 100000000000) a WHERE a.value % 7 = 3"
 QUERIES = pathlib.Path(__file__).parent / "startup_queries.sql"
-SCENARIOS = pathlib.Path(__file__).parents[1] / "scenarios"
 PSQL = shutil.which("psql")
 
 
@@ -221,92 +219,3 @@ def test_idle_connections_cost_little(server):
     finally:
         for connection in opened:
             connection.close()
-
-
-# What HTTP tells as a code, as SQLSTATEs.
-STATES = {
-    "unknown_table": {"42P01"},
-    "read_only": {"25006", "42501"},
-    "sql_too_large": {"54000"},
-    "unknown_snapshot": {"42704"},
-    "memory_exceeded": {"53200"},
-    "engine": {"22000", "22012"},
-}
-
-# Refused over HTTP for want of a session, which a connection has.
-OF_A_SESSION = ["SET tidemark.as_of = now()", "SET search_path = 'shop'; SELECT 1"]
-
-
-def cell(value):
-    """As scenarios spell it: the JSON of the HTTP door."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, str):
-        return value.replace(" ", "␣") or "(empty)"
-    if isinstance(value, datetime.datetime):
-        return value.strftime("%Y-%m-%dT%H:%M:%S.%f") + ("Z" if value.tzinfo else "")
-    if isinstance(value, (datetime.date, decimal.Decimal)):
-        return str(value)
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def answer(connection, sql):
-    """The rows of the last statement of a text."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        found = []
-        while True:
-            found = cursor.fetchall() if cursor.description else []
-            if not cursor.nextset():
-                return found
-
-
-def records(path):
-    for block in path.read_text().split("\n\n"):
-        lines = [line for line in block.splitlines() if not line.startswith("#")]
-        if lines and lines[0].strip():
-            body, _, expected = "\n".join(lines[1:]).partition("\n----")
-            yield lines[0].split(), body, expected.strip("\n").splitlines()
-
-
-def filled(text, instants):
-    for name, at in instants.items():
-        for suffix, micros in (("", 0), ("-1us", -1), ("+1us", 1)):
-            moved = at + datetime.timedelta(microseconds=micros)
-            text = text.replace("${" + name + suffix + "}", moved.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
-    return text
-
-
-@pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.slt")), ids=lambda path: path.stem)
-def test_scenarios_come_out_as_over_http(path, tmp_path):
-    server, instants, wrong, asked = Server(tmp_path), {}, [], 0
-    for words, body, expected in records(path):
-        sql = filled(body, instants)
-        if words[0] == "send":
-            receipt = server.post(f"/v1/{words[1]}", body.encode(), "application/x-ndjson")
-            if "as" in words:
-                instants[words[-1]] = datetime.datetime.fromisoformat(receipt["system_time"])
-        elif words[0] == "declare":
-            server.put(f"/v1/{words[1]}/schema?strictness={words[2]}", body.encode(), "application/json")
-        elif words[0] == "restart":
-            assert server.stop() == 0
-            server = Server(tmp_path)
-        elif words[0] in ("query", "statement"):
-            asked += 1
-            with psycopg.connect(url(server), autocommit=True) as connection:
-                try:
-                    found = [" ".join(map(cell, row)) for row in answer(connection, sql)]
-                    found = sorted(found) if "rowsort" in words else found
-                    said = None
-                except psycopg.Error as error:
-                    found, said = None, error
-            if sql in OF_A_SESSION:
-                is_right = said is None
-            elif words[:2] == ["statement", "error"]:
-                is_right = said is not None and said.sqlstate in STATES.get(words[2], {"42601", "42703", "42883"})
-            else:
-                is_right = said is None and (words[0] == "statement" or found == [filled(line, instants) for line in expected])
-            if not is_right:
-                wrong.append(f"{' '.join(words)}: {sql}\n  {said or found}, expected {expected}")
-    server.stop()
-    assert asked > 0 and not wrong, "\n".join(wrong)

@@ -7,7 +7,7 @@ mod stored;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tidemark_model::{Clock, Ids, Instant, Namespace};
+use tidemark_model::{Clock, Ids, Instant, Namespace, Principal, Scope};
 use tidemark_storage::{
     Store, paths,
     register::{Created, Register},
@@ -147,6 +147,20 @@ impl Audit {
             page = if records.len() < limit && before > 0 { self.read(before).await? } else { None };
         }
         Ok(records)
+    }
+
+    /// The newest records that somebody may see, newest first: of the namespaces that they administer; of the lake only who
+    /// administers all.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub async fn seen(&self, by: &Principal, limit: usize) -> Result<Vec<Record>, CatalogError> {
+        if by.may_everywhere(Scope::Admin) {
+            return self.newest(limit).await;
+        }
+        let all = self.newest(usize::MAX).await?;
+        let mine = all.into_iter().filter(|record| record.namespace.as_ref().is_some_and(|of| by.may_admin(of)));
+        Ok(mine.take(limit).collect())
     }
 
     fn page_with(&self, newest: Option<&Page>, record: &Record) -> Page {

@@ -5,17 +5,20 @@
 //! 3. [`view`]: a table as of one manifest, tail included, read upstream first.
 //! 4. [`live`]: the live tail and the bell, [`documents`]: which documents live, [`appends`]: who takes rows: traits of
 //!    what rooms share at run time. [`login`]: a password becomes a principal, for doors that are not HTTP.
+//!    [`allowance`]: how much a client may do in a minute. [`jobs`]: how the background jobs are doing.
 //! 5. [`publish`]: copies of the tables for other engines.
 //! 6. [`cleanup`]: files that no manifest names any more, and manifests long past.
 //! 7. [`tokens`]: who may ask; [`audit`]: who did what.
 //! 8. [`mod@verify`]: looks a lake over without owning it.
 //! 9. [`point`]: where tests let a process die.
 
+pub mod allowance;
 pub mod appends;
 pub mod audit;
 pub mod catalog;
 pub mod cleanup;
 pub mod documents;
+pub mod jobs;
 pub mod live;
 pub mod login;
 pub mod manifest;
@@ -26,8 +29,10 @@ pub mod tokens;
 pub mod verify;
 pub mod view;
 
+pub use allowance::Allowance;
 pub use audit::Audit;
 pub use catalog::{Catalog, CatalogError, Collection, Commit, Version};
+pub use jobs::Jobs;
 pub use live::{Behind, Bell, LiveTail, NotClosed, Rejects, Tail};
 pub use login::{Login, NoLogin};
 pub use manifest::{Base, CollectionManifest, EventsManifest};

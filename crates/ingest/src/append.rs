@@ -3,7 +3,8 @@
 use std::{borrow::Cow, sync::Arc};
 
 use arrow::error::ArrowError;
-use tidemark_model::Namespace;
+use tidemark_catalog::allowance::Counted;
+use tidemark_model::{Namespace, Principal};
 use tidemark_storage::log::{EncodedRows, KeyRecord, LogBatch};
 
 use crate::{
@@ -67,7 +68,16 @@ impl Room {
         }
         self.has_room()?;
         let large = request.batch.encoding != Encoding::Identity || request.batch.bytes.len() > IN_PLACE_BYTES_MAX;
-        self.prepare(namespace, request, large).await
+        let by = request.by.clone();
+        let prepared = self.prepare(namespace, request, large).await?;
+        self.count(by.as_ref(), prepared.total)?;
+        Ok(prepared)
+    }
+
+    /// Counts what somebody sends.
+    fn count(&self, by: Option<&Principal>, records: usize) -> Result<(), Error> {
+        let Some((by, allowance)) = by.zip(self.allowance.get()) else { return Ok(()) };
+        Ok(allowance.take(by, Counted::Events, u32::try_from(records).unwrap_or(u32::MAX))?)
     }
 
     /// Refuses when acknowledged bytes that are in no file take all the room there is.

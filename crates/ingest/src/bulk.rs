@@ -39,8 +39,8 @@ impl Appends for Ingest {
         };
         let appended = match self.open_room() {
             Ok(room) => {
-                let namespace = namespace.clone();
-                self.finish(async move { room.append_arrow(&namespace, &target, stream).await }).await
+                let (by, namespace) = (by.clone(), namespace.clone());
+                self.finish(async move { room.append_arrow(&by, (&namespace, &target), stream).await }).await
             }
             Err(error) => Err(error),
         };
@@ -52,8 +52,8 @@ impl Appends for Ingest {
 impl Room {
     async fn append_arrow(
         self: &Arc<Self>,
-        namespace: &Namespace,
-        target: &Target,
+        by: &Principal,
+        (namespace, target): (&Namespace, &Target),
         stream: Bytes,
     ) -> Result<Receipt, Error> {
         self.has_room()?;
@@ -66,7 +66,7 @@ impl Room {
         for Part { text, rows } in parts {
             let mut batch = RawBatch::plain(Format::Json, text);
             batch.place = Some(self.bodies.reserve(batch.bytes.len()).ok_or_else(|| door::crowded(self.bodies.max()))?);
-            let read = self.read(namespace, Request::new(target.clone(), batch).through("flight")).await;
+            let read = self.read(namespace, Request::new(target.clone(), batch).through("flight").sent_by(by)).await;
             prepared.push(read.map_err(|error| behind(error, before))?);
             before += rows;
         }

@@ -27,7 +27,7 @@ use tidemark_model::{
 };
 
 use self::rule::{Rule, Type};
-use crate::{dedup::lock, error::Error, observe::Touched};
+use crate::{dedup::lock, error::Error, front::Ingest, observe::Touched};
 
 /// The longest schema, in bytes.
 const SCHEMA_BYTES_MAX: usize = 64 << 10;
@@ -100,6 +100,28 @@ fn kinds(rule: &Rule) -> Kinds {
         Type::Object | Type::Array => Kinds::of(&Value::Nested("{}")),
     };
     rule.types.iter().map(of).fold(Kinds::default(), Kinds::union)
+}
+
+impl Ingest {
+    /// Declares the next version of a schema; the same again is the version that stands. It binds the requests that come after.
+    ///
+    /// # Errors
+    /// [`Error::Body`] for what is no schema; whatever the catalog says.
+    pub async fn declare(
+        &self,
+        (namespace, collection): (&Namespace, &CollectionName),
+        strictness: Strictness,
+        schema: String,
+    ) -> Result<Arc<Declared>, Error> {
+        let room = self.open_room()?;
+        // Read before it is stored: what is stored can be used.
+        Declaration::read(&schema, strictness, 0)?;
+        let declared = room.catalog.declare((namespace, collection), strictness, schema).await?;
+        let declaration = Declaration::read(&declared.schema, declared.strictness, declared.version)?;
+        room.rules.put(namespace, &declared, declaration);
+        tracing::info!(%namespace, %collection, version = declared.version, "a schema was declared");
+        Ok(declared)
+    }
 }
 
 impl Rules {

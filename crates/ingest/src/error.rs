@@ -1,6 +1,6 @@
 //! What the room could not do, and how a door tells it.
 
-use tidemark_catalog::CatalogError;
+use tidemark_catalog::{CatalogError, allowance::Spent};
 use tidemark_model::{Denied, Instant, Kind, Namespace, Seq, Shard, name::NameError};
 use tidemark_proto::{Problem, problem::RecordError};
 use tidemark_storage::{StoreError, files::FileError, log::LogError};
@@ -142,6 +142,9 @@ pub enum Error {
         /// Its limit.
         limit: usize,
     },
+    /// The client sent more than it may in a minute.
+    #[error(transparent)]
+    Spent(#[from] Spent),
     /// No schema, or no such version of it, is declared for a collection.
     #[error(
         "collection {collection:?} has no such declared schema: declare one with PUT /v1/{{namespace}}/{{collection}}/schema"
@@ -219,6 +222,7 @@ impl Error {
             | Self::TooManyCollections { .. }
             | Self::TooManyFields { .. } => Kind::Unprocessable,
             Self::Pressure { .. } => Kind::TooMany,
+            Self::Spent(spent) => spent.kind(),
             Self::NoSchema { .. } => Kind::NotFound,
             Self::Documents(unanswered) if unanswered.kind == Kind::TooMany => Kind::TooMany,
             Self::Draining | Self::Documents(_) => Kind::Unavailable,
@@ -256,6 +260,7 @@ impl Error {
             Self::SequenceMismatch { .. } => "sequence_mismatch",
             Self::Durability => "unsupported_durability",
             Self::Pressure { .. } => "back_pressure",
+            Self::Spent(_) => Spent::CODE,
             Self::NoSchema { .. } => "no_schema",
             Self::Draining => "draining",
             _ => match self.kind() {
@@ -296,6 +301,9 @@ impl From<Error> for Problem {
         let mut problem = Self::new(error.kind(), error.code(), error.to_string());
         if problem.retry_after.is_some() {
             problem.retry_after = Some(RETRY_AFTER_S);
+        }
+        if let Error::Spent(spent) = &error {
+            problem.retry_after = spent.retry_after();
         }
         match error {
             Error::Records { errors, .. } => problem.with_errors(errors),

@@ -10,8 +10,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tidemark_catalog::{Behind, Bell, Catalog, LiveTail, NotClosed, Tail, documents::Documents};
-use tidemark_model::{Clock, Denied, Ids, Instant, Mark, Namespace, Principal, Scope, Table};
+use tidemark_catalog::{Allowance, Behind, Bell, Catalog, LiveTail, NotClosed, Tail, documents::Documents};
+use tidemark_model::{
+    Clock, CollectionName, Denied, Ids, Instant, Mark, Namespace, Principal, Scope, Table, schema::SchemaChange,
+};
 use tidemark_storage::log::{Log, LogDeps, LogOptions};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -77,6 +79,8 @@ pub(crate) struct Room {
     pub(crate) metrics: Arc<Metrics>,
     /// Who knows which documents live, if anybody does.
     pub(crate) documents: Mutex<Option<Weak<dyn Documents>>>,
+    /// Who counts what clients send, if anybody does.
+    pub(crate) allowance: OnceLock<Arc<dyn Allowance>>,
     /// Requests that have passed the door: a client that goes away does not stop them half-way.
     pub(crate) requests: TaskTracker,
     pub(crate) is_draining: AtomicBool,
@@ -119,6 +123,7 @@ impl Ingest {
             clock: deps.clock,
             ids: deps.ids,
             documents: Mutex::default(),
+            allowance: OnceLock::new(),
             requests: TaskTracker::new(),
             is_draining: AtomicBool::new(false),
             leaving: watch::Sender::new(None),
@@ -142,6 +147,44 @@ impl Ingest {
             return Err(Denied::Hidden(namespace.clone()).into());
         }
         Ok(())
+    }
+
+    /// Counts what clients send from now on; the first one who counts stays.
+    pub fn limit(&self, allowance: Arc<dyn Allowance>) {
+        self.room.allowance.get_or_init(|| allowance);
+    }
+
+    /// Makes a namespace, or a collection, that would appear with its first record; whether it was not there.
+    ///
+    /// # Errors
+    /// [`Error`]; it may then have appeared in this process, and is written down with its first record.
+    pub async fn create(&self, namespace: &Namespace, collection: Option<&CollectionName>) -> Result<bool, Error> {
+        let room = self.open_room()?;
+        let is_there = |catalog: &Catalog| match collection {
+            Some(name) => catalog.collection(namespace, name).is_some(),
+            None => catalog.namespaces().contains(namespace),
+        };
+        if is_there(&room.catalog) {
+            return Ok(false);
+        }
+        let admission = &room.visible.admission;
+        let names: Vec<CollectionName> = collection.cloned().into_iter().collect();
+        let limit = room.config.collections_max;
+        if admission.count_with(namespace, &names) > limit {
+            return Err(Error::TooManyCollections { limit });
+        }
+        let at = room.log.now();
+        let created = |name: &CollectionName| SchemaChange::Created {
+            collection: name.clone(),
+            directory: name.as_str().to_owned(),
+            shard: admission.shard_of(namespace, name, room.catalog.shards()),
+            created_at: at,
+        };
+        let changes: Vec<SchemaChange> = names.iter().map(created).collect();
+        room.catalog.observe(namespace, at, &changes);
+        admission.durable(namespace, &changes);
+        room.catalog.persist(namespace).await?;
+        Ok(true)
     }
 
     /// Appends one request; returns when it is durable and visible. A caller that goes away does not take it back.

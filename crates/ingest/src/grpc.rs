@@ -100,7 +100,7 @@ impl Door {
             allowed: "an append has records",
         })?;
         let batch = message::batch(records, &self.ingest.room, None)?;
-        let request = to.request(batch);
+        let request = to.request(batch).sent_by(by);
         match producer {
             None if sequence != 0 => Err(Error::Parameter {
                 what: "sequence",

@@ -22,7 +22,7 @@ use crate::{
     error::{Error, shown},
     front::Ingest,
     receipt::Receipt,
-    request::{Durability, OnError, Origin, Reading, Request, Target, Tombstones},
+    request::{Durability, OnError, Reading, Request, Target, Tombstones},
     schema_http,
 };
 
@@ -129,7 +129,7 @@ async fn take(
     ingest
         .append(
             &namespace,
-            Request { target, batch, key, on_error, durability, reading, origin: Origin::Client, door: DOOR },
+            Request { key, on_error, durability, reading, ..Request::new(target, batch).through(DOOR).sent_by(&principal) },
         )
         .await
 }

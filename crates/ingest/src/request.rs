@@ -1,7 +1,7 @@
 //! What a client sends: the types that go in at the front of the room.
 
 use bytes::Bytes;
-use tidemark_model::CollectionName;
+use tidemark_model::{CollectionName, Principal};
 
 use crate::{budget::Reservation, transcode::binary::Attributes};
 
@@ -174,6 +174,8 @@ pub struct Request {
     pub origin: Origin,
     /// What it came through, as `system.rejected` tells it.
     pub door: &'static str,
+    /// Who sends it, if its records are counted.
+    pub by: Option<Principal>,
 }
 
 /// The longest idempotency key, in bytes.
@@ -192,6 +194,7 @@ impl Request {
             reading: Reading::default(),
             origin: Origin::default(),
             door: "process",
+            by: None,
         }
     }
 
@@ -206,6 +209,13 @@ impl Request {
     #[must_use]
     pub const fn through(mut self, door: &'static str) -> Self {
         self.door = door;
+        self
+    }
+
+    /// The same, sent by somebody whose records are counted.
+    #[must_use]
+    pub fn sent_by(mut self, by: &Principal) -> Self {
+        self.by = Some(by.clone());
         self
     }
 

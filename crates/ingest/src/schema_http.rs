@@ -15,7 +15,6 @@ use tidemark_model::{
 use tidemark_proto::By;
 
 use crate::{
-    declared::Declaration,
     door,
     error::{Error, shown},
     front::Ingest,
@@ -64,12 +63,7 @@ async fn declare(
     let mut batch = door::read(&parts.headers, body, &room.config, &room.bodies).await?;
     let (text, _format) = transcode::decoded(&mut batch, &Target::Events, &room.config)?;
     let schema = text.text().trim_ascii().to_owned();
-    // Read before it is stored: what is stored can be used.
-    Declaration::read(&schema, strictness, 0)?;
-    let declared = room.catalog.declare((&namespace, &collection), strictness, schema).await?;
-    let declaration = Declaration::read(&declared.schema, declared.strictness, declared.version)?;
-    room.rules.put(&namespace, &declared, declaration);
-    tracing::info!(%namespace, %collection, version = declared.version, "a schema was declared");
+    let declared = ingest.declare((&namespace, &collection), strictness, schema).await?;
     Ok(answer(&declared, &room.catalog.declared(&namespace, &collection)))
 }
 

@@ -4,7 +4,7 @@
 //! ([`Denied::Hidden`], told the same whether it exists or not); what lies inside but needs a scope that it lacks is
 //! refused openly ([`Denied::Scope`]). Nothing is allowed that is not named: a principal without scopes may nothing.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -144,6 +144,8 @@ pub struct Principal(Arc<Inner>);
 #[derive(Debug, PartialEq, Eq)]
 struct Inner {
     id: Arc<str>,
+    /// Under what it is counted, where that is not the id.
+    counted_as: Option<Arc<str>>,
     scopes: BTreeSet<Scope>,
     reach: Reach,
 }
@@ -159,13 +161,20 @@ impl Principal {
     /// One with these scopes in this reach. The id is for people and for the audit trail: it is no secret.
     #[must_use]
     pub fn new(id: &str, scopes: impl IntoIterator<Item = Scope>, reach: Reach) -> Self {
-        Self(Arc::new(Inner { id: id.into(), scopes: scopes.into_iter().collect(), reach }))
+        Self(Arc::new(Inner { id: id.into(), counted_as: None, scopes: scopes.into_iter().collect(), reach }))
     }
 
     /// One that may everything.
     #[must_use]
     pub fn of_everything(id: &str) -> Self {
         Self::new(id, Scope::ALL, Reach::All)
+    }
+
+    /// Who comes from an address without a token: may everything, where no token is asked for.
+    #[must_use]
+    pub fn anonymous(from: IpAddr) -> Self {
+        let (id, counted_as) = (Self::ANONYMOUS.into(), Some(from.to_string().into()));
+        Self(Arc::new(Inner { id, counted_as, scopes: Scope::ALL.into(), reach: Reach::All }))
     }
 
     /// This process itself, for questions that it asks of its own accord.
@@ -178,6 +187,12 @@ impl Principal {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.0.id
+    }
+
+    /// Under what its requests are counted: the id of a token, the address of who has none.
+    #[must_use]
+    pub fn counted_as(&self) -> &str {
+        self.0.counted_as.as_ref().unwrap_or(&self.0.id)
     }
 
     /// Its scopes.
@@ -337,6 +352,15 @@ mod tests {
             let who = Principal::new("a1", Scope::ALL, reach);
             assert_eq!(who.own_namespace().map(Namespace::as_str), own);
         }
+    }
+
+    #[test]
+    fn who_has_no_token_is_counted_by_address() {
+        let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let (one, other) = (Principal::anonymous(one), Principal::anonymous(other));
+        assert_eq!((one.id(), one.counted_as()), (Principal::ANONYMOUS, "10.0.0.1"));
+        assert_ne!(one.counted_as(), other.counted_as());
+        assert_eq!(Principal::new("a1", [], Reach::All).counted_as(), "a1");
     }
 
     /// What is hidden is told in the same words whether it exists: nothing but its name is in them.

@@ -51,7 +51,7 @@ pub(crate) fn read_after(text: &str) -> Result<Mark, String> {
         runs.iter().for_each(|run| mark.raise(run.shard, run.last));
         Some(mark)
     };
-    let read = if text.starts_with('[') { of_receipt(text) } else { Mark::parse(text) };
+    let read = if text.starts_with('[') { of_receipt(text) } else { Mark::parse(text).filter(|_| !text.is_empty()) };
     read.ok_or_else(|| format!("{:?} names no positions: give those of a receipt as they came", clip(text)))
 }
 

@@ -17,8 +17,8 @@ use datafusion::{
     sql::parser::Statement as EngineStatement,
 };
 use futures::{FutureExt, future::BoxFuture};
-use tidemark_catalog::{Catalog, LiveTail, Rejects};
-use tidemark_model::{Clock, Principal, Scope, Table};
+use tidemark_catalog::{Catalog, LiveTail};
+use tidemark_model::{Clock, Namespace, Principal, Scope, Table};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, timeout_at},
@@ -38,11 +38,17 @@ use crate::{
         setting, shape,
     },
     procedure::{self, Procedures},
-    run::{answer, budget::Budget, gate::Gate, threads::Threads},
+    run::{
+        answer,
+        budget::Budget,
+        gate::Gate,
+        log::{Log, Noted},
+        threads::Threads,
+    },
     scan::{
         Reader,
         cache::Caches,
-        system::{self, SYSTEM},
+        system::{self, SYSTEM, Shown, Tellers},
     },
     sql::{self, Does, Parsed, limits::Caps, reference::Reference, setting::Name},
 };
@@ -138,6 +144,7 @@ struct Room {
     /// Of those who follow events.
     follows: Gate,
     metrics: Arc<Metrics>,
+    log: Arc<Log>,
     /// Who does what is called.
     procedures: OnceLock<Weak<dyn Procedures>>,
     /// Is cancelled when whoever follows has to go.
@@ -178,6 +185,13 @@ struct Begun {
     call_timeout_s: Option<u64>,
 }
 
+/// A statement that has a place and a plan.
+struct Planned {
+    place: Place,
+    entered: Instant,
+    begun: Begun,
+}
+
 /// Which constants of a text are folded: a statement that is described may have parameters without values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Folds {
@@ -207,20 +221,22 @@ impl Query {
         let metrics = Arc::new(Metrics::register(&deps.metrics)?);
         let sessions = Sessions::new(&deps.catalog, cores)?;
         let caches = Caches::within(config.cache_bytes);
+        let log = Log::new(Arc::clone(&deps.clock));
+        let tellers = Arc::new(Tellers::new(Arc::clone(&deps.clock), Arc::clone(&log)));
         let reader = Reader { catalog: deps.catalog.clone(), caches, metrics: Arc::clone(&metrics) };
-        let lake = Lake { catalog: deps.catalog, live: deps.live, reader: Arc::new(reader), tellers: Arc::default() };
+        let lake = Lake { catalog: deps.catalog, live: deps.live, reader: Arc::new(reader), tellers };
         let budget = Budget::of(config.pool_memory_bytes);
         let gate = Gate::new(config.concurrency, config.queue, || Error::TooMany);
         let bulk = Gate::new(config.bulk_concurrency, config.bulk_queue, || Error::TooManyBulk);
         let (procedures, ends) = (OnceLock::new(), CancellationToken::new());
         let follows = Gate::new(config.followers_max, 0, || Error::TooManyFollowers);
-        let room = Room { config, lake, sessions, budget, gate, bulk, follows, metrics, procedures, ends };
+        let room = Room { config, lake, sessions, budget, gate, bulk, follows, metrics, log, procedures, ends };
         Ok(Self { room: Arc::new(room), threads: Arc::new(Threads::start(cores)?) })
     }
 
-    /// Says who keeps refused records, which `system.rejected` shows; the first one stays.
-    pub fn show(&self, rejects: Arc<dyn Rejects>) {
-        let _first_stays = self.room.lake.tellers.rejects.set(rejects);
+    /// Says who knows what the schema `system` shows and the catalog does not hold; the first ones stay.
+    pub fn show(&self, shown: Shown) {
+        let _first_stays = self.room.lake.tellers.shown.set(shown);
     }
 
     /// The instants of a statement that begins now.
@@ -248,7 +264,13 @@ impl Query {
     pub async fn run(&self, statement: &Statement) -> Result<Answer, Error> {
         self.arrived(statement).await?;
         let (room, statement) = (Arc::clone(&self.room), statement.clone());
-        self.started(Length::Query, async move { room.begin(&statement).await }.boxed()).await
+        let noted = self.noted(&statement.principal, statement.session.namespace.as_ref(), &statement.sql);
+        self.started(Length::Query, noted, async move { room.begin(&statement).await }.boxed()).await
+    }
+
+    /// Notes what somebody asks.
+    fn noted(&self, by: &Principal, namespace: Option<&Namespace>, text: &str) -> Noted {
+        self.room.log.begin(by, namespace, text)
     }
 
     /// Begins what plans, and counts how it went. Planning is on the heap: it would be many times on the stacks of the
@@ -256,25 +278,39 @@ impl Query {
     async fn started(
         &self,
         length: Length,
+        noted: Noted,
         planning: BoxFuture<'static, Result<Begun, Error>>,
     ) -> Result<Answer, Error> {
-        let answer = self.planned(length, planning).await;
-        if let Err(error) = &answer {
-            self.room.metrics.ended(error.code());
+        match self.planned(length, &noted, planning).await {
+            Ok(planned) => self.flowing(planned, noted),
+            Err(error) => {
+                self.room.metrics.ended(error.code());
+                noted.ended(error.code());
+                Err(error)
+            }
         }
-        answer
     }
 
     async fn planned(
         &self,
         length: Length,
+        noted: &Noted,
         planning: BoxFuture<'static, Result<Begun, Error>>,
-    ) -> Result<Answer, Error> {
-        let mut place = self.enter(length).await?;
+    ) -> Result<Planned, Error> {
+        let arrived = Instant::now();
+        let place = self.enter(length).await?;
         let entered = Instant::now();
+        noted.entered(entered - arrived);
         let planning = self.threads.run(planning);
         let begun = timeout_at(place.deadline, planning).await.map_err(|_elapsed| place.timed_out())??;
         self.room.metrics.phase("plan", entered.elapsed());
+        noted.planned(entered.elapsed());
+        Ok(Planned { place, entered, begun })
+    }
+
+    /// The answer of what is planned.
+    fn flowing(&self, planned: Planned, noted: Noted) -> Result<Answer, Error> {
+        let Planned { mut place, entered, begun } = planned;
         let Begun { rows, columns, as_of, settings, call_timeout_s } = begun;
         if call_timeout_s.is_some() {
             place.permit = None;
@@ -286,6 +322,7 @@ impl Query {
             deadline: place.deadline.max(entered + Duration::from_secs(timeout_s)),
             timeout_s,
             metrics: Arc::clone(&self.room.metrics),
+            noted,
             held: (place, self.clone()),
         };
         Ok(Answer { schema: columns, as_of, settings, stream: answer::stream(running, self.threads.handle()?) })

@@ -26,4 +26,5 @@ pub use front::{
     Becomes, CollectionRef, Config, Deps, Difference, Differences, Differing, Export, Follow, Follower, Holds, Query,
     Then,
 };
+pub use scan::system::Shown;
 pub use statement::{Answer, AsOf, Description, Pin, SchemaOf, Session, Setting, Statement, TableInfo};

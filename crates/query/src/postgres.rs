@@ -37,7 +37,7 @@ mod words;
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use tidemark_catalog::Login;
+use tidemark_catalog::{Allowance, Login};
 use tokio_util::sync::CancellationToken;
 
 use self::cancel::Running;
@@ -62,6 +62,7 @@ pub trait Encrypt: Send + Sync + std::fmt::Debug {
 pub struct Door {
     query: Query,
     login: Arc<dyn Login>,
+    allowance: Option<Arc<dyn Allowance>>,
     tls: Option<Arc<dyn Encrypt>>,
     running: Running,
 }
@@ -70,7 +71,13 @@ impl Door {
     /// A door to a room; keys that cancel are drawn from the seed, which nobody else knows.
     #[must_use]
     pub fn new(query: Query, login: Arc<dyn Login>, tls: Option<Arc<dyn Encrypt>>, seed: [u8; 16]) -> Self {
-        Self { query, login, tls, running: Running::seeded(seed) }
+        Self { query, login, allowance: None, tls, running: Running::seeded(seed) }
+    }
+
+    /// The same, whose clients' statements are counted.
+    #[must_use]
+    pub fn counted_by(self, allowance: Arc<dyn Allowance>) -> Self {
+        Self { allowance: Some(allowance), ..self }
     }
 
     /// Serves one connection to its end. It has `opening` to come in; when `stop` is cancelled it finishes the message it

@@ -5,6 +5,7 @@
 //! 3. [`rewrite`]: time clauses the parser cannot read become one it can, on tokens.
 //! 4. [`dialect`]: what the parser reads.
 //! 5. [`postgres`]: what PostgreSQL's clients write becomes what the engine reads.
+//!    [`spelling`]: what other systems' SQL says otherwise.
 //! 6. [`travel`]: the walk that takes clauses off and gives every table a name of its own; on its way [`function`] reads
 //!    functions and suffixes, [`predicate`] the columns `_as_of` and `_valid_as_of`.
 //! 7. [`reference`](mod@reference) and [`moment`]: what the walk finds: tables, and what is asked of each.
@@ -22,6 +23,7 @@ pub(crate) mod procedure;
 pub(crate) mod reference;
 pub(crate) mod rewrite;
 pub(crate) mod setting;
+mod spelling;
 pub(crate) mod travel;
 
 use sqlparser::{
@@ -74,7 +76,8 @@ pub(crate) struct Parsed {
 pub(crate) fn parse(sql: &str, caps: &Caps) -> Result<Parsed, Error> {
     let tokens = limits::tokens(sql, caps)?;
     guard::first_words(&tokens.list)?;
-    let (list, clauses) = rewrite::clauses(tokens.list)?;
+    let (mut list, clauses) = rewrite::clauses(tokens.list)?;
+    spelling::quote_tops(&mut list);
     let mut parser = Parser::new(&DIALECT)
         .with_recursion_limit(caps.depth.saturating_mul(CALLS_PER_LEVEL))
         .with_tokens_with_locations(list);
@@ -121,6 +124,7 @@ pub(crate) fn condition(text: &str, caps: &Caps) -> Result<(), Error> {
 
 fn reads(mut statement: Statement, caps: &Caps) -> Result<(Does, Vec<Reference>), Error> {
     guard::reads_only(&statement, caps)?;
+    spelling::adapt(&mut statement)?;
     postgres::adapt(&mut statement);
     let references = travel::references(&mut statement)?;
     Ok((Does::Reads(Box::new(statement)), references))

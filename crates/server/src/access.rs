@@ -45,6 +45,7 @@ pub const TABLE: &[(&str, &str, Row)] = &[
     ("GET", "/health", row(Needs::Nothing)),
     ("GET", "/ready", row(Needs::Nothing)),
     ("GET", "/version", row(Needs::Nothing)),
+    ("GET", "/openapi.json", row(Needs::Nothing)),
     ("GET", "/metrics", row(Needs::Whole(Scope::Query))),
     ("POST", "/ingest", row(Needs::Door)),
     ("POST", "/e", row(Needs::Door)),

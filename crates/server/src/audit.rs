@@ -16,7 +16,7 @@ use tidemark_catalog::{
     Audit,
     audit::{Deed, Record},
 };
-use tidemark_model::{Kind, Principal, Scope};
+use tidemark_model::{Kind, Scope};
 use tidemark_proto::{By, Problem};
 use tokio_util::task::TaskTracker;
 
@@ -101,27 +101,13 @@ async fn list(
     by.check_scope(Scope::Admin)?;
     let Query(Asked { limit }) = asked.map_err(|e| Problem::new(Kind::Invalid, "invalid_parameter", e.body_text()))?;
     let limit = limit.unwrap_or(LIMIT_DEFAULT).min(LIMIT_MAX);
-    let records = seen(&audit, &by, limit).await.map_err(|error| {
+    let records = audit.seen(&by, limit).await.map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "the audit trail could not be read");
         Problem::new(error.kind(), "unavailable", error.to_string())
     })?;
     let records: Vec<Value> = records.iter().map(shown).collect();
     let body = json!({ "records": records }).to_string();
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
-}
-
-/// The newest records that somebody may see, newest first: of the namespaces that they administer; of the lake only who
-/// administers all.
-///
-/// # Errors
-/// What the store says.
-pub async fn seen(audit: &Audit, by: &Principal, limit: usize) -> Result<Vec<Record>, tidemark_catalog::CatalogError> {
-    if by.may_everywhere(Scope::Admin) {
-        return audit.newest(limit).await;
-    }
-    let all = audit.newest(usize::MAX).await?;
-    let mine = all.into_iter().filter(|record| record.namespace.as_ref().is_some_and(|of| by.may_admin(of)));
-    Ok(mine.take(limit).collect())
 }
 
 fn shown(record: &Record) -> Value {

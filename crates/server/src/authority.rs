@@ -125,7 +125,7 @@ impl Login for Authority {
 
     async fn login(&self, password: Option<&str>, from: IpAddr) -> Result<Principal, NoLogin> {
         if !self.asks() {
-            return Ok(Principal::of_everything(Principal::ANONYMOUS));
+            return Ok(Principal::anonymous(from));
         }
         let password = password.filter(|password| !password.is_empty()).ok_or(NoLogin::NoToken)?;
         self.known([password], from).await.map(|(_, principal)| principal)

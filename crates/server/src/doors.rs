@@ -22,7 +22,7 @@ use tidemark_model::{Clock, Ids, Kind};
 use tidemark_proto::Problem;
 use tower::util::option_layer;
 
-use crate::{guard::Guard, metrics::Metrics};
+use crate::{guard::Guard, limits::Limits, metrics::Metrics};
 
 /// What a port speaks; decides how an error is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct Door {
     pub wire: Wire,
     /// Who may ask.
     pub guard: Guard,
+    /// How much they may do.
+    pub limits: Arc<Limits>,
     /// Where administrative actions are recorded.
     pub audit: Option<Audit>,
     /// Where requests are counted.
@@ -69,9 +71,17 @@ impl Door {
 
     /// An error of the server itself, as this wire writes it.
     fn refuse(&self, kind: Kind, code: &'static str, detail: String) -> Response {
+        self.tell(Problem::new(kind, code, detail))
+    }
+
+    /// A problem, as this wire writes it.
+    fn tell(&self, problem: Problem) -> Response {
         match self.wire {
-            Wire::Http => Problem::new(kind, code, detail).into_response(),
-            Wire::Grpc => tonic::Status::new(tonic::Code::from_i32(kind.grpc()), detail).into_http(),
+            Wire::Http => problem.into_response(),
+            Wire::Grpc => {
+                let code = tonic::Code::from_i32(problem.kind().grpc());
+                tidemark_proto::status::of(&problem, code).into_http()
+            }
         }
     }
 }

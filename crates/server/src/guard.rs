@@ -1,7 +1,7 @@
 //! Who may ask: one authoriser behind every port.
 //!
 //! - Where tokens are asked for ([`Authority`]): every request carries one, as `Bearer` or as the password of `Basic`.
-//!   `/health`, `/ready`, `/version` and gRPC's health answer without.
+//!   `/health`, `/ready`, `/version`, `/openapi.json` and gRPC's health answer without.
 //! - Without one: only on loopback, and `Host` and `Origin` are checked, so that a web page in the browser of the same
 //!   machine cannot ask (DNS rebinding, cross-site requests).
 //! - On any other address without a token: refused at the start unless `--allow-unauthenticated`; then `Origin` is
@@ -23,9 +23,9 @@ use tidemark_proto::Presented;
 
 use crate::{authority::Authority, config::Auth};
 
-/// Paths that answer without a token: probes of orchestrators carry none.
-const OPEN_PATHS: [&str; 5] =
-    ["/health", "/ready", "/version", "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
+/// Paths that answer without a token: probes of orchestrators carry none, nor does who wants to know how to ask.
+const OPEN_PATHS: [&str; 6] =
+    ["/health", "/ready", "/version", "/openapi.json", "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
 /// The longest `authorization` header that is looked at, bytes.
 const CREDENTIALS_BYTES_MAX: usize = 4096;
 
@@ -133,6 +133,11 @@ impl Guard {
         &self.origins
     }
 
+    /// Whether a path answers to everybody, and is not counted: probes.
+    pub(crate) fn is_open(path: &str) -> bool {
+        OPEN_PATHS.contains(&path)
+    }
+
     /// How the port is guarded now: the first token that is made turns it.
     #[must_use]
     pub fn mode(&self) -> Mode {
@@ -148,9 +153,9 @@ impl Guard {
     /// # Errors
     /// [`Refused`].
     pub async fn check(&self, uri: &Uri, headers: &HeaderMap, from: IpAddr) -> Result<Admitted, Refused> {
-        let anonymous = || Admitted::without_token(Principal::of_everything(Principal::ANONYMOUS));
+        let anonymous = || Admitted::without_token(Principal::anonymous(from));
         match self.mode() {
-            Mode::Token if OPEN_PATHS.contains(&uri.path()) => {
+            Mode::Token if Self::is_open(uri.path()) => {
                 let nothing = Principal::new(Principal::ANONYMOUS, [], Reach::Only(BTreeSet::new()));
                 Ok(Admitted::without_token(nothing))
             }

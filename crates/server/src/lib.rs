@@ -5,18 +5,22 @@
 //! 2. [`config`]: settings from flags, environment and file.
 //! 3. [`server`]: a whole server in one value; [`wiring`] says which room gets what, [`schedule`] which job ticks when.
 //! 4. [`ports`] accept connections; [`doors`] puts the layers of every request around the rooms; [`guard`] says who
-//!    may ask, [`authority`] who they are; [`health`] and [`metrics`] say how it is going; [`telemetry`] writes logs.
+//!    may ask, [`authority`] who they are, [`limits`] how much in a minute; [`health`] and [`metrics`] say how it is going; [`telemetry`] writes logs;
+//!    [`openapi`] describes the HTTP port.
 //! 5. [`snapshots`]: the routes that take, list and drop snapshots; [`restore`] goes back to one, or to an instant.
 //!    [`documents`]: which documents live, for truncates.
 //!    [`retention`]: how long the past is kept. [`publishing`]: the route that publishes tables. [`compaction`]: the one that
 //!    makes few files of many. `reply`: how these routes read and answer. [`tokens`]: those that make and revoke tokens;
 //!    [`audit`]: who did what.
+//!    [`administration`] is what several doors do alike; [`catalog`] is gRPC's catalog service.
 //! 6. [`client`] talks to a running server; [`statements`] and [`table`] are the prompt's reading and writing.
 //! 7. [`shutdown`]: how it ends. [`clock`]: where time and chance come in.
 
 pub mod access;
+pub mod administration;
 pub mod audit;
 pub mod authority;
+pub mod catalog;
 pub mod claim;
 pub mod cli;
 pub mod client;
@@ -28,8 +32,10 @@ pub mod documents;
 pub mod doors;
 pub mod guard;
 pub mod health;
+pub mod limits;
 mod machine;
 pub mod metrics;
+pub mod openapi;
 pub mod ports;
 #[cfg(feature = "postgres")]
 mod postgres;

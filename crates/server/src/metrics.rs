@@ -20,6 +20,7 @@ pub struct Metrics {
     resident: IntGauge,
     open_files: IntGauge,
     jobs: IntCounterVec,
+    rate_limited: IntCounterVec,
 }
 
 impl Metrics {
@@ -46,6 +47,10 @@ impl Metrics {
                 Opts::new("tidemark_job_ticks_total", "Ticks of background jobs by outcome"),
                 &["job", "outcome"],
             )?,
+            rate_limited: IntCounterVec::new(
+                Opts::new("tidemark_rate_limited_total", "Refusals because a client spent what it may do in a minute"),
+                &["counted"],
+            )?,
         };
         let build = IntGaugeVec::new(Opts::new("tidemark_build_info", "1, labelled with the version"), &["version"])?;
         build.with_label_values(&[VERSION]).set(1);
@@ -56,6 +61,7 @@ impl Metrics {
         registry.register(Box::new(metrics.resident.clone()))?;
         registry.register(Box::new(metrics.open_files.clone()))?;
         registry.register(Box::new(metrics.jobs.clone()))?;
+        registry.register(Box::new(metrics.rate_limited.clone()))?;
         Ok(metrics)
     }
 
@@ -75,6 +81,12 @@ impl Metrics {
     /// A background job ticked: `done`, `again` or `failed`.
     pub fn job_ticked(&self, job: &str, outcome: &str) {
         self.jobs.with_label_values(&[job, outcome]).inc();
+    }
+
+    /// Where refusals of clients that did too much in a minute are counted.
+    #[must_use]
+    pub fn rate_limited(&self) -> IntCounterVec {
+        self.rate_limited.clone()
     }
 
     /// Everything measured, as Prometheus text.

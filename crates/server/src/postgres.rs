@@ -15,6 +15,7 @@ use tidemark_query::{
 use crate::{
     authority::Authority,
     config::Connections,
+    limits::Limits,
     ports::{Broken, Life, Peer, Port},
     tls::Tls,
 };
@@ -31,14 +32,14 @@ impl Encrypt for Tls {
 }
 
 /// Opens the door to a room on a port.
-pub(crate) fn serve(port: Port, query: Query, parts: (Arc<Authority>, &Ids), limits: &Connections, life: &Life) {
-    let (authority, ids) = parts;
+pub(crate) fn serve(port: Port, query: Query, parts: (Arc<Authority>, Arc<Limits>, &Ids), connections: &Connections, life: &Life) {
+    let (authority, limits, ids) = parts;
     let seed = (u128::from(ids.random()) << 64 | u128::from(ids.random())).to_be_bytes();
     let tls = port.tls().map(|tls| Arc::new(tls) as Arc<dyn Encrypt>);
-    let door = Door::new(query, authority, tls, seed);
-    let opening = Duration::from_millis(limits.header_timeout_ms.max(1));
+    let door = Door::new(query, authority, tls, seed).counted_by(limits);
+    let opening = Duration::from_millis(connections.header_timeout_ms.max(1));
     let stop = life.stop.clone();
-    port.hand(limits.max, life, move |stream, Peer(peer), _tls| {
+    port.hand(connections.max, life, move |stream, Peer(peer), _tls| {
         let (door, stop) = (door.clone(), stop.clone());
         async move {
             stream.set_nodelay(true)?;

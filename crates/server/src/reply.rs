@@ -32,7 +32,15 @@ pub(crate) fn names(path: Names) -> Result<(Namespace, CollectionName), Problem>
 
 /// A body of JSON; an empty one is `{}`.
 pub(crate) fn body<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Problem> {
-    if body.is_empty() { Ok(T::default()) } else { serde_json::from_slice(body).map_err(|e| unreadable(&e)) }
+    if body.is_empty() { Ok(T::default()) } else { object(body).map_err(|e| unreadable(&e)) }
+}
+
+/// A body that is an object of JSON: what reads it would take an array of its members, too.
+pub(crate) fn object<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(serde::de::Error::custom("it is no object"));
+    }
+    serde_json::from_slice(body)
 }
 
 /// A path that names nothing.

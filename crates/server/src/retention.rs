@@ -10,73 +10,64 @@ use axum::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tidemark_catalog::Catalog;
-use tidemark_cdc::{Cdc, CleanedUp, Mode};
+use tidemark_cdc::{CleanedUp, Mode};
 use tidemark_model::{CollectionName, Kind, Namespace, Retention};
 use tidemark_proto::Problem;
 
-use crate::reply::{self, Names, answer, invalid_path, json, names, problem};
-
-#[derive(Debug, Clone)]
-struct Rooms {
-    catalog: Catalog,
-    cdc: Cdc,
-}
+use crate::{
+    administration::{Administration, Kept},
+    reply::{self, Names, answer, invalid_path, json, names, problem},
+};
 
 /// The routes.
-pub fn router(catalog: Catalog, cdc: Cdc) -> Router {
+pub fn router(administration: Administration) -> Router {
     Router::new()
         .route("/v1/{namespace}/retention", get(tell_namespace).put(say_of_namespace).delete(forget_namespace))
         .route("/v1/{namespace}/{collection}/retention", get(tell).put(say).delete(forget))
         .route("/v1/{namespace}/{collection}/clean-up", post(clean_up))
-        .with_state(Rooms { catalog, cdc })
+        .with_state(administration)
 }
 
 /// Whose past it is.
 type Whose = (Namespace, Option<CollectionName>);
 type Name = Result<Path<String>, PathRejection>;
 
-async fn tell_namespace(State(rooms): State<Rooms>, path: Name) -> Response {
-    answer(of_namespace(path).map(|whose| rooms.told(&whose)))
+async fn tell_namespace(State(rooms): State<Administration>, path: Name) -> Response {
+    answer(of_namespace(path).map(|(namespace, _)| told(rooms.kept(&namespace, None))))
 }
 
-async fn tell(State(rooms): State<Rooms>, path: Names) -> Response {
-    answer(of_collection(path).map(|whose| rooms.told(&whose)))
+async fn tell(State(rooms): State<Administration>, path: Names) -> Response {
+    answer(names(path).map(|(namespace, collection)| told(rooms.kept(&namespace, Some(&collection)))))
 }
 
-async fn say_of_namespace(State(rooms): State<Rooms>, path: Name, body: Bytes) -> Response {
-    answer(rooms.say(of_namespace(path), read(&body)).await)
+async fn say_of_namespace(State(rooms): State<Administration>, path: Name, body: Bytes) -> Response {
+    answer(keep(&rooms, of_namespace(path), read(&body)).await)
 }
 
-async fn say(State(rooms): State<Rooms>, path: Names, body: Bytes) -> Response {
-    answer(rooms.say(of_collection(path), read(&body)).await)
+async fn say(State(rooms): State<Administration>, path: Names, body: Bytes) -> Response {
+    answer(keep(&rooms, of_collection(path), read(&body)).await)
 }
 
-async fn forget_namespace(State(rooms): State<Rooms>, path: Name) -> Response {
-    answer(rooms.say(of_namespace(path), Ok(Retention::default())).await)
+async fn forget_namespace(State(rooms): State<Administration>, path: Name) -> Response {
+    answer(keep(&rooms, of_namespace(path), Ok(Retention::default())).await)
 }
 
-async fn forget(State(rooms): State<Rooms>, path: Names) -> Response {
-    answer(rooms.say(of_collection(path), Ok(Retention::default())).await)
+async fn forget(State(rooms): State<Administration>, path: Names) -> Response {
+    answer(keep(&rooms, of_collection(path), Ok(Retention::default())).await)
 }
 
-impl Rooms {
-    async fn say(&self, whose: Result<Whose, Problem>, said: Result<Retention, Problem>) -> Result<Response, Problem> {
-        let (whose, said) = (whose?, said?);
-        let (namespace, collection) = &whose;
-        let kept = self.catalog.keep(namespace, collection.as_ref(), said).await;
-        kept.map_err(|error| problem(&tidemark_cdc::Error::Catalog(error)))?;
-        let collection = collection.as_ref().map(CollectionName::as_str);
-        tracing::info!(%namespace, collection, ?said, "how long the past is kept was said");
-        Ok(self.told(&whose))
-    }
+async fn keep(
+    rooms: &Administration,
+    whose: Result<Whose, Problem>,
+    said: Result<Retention, Problem>,
+) -> Result<Response, Problem> {
+    let ((namespace, collection), said) = (whose?, said?);
+    rooms.keep(&namespace, collection.as_ref(), said).await.map(told)
+}
 
-    /// What was said, and what is in force by that.
-    fn told(&self, (namespace, collection): &Whose) -> Response {
-        let said = self.catalog.retention_said(namespace, collection.as_ref());
-        let wider = collection.as_ref().map_or(said, |collection| self.catalog.retention(namespace, collection));
-        json(&json!({ "said": said, "in_force": wider.or(self.cdc.config().retention()) }))
-    }
+/// What was said, and what is in force by that.
+fn told(Kept { said, in_force }: Kept) -> Response {
+    json(&json!({ "said": said, "in_force": in_force }))
 }
 
 /// The body of a clean-up; empty is `{}`.
@@ -104,7 +95,7 @@ struct Shown {
     waiting: u64,
 }
 
-async fn clean_up(State(rooms): State<Rooms>, path: Names, body: Bytes) -> Response {
+async fn clean_up(State(rooms): State<Administration>, path: Names, body: Bytes) -> Response {
     let cleaned = async {
         let (namespace, collection) = names(path)?;
         let Asked { history_window_s, daily, monthly, dry_run } = reply::body(&body)?;
@@ -129,7 +120,7 @@ fn of_collection(path: Names) -> Result<Whose, Problem> {
 }
 
 fn read(body: &[u8]) -> Result<Retention, Problem> {
-    let said: Retention = serde_json::from_slice(body).map_err(|error| reply::unreadable(&error))?;
+    let said: Retention = reply::object(body).map_err(|error| reply::unreadable(&error))?;
     let said = said.checked().map_err(|e| problem(&tidemark_cdc::Error::Retention(e)))?;
     if said.is_nothing() {
         let detail = "nothing is said: send history_window_s, daily or monthly, or DELETE to take back what was said";

@@ -4,13 +4,16 @@
 //! between ticks (or less, when the job's bell rings), backs off after failures, and stops between ticks; what is under
 //! way is finished first.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
-use tidemark_catalog::{Bell, CatalogError, Publisher, Tokens, publish};
+use tidemark_catalog::{Bell, CatalogError, Jobs, Publisher, Tokens, jobs::JobState, publish};
 use tidemark_cdc::{Cdc, Duty, More};
 use tidemark_ingest::Ingest;
-use tidemark_model::Ids;
+use tidemark_model::{Clock, Ids};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
@@ -160,6 +163,51 @@ impl std::fmt::Debug for Job {
     }
 }
 
+/// How the jobs are doing, in the order in which they were begun.
+#[derive(Debug)]
+pub struct Board {
+    clock: Arc<dyn Clock>,
+    states: Mutex<Vec<JobState>>,
+}
+
+impl Board {
+    fn with<T>(&self, work: impl FnOnce(&mut Vec<JobState>) -> T) -> T {
+        work(&mut self.states.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add(&self, job: &Job) {
+        let (name, interval) = (job.name, job.interval);
+        let (is_running, ticks, failures) = (false, 0, 0);
+        let (began_at, ended_at, outcome, error) = (None, None, None, None);
+        let state = JobState { name, interval, is_running, ticks, failures, began_at, ended_at, outcome, error };
+        self.with(|states| states.push(state));
+    }
+
+    fn change(&self, name: &str, how: impl FnOnce(&mut JobState)) {
+        self.with(|states| states.iter_mut().find(|state| state.name == name).map(how));
+    }
+
+    fn begins(&self, name: &str) {
+        let now = self.clock.now();
+        self.change(name, |state| (state.is_running, state.began_at) = (true, Some(now)));
+    }
+
+    fn ended(&self, name: &str, outcome: &'static str, error: Option<&str>, failures: u32) {
+        let now = self.clock.now();
+        self.change(name, |state| {
+            (state.is_running, state.ended_at, state.outcome) = (false, Some(now), Some(outcome));
+            (state.failures, state.error) = (failures, error.map(str::to_owned));
+            state.ticks += 1;
+        });
+    }
+}
+
+impl Jobs for Board {
+    fn jobs(&self) -> Vec<JobState> {
+        self.with(|states| states.clone())
+    }
+}
+
 /// Runs the jobs of a process until it stops.
 #[derive(Debug)]
 pub struct Runner {
@@ -167,22 +215,31 @@ pub struct Runner {
     stop: CancellationToken,
     metrics: Metrics,
     ids: Arc<Ids>,
+    board: Arc<Board>,
     failed: CancellationToken,
 }
 
 impl Runner {
     /// A runner without jobs; it cancels `failed` when the process must end.
     #[must_use]
-    pub fn new(metrics: Metrics, ids: Arc<Ids>, failed: CancellationToken) -> Self {
-        Self { tasks: TaskTracker::new(), stop: CancellationToken::new(), metrics, ids, failed }
+    pub fn new(metrics: Metrics, (clock, ids): (Arc<dyn Clock>, Arc<Ids>), failed: CancellationToken) -> Self {
+        let board = Arc::new(Board { clock, states: Mutex::default() });
+        Self { tasks: TaskTracker::new(), stop: CancellationToken::new(), metrics, ids, board, failed }
+    }
+
+    /// Tells how the jobs are doing.
+    #[must_use]
+    pub fn board(&self) -> Arc<Board> {
+        Arc::clone(&self.board)
     }
 
     /// Begins to tick a job.
     pub fn start(&self, job: Job) {
-        let (stop, metrics, ids) = (self.stop.clone(), self.metrics.clone(), Arc::clone(&self.ids));
-        let failed = self.failed.clone();
+        let (stop, ids, failed) = (self.stop.clone(), Arc::clone(&self.ids), self.failed.clone());
+        let seen = Seen { metrics: self.metrics.clone(), board: self.board() };
+        seen.board.add(&job);
         self.tasks.spawn(async move {
-            if keep_ticking(job, &stop, &metrics, &ids).await.is_err() {
+            if keep_ticking(job, &stop, &seen, &ids).await.is_err() {
                 failed.cancel();
             }
         });
@@ -197,10 +254,11 @@ impl Runner {
 }
 
 /// Ticks until it is told to stop; an error when the process must end.
-async fn keep_ticking(job: Job, stop: &CancellationToken, metrics: &Metrics, ids: &Ids) -> Result<(), Failed> {
+async fn keep_ticking(job: Job, stop: &CancellationToken, seen: &Seen, ids: &Ids) -> Result<(), Failed> {
     let mut rings = job.bell.as_ref().map(Bell::listen);
     let mut failures = 0u32;
     while !stop.is_cancelled() {
+        seen.board.begins(job.name);
         let ticked = (job.tick)().instrument(tracing::info_span!("job", name = job.name)).await;
         let pause = match &ticked {
             Ok(Left::More) => Duration::ZERO,
@@ -211,7 +269,7 @@ async fn keep_ticking(job: Job, stop: &CancellationToken, metrics: &Metrics, ids
                 return Err(Failed::ForGood(error.clone()));
             }
         };
-        failures = note(&job, metrics, &ticked, failures);
+        failures = seen.note(&job, &ticked, failures);
         let rung = async {
             // A ring does not shorten the pause after a failure, and a bell that is gone never rings.
             let heard = match &mut rings {
@@ -231,23 +289,27 @@ async fn keep_ticking(job: Job, stop: &CancellationToken, metrics: &Metrics, ids
     Ok(())
 }
 
-/// Counts and logs a tick; the number of failures in a row.
-fn note(job: &Job, metrics: &Metrics, ticked: &Result<Left, Failed>, failures: u32) -> u32 {
-    match ticked {
-        Ok(left) => {
-            metrics.job_ticked(job.name, if *left == Left::More { "again" } else { "done" });
-            0
+/// Who is told of ticks.
+struct Seen {
+    metrics: Metrics,
+    board: Arc<Board>,
+}
+
+impl Seen {
+    /// Counts and logs a tick; the number of failures in a row.
+    fn note(&self, job: &Job, ticked: &Result<Left, Failed>, failures: u32) -> u32 {
+        let (outcome, error) = match ticked {
+            Ok(Left::More) => ("again", None),
+            Ok(Left::Nothing) => ("done", None),
+            Err(Failed::Again(error) | Failed::ForGood(error)) => ("failed", Some(error.as_str())),
+        };
+        let failures = if error.is_some() { failures.saturating_add(1) } else { 0 };
+        self.metrics.job_ticked(job.name, outcome);
+        self.board.ended(job.name, outcome, error, failures);
+        if let Some(error) = error {
+            tracing::warn!(job = job.name, failures, error, "a background job failed and will try again");
         }
-        Err(Failed::Again(error) | Failed::ForGood(error)) => {
-            metrics.job_ticked(job.name, "failed");
-            tracing::warn!(
-                job = job.name,
-                failures = failures + 1,
-                error,
-                "a background job failed and will try again"
-            );
-            failures.saturating_add(1)
-        }
+        failures
     }
 }
 
@@ -273,7 +335,8 @@ mod tests {
 
     fn runner() -> Runner {
         let metrics = Metrics::register(&prometheus::Registry::new()).expect("registered");
-        Runner::new(metrics, Arc::new(Ids::seeded(1)), CancellationToken::new())
+        let chance = (Arc::new(crate::clock::SystemClock) as Arc<dyn Clock>, Arc::new(Ids::seeded(1)));
+        Runner::new(metrics, chance, CancellationToken::new())
     }
 
     #[tokio::test]
@@ -294,6 +357,9 @@ mod tests {
             tokio::task::yield_now().await;
         }
         runner.drain().await;
+        let [state] = runner.board().jobs().try_into().expect("one job");
+        assert!(state.ticks >= 5 && !state.is_running && state.ended_at >= state.began_at);
+        assert_eq!((state.name, state.outcome, state.failures, state.error), ("test", Some("done"), 0, None));
     }
 
     #[test]

@@ -19,7 +19,8 @@ use crate::{
     doors::{Door, Wire},
     guard::{Guard, Mode, Unguarded},
     health::Health,
-    machine,
+    limits::Limits,
+    machine, openapi,
     ports::{Life, Port, PortError},
     tls::{Speaks, Tls, TlsError},
     tokens::{self, Office},
@@ -75,18 +76,22 @@ impl Server {
         let parts = Parts::of_process()?;
         let rooms = Rooms::open(&settings, environment, &parts).await?;
         let authority = Authority::new(&settings.auth, rooms.tokens().clone(), parts.clock.clone());
+        let limits = Limits::new(&settings.limits, parts.metrics.rate_limited());
+        rooms.limit(&limits);
         let guard = |address| Guard::of_port(&settings.auth, &authority, address);
         let guards = (guard(ports.0.address())?, guard(ports.1.address())?);
         postgres.as_ref().map(|port| guard(port.address())).transpose()?;
         say_mode(guards.0.mode(), ports.0.address());
         let health =
             Health::new(settings.env.clone(), parts.clock.clone(), parts.metrics.clone(), rooms.store().clone());
-        let grpc_routes = rooms.grpc(&health)?;
+        let login: Arc<dyn Login> = authority.clone();
+        let grpc_routes = rooms.grpc(&health, Arc::clone(&login))?;
         let life = Life::default();
         let connections = machine::fitted_connections(settings.connections.clone());
         let door = |wire, guard| Door {
             wire,
             guard,
+            limits: Arc::clone(&limits),
             audit: Some(rooms.audit().clone()),
             metrics: parts.metrics.clone(),
             ids: parts.ids.clone(),
@@ -99,15 +104,14 @@ impl Server {
             has_root: settings.auth.token.is_some(),
             clock: parts.clock.clone(),
         };
-        let login: Arc<dyn Login> = authority.clone();
-        let routes = health.router().merge(rooms.http().layer(Extension(login))).merge(tokens::router(office));
+        let routes = health.router().merge(openapi::router()).merge(rooms.http().layer(Extension(login))).merge(tokens::router(office));
         let routes = door(Wire::Http, guards.0).around(routes.merge(audit::router(rooms.audit().clone())));
         ports.0.with_tls(tls.clone()).serve(routes, connections.clone(), &life);
         ports.1.with_tls(tls).serve(door(Wire::Grpc, guards.1).around(grpc_routes), connections.clone(), &life);
         let address = postgres.as_ref().map(Port::address);
         #[cfg(feature = "postgres")]
         if let Some(port) = postgres {
-            let parts = (authority, parts.ids.as_ref());
+            let parts = (authority, limits, parts.ids.as_ref());
             crate::postgres::serve(port.with_tls(postgres_tls), rooms.query(), parts, &connections, &life);
         }
         Ok(Self { settings, http, grpc, postgres: address, life, health, rooms })

@@ -12,30 +12,24 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tidemark_catalog::{Catalog, LiveTail as _, View, manifest::Snapshot, view::Held};
-use tidemark_cdc::Cdc;
-use tidemark_ingest::Ingest;
-use tidemark_model::{CollectionName, Instant, Kind, Namespace, Table};
+use tidemark_catalog::{LiveTail as _, View, manifest::Snapshot, view::Held};
+use tidemark_model::{Instant, Kind, Table};
 use tidemark_proto::Problem;
 
-use crate::reply::{self, Names, answer, invalid_path, json, names, problem};
+use crate::{
+    administration::Administration,
+    reply::{self, Names, answer, invalid_path, json, names},
+};
 
 /// How long the present may take to close.
 const CLOSE_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
-#[derive(Debug, Clone)]
-struct Rooms {
-    catalog: Catalog,
-    ingest: Ingest,
-    cdc: Cdc,
-}
-
 /// The routes.
-pub fn router(catalog: Catalog, ingest: Ingest, cdc: Cdc) -> Router {
+pub fn router(administration: Administration) -> Router {
     Router::new()
         .route("/v1/{namespace}/{collection}/snapshots", get(list).post(take))
         .route("/v1/{namespace}/{collection}/snapshots/{name}", delete(forget))
-        .with_state(Rooms { catalog, ingest, cdc })
+        .with_state(administration)
 }
 
 /// The body of a `POST`; empty is `{}`.
@@ -103,10 +97,10 @@ impl From<&Snapshot> for Shown {
     }
 }
 
-async fn list(State(rooms): State<Rooms>, path: Names) -> Response {
+async fn list(State(rooms): State<Administration>, path: Names) -> Response {
     let listed = async {
         let (namespace, collection) = names(path)?;
-        rooms.catalog.collection(&namespace, &collection).ok_or_else(|| unknown(&namespace, &collection))?;
+        rooms.collection(&namespace, &collection)?;
         let (upto, table) = (rooms.ingest.now(), Table::Collection(collection));
         let closed = rooms.ingest.close_instant(upto, CLOSE_WITHIN).await;
         closed.map_err(|late| Problem::new(Kind::Unavailable, "unavailable", late.to_string()))?;
@@ -118,32 +112,25 @@ async fn list(State(rooms): State<Rooms>, path: Names) -> Response {
     answer(listed.await)
 }
 
-async fn take(State(rooms): State<Rooms>, path: Names, body: Bytes) -> Response {
+async fn take(State(rooms): State<Administration>, path: Names, body: Bytes) -> Response {
     let taken = async {
         let (namespace, collection) = names(path)?;
         let wanted: Wanted = reply::body(&body)?;
-        let at = match &wanted.as_of {
-            Some(text) => {
-                Instant::parse(text).map_err(|e| Problem::new(Kind::Invalid, "invalid_instant", e.to_string()))?
-            }
-            None => rooms.ingest.closed(),
-        };
-        rooms.catalog.collection(&namespace, &collection).ok_or_else(|| unknown(&namespace, &collection))?;
-        rooms.ingest.flush(&namespace).await.map_err(Problem::from)?;
-        rooms.cdc.snapshot((&namespace, &collection), wanted.name.as_deref(), at).await.map_err(|error| problem(&error))
+        let at = wanted.as_of.as_deref().map(Instant::parse).transpose();
+        let at = at.map_err(|e| Problem::new(Kind::Invalid, "invalid_instant", e.to_string()))?;
+        rooms.take_snapshot((&namespace, &collection), wanted.name.as_deref(), at).await
     };
     answer(taken.await.map(|snapshot| json(&Shown::from(&snapshot))))
 }
 
-async fn forget(State(rooms): State<Rooms>, path: Result<Path<(String, String, String)>, PathRejection>) -> Response {
+async fn forget(
+    State(rooms): State<Administration>,
+    path: Result<Path<(String, String, String)>, PathRejection>,
+) -> Response {
     let dropped = async {
         let Path((namespace, collection, name)) = path.map_err(|e| invalid_path(e.body_text()))?;
         let (namespace, collection) = names(Ok(Path((namespace, collection))))?;
-        rooms.cdc.drop_snapshot((&namespace, &collection), &name).await.map_err(|error| problem(&error))
+        rooms.drop_snapshot((&namespace, &collection), &name).await
     };
     answer(dropped.await.map(|()| StatusCode::NO_CONTENT.into_response()))
-}
-
-fn unknown(namespace: &Namespace, collection: &CollectionName) -> Problem {
-    problem(&tidemark_cdc::Error::UnknownCollection(format!("{namespace}.{collection}")))
 }

@@ -75,7 +75,7 @@ struct Asked {
 
 impl Asked {
     fn read(body: &[u8]) -> Result<Self, Problem> {
-        let Wanted { name, scopes, namespaces, expires_in_s } = serde_json::from_slice(body).map_err(|error| {
+        let Wanted { name, scopes, namespaces, expires_in_s } = reply::object(body).map_err(|error| {
             let form = r#"send {"name":"loader","scopes":["ingest"],"namespaces":["shop"]}, or ["*"] for all of them"#;
             invalid("invalid_body", format!("the body cannot be read: {error}; {form}"))
         })?;

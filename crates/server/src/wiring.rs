@@ -7,25 +7,27 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use tidemark_catalog::{
-    Audit, Catalog, CatalogError, LiveTail, Publisher, Tokens, documents::Documents, point::Points,
+    Allowance, Audit, Catalog, CatalogError, LiveTail, Login, Publisher, Tokens, documents::Documents, point::Points,
 };
 use tidemark_cdc::Cdc;
 use tidemark_ingest::Ingest;
 use tidemark_model::{Clock, Ids};
 use tidemark_proto::DESCRIPTORS;
-use tidemark_query::{Query, procedure::Procedures};
+use tidemark_query::{Query, Shown, procedure::Procedures};
 use tidemark_storage::{Store, StoreError, log::LogOptions};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic_reflection::server::Builder as Reflection;
 
 use crate::{
+    administration::Administration,
     claim::{Claim, ClaimError},
     clock::{SystemClock, random_ids},
     compaction::Compactor,
     config::{Environment, Secret, Settings},
     documents::Asking,
     health::Health,
+    limits::Limits,
     machine,
     metrics::Metrics,
     restore::{Restorer, call::Caller},
@@ -99,6 +101,8 @@ pub struct Rooms {
     runner: Runner,
     keeper: Keeper,
     failed: CancellationToken,
+    /// Is cancelled when whoever watches has to go.
+    leaving: CancellationToken,
     cdc_drain: Duration,
     /// Does what SQL calls; the query room holds it weakly.
     _procedures: Arc<dyn Procedures>,
@@ -129,10 +133,11 @@ impl Rooms {
         let caller = Caller::new(restorer, cdc.clone(), audit.clone(), Handle::current());
         let procedures: Arc<dyn Procedures> = Arc::new(caller);
         query.serve(&procedures);
-        query.show(Arc::new(ingest.clone()));
         let documents: Arc<dyn Documents> = Arc::new(Asking(query.clone()));
         ingest.serve(&documents);
-        let runner = Runner::new(parts.metrics.clone(), Arc::clone(&parts.ids), failed.clone());
+        let runner = Runner::new(parts.metrics.clone(), (parts.clock.clone(), parts.ids.clone()), failed.clone());
+        let (rejects, jobs) = (Arc::new(ingest.clone()), runner.board());
+        query.show(Shown { rejects, jobs, tokens: tokens.clone(), audit: audit.clone() });
         let publisher = Publisher::new(catalog.clone(), settings.publish.clone(), Points::default());
         for job in schedule::jobs(&ingest, &cdc, &publisher, &tokens) {
             runner.start(job);
@@ -149,6 +154,7 @@ impl Rooms {
             runner,
             keeper,
             failed,
+            leaving: CancellationToken::new(),
             cdc_drain,
             _procedures: procedures,
             _documents: documents,
@@ -179,10 +185,14 @@ impl Rooms {
         tidemark_ingest::http::router(self.ingest.clone())
             .merge(tidemark_query::http::router(self.query.clone()))
             .merge(crate::restore::door::router(self.restorer()))
-            .merge(crate::snapshots::router(self.catalog.clone(), self.ingest.clone(), self.cdc.clone()))
-            .merge(crate::retention::router(self.catalog.clone(), self.cdc.clone()))
+            .merge(crate::snapshots::router(self.administration()))
+            .merge(crate::retention::router(self.administration()))
             .merge(crate::publishing::router(self.publisher.clone(), self.ingest.clone()))
             .merge(crate::compaction::router(self.compactor()))
+    }
+
+    fn administration(&self) -> Administration {
+        Administration { catalog: self.catalog.clone(), ingest: self.ingest.clone(), cdc: self.cdc.clone() }
     }
 
     fn compactor(&self) -> Compactor {
@@ -199,25 +209,33 @@ impl Rooms {
         Restorer { catalog: self.catalog.clone(), ingest: self.ingest.clone(), query: self.query.clone() }
     }
 
-    /// Routes of the gRPC port: Flight SQL, ingest, health, and what describes them.
+    /// Routes of the gRPC port: Flight SQL, ingest, the catalog, health, and what describes them.
     ///
     /// # Errors
     /// [`WiringError::Described`] when the descriptions do not fit together.
-    pub fn grpc(&self, health: &Health) -> Result<Router, WiringError> {
+    pub fn grpc(&self, health: &Health, login: Arc<dyn Login>) -> Result<Router, WiringError> {
         let described = || Reflection::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
         let flight = tidemark_query::flight::service(self.query.clone(), Arc::new(self.ingest.clone()));
+        let leaving = self.leaving.clone();
         let services = tonic::service::Routes::new(flight)
             .add_service(tidemark_ingest::grpc::service(self.ingest.clone()))
+            .add_service(crate::catalog::service(self.administration(), self.audit.clone(), login, leaving))
             .add_service(health.service())
             .add_service(described().build_v1()?)
             .add_service(described().build_v1alpha()?);
         Ok(services.prepare().into_axum_router())
     }
 
+    /// Counts what clients do from now on.
+    pub fn limit(&self, limits: &Arc<Limits>) {
+        self.ingest.limit(Arc::clone(limits) as Arc<dyn Allowance>);
+    }
+
     /// Tells clients that stream to go on elsewhere: their streams are ended after this time.
     pub fn go_away(&self, within: Duration) {
         self.ingest.go_away(within);
         self.query.go_away();
+        self.leaving.cancel();
     }
 
     /// Is cancelled when the log or the lake can no longer be trusted.

@@ -38,6 +38,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone)]
 struct Opened {
     to: Destination,
+    by: Principal,
     /// Id and epoch.
     producer: Option<(String, u64)>,
 }
@@ -171,7 +172,7 @@ impl Appending {
         let to = Destination::of(open.target)?;
         self.ingest.admit(&self.by, &to.namespace)?;
         let producer = open.producer.map(|producer| (producer.id, producer.epoch));
-        let opened = Opened { to, producer };
+        let opened = Opened { to, by: self.by.clone(), producer };
         self.running = Some(begin(self.ingest.clone(), opened.clone()).boxed());
         self.opened = Some(opened);
         Ok(())
@@ -300,7 +301,7 @@ async fn attempt(
 ) -> Result<Receipt, Error> {
     let to = &opened.to;
     let request = records.map(|records| message::batch(records, &ingest.room, place)).transpose()?;
-    let request = request.map(|batch| to.request(batch));
+    let request = request.map(|batch| to.request(batch).sent_by(&opened.by));
     match (&opened.producer, request) {
         (Some((id, epoch)), request) => {
             let at = Sequenced { id: id.clone(), epoch: *epoch, sequence };

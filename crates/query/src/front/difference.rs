@@ -164,8 +164,10 @@ impl Query {
     /// [`Error`], as of a statement.
     pub async fn difference(&self, difference: &Difference) -> Result<Differences, Error> {
         let (room, difference) = (Arc::clone(&self.room), difference.clone());
+        let text = format!("COMPARE {} WITH {}", difference.source, difference.target);
+        let noted = self.noted(&difference.principal, Some(&difference.source.namespace), &text);
         let begun = async move { room.begin_difference(&difference).await }.boxed();
-        Ok(Differences(self.started(Length::Bulk, begun).await?.stream))
+        Ok(Differences(self.started(Length::Bulk, noted, begun).await?.stream))
     }
 }
 

@@ -48,7 +48,8 @@ impl Query {
     /// [`Error`], as of a statement; [`Error::UnknownSnapshot`].
     pub async fn export(&self, export: &Export) -> Result<Answer, Error> {
         let (room, export) = (Arc::clone(&self.room), export.clone());
-        self.started(Length::Bulk, async move { room.begin_export(&export).await }.boxed()).await
+        let noted = self.noted(&export.principal, Some(&export.of.namespace), &format!("EXPORT {}", export.of));
+        self.started(Length::Bulk, noted, async move { room.begin_export(&export).await }.boxed()).await
     }
 
     /// The instant of a snapshot, also of a day or month without changes, which holds what the one before holds.

@@ -188,7 +188,7 @@ async fn refusals_say_why() {
         ("SELECT a FROM c WHERE", "invalid_sql"),
         ("SELECT $1", "invalid_sql"),
         ("SELECT :a FROM c", "invalid_sql"),
-        ("SELECT TOP 1 a FROM c", "unsupported_sql"),
+        ("SELECT TOP 1 PERCENT a FROM c", "unsupported_sql"),
         ("SELECT * FROM c PIVOT (sum(a) FOR b IN ('x'))", "unsupported_sql"),
         ("SELECT 1/0", "engine"),
         ("DROP TABLE c", "read_only"),

@@ -70,9 +70,14 @@ fn media_type(headers: &HeaderMap) -> String {
 }
 
 fn of_json(principal: Principal, headers: &HeaderMap, body: &[u8]) -> Result<Statement, Problem> {
-    let body: Body<'_> = serde_json::from_slice(body).map_err(|e| {
-        invalid(format!("the body is not a query: {e}; send {{\"sql\":\"select 1\",\"params\":[]}} as JSON"))
-    })?;
+    let unreadable = |reason: &dyn std::fmt::Display| {
+        invalid(format!("the body is not a query: {reason}; send {{\"sql\":\"select 1\",\"params\":[]}} as JSON"))
+    };
+    // What reads objects would take an array of their members, too.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(unreadable(&"it is no object"));
+    }
+    let body: Body<'_> = serde_json::from_slice(body).map_err(|e| unreadable(&e))?;
     let mut session = of_headers(headers)?;
     if let Some(name) = &body.namespace {
         session.namespace = Some(namespace(name)?);

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use datafusion::common::ScalarValue;
-use tidemark_catalog::{Login, NoLogin, login::RECHECK};
+use tidemark_catalog::{Allowance, Login, NoLogin, allowance::Counted, login::RECHECK};
 use tidemark_model::Principal;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,8 @@ pub(crate) const KEPT_MAX: usize = 1_000;
 pub(crate) struct Who {
     /// Who knows.
     pub(crate) login: Arc<dyn Login>,
+    /// Who counts what they ask.
+    pub(crate) allowance: Option<Arc<dyn Allowance>>,
     /// The token.
     pub(crate) password: Option<String>,
     /// The address.
@@ -208,6 +210,10 @@ impl Session {
     /// # Errors
     /// What is wrong with it.
     pub(crate) async fn ask(&mut self, sql: &str, params: Vec<ScalarValue>) -> Result<Began, Ended> {
+        if let Some(allowance) = &self.who.allowance {
+            let taken = allowance.take(&self.principal, Counted::Requests, 1);
+            taken.map_err(|spent| Fault::error(spent.kind().sqlstate(), spent.to_string()))?;
+        }
         let (query, statement) = (self.query.clone(), self.statement(sql, params));
         let answer = self.attend(async move { query.run(&statement).await }).await?;
         let answer = answer.map_err(|e| Fault::of(&e, sql))?;

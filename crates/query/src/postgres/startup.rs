@@ -177,7 +177,8 @@ async fn admitted(door: &Door, link: &mut Link, start: &Start, from: IpAddr) -> 
             _ => return Err(Fault::protocol("a password is expected").into()),
         }
     }
-    let who = Who { login: Arc::clone(&door.login), password, from, asked: Instant::now() };
+    let (login, allowance) = (Arc::clone(&door.login), door.allowance.clone());
+    let who = Who { login, allowance, password, from, asked: Instant::now() };
     let principal = who.ask().await.map_err(|why| no_login(why, &start.user))?;
     tracing::debug!(principal = principal.id(), %from, "a client of PostgreSQL's protocol is in");
     Ok((Who { asked: Instant::now(), ..who }, principal))

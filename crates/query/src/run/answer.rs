@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::threads::panicked;
+use super::{log::Noted, threads::panicked};
 use crate::{Error, metrics::Metrics, plan::shape};
 
 /// Batches that may wait for the client.
@@ -41,6 +41,8 @@ pub(crate) struct Running<G> {
     pub(crate) timeout_s: u64,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
+    /// Where it is noted.
+    pub(crate) noted: Noted,
     /// What is given back at the end: the place.
     pub(crate) held: G,
 }
@@ -55,12 +57,14 @@ pub(crate) fn stream<G: Send + 'static>(running: Running<G>, threads: &Handle) -
 }
 
 async fn pump<G>(running: Running<G>, sender: mpsc::Sender<Result<RecordBatch>>) {
-    let Running { columns, mut rows, deadline, timeout_s, metrics, held } = running;
+    let Running { columns, mut rows, deadline, timeout_s, metrics, noted, held } = running;
     let started = Instant::now();
     let sent = timeout_at(deadline, async {
         while let Some(batch) = rows.next().await {
             let batch = batch.and_then(|batch| shape::stamp(&batch, &columns));
-            metrics.answered(batch.as_ref().map_or(0, RecordBatch::num_rows));
+            let told = batch.as_ref().map_or(0, RecordBatch::num_rows);
+            metrics.answered(told);
+            noted.told(told);
             let outcome = batch.as_ref().map_or_else(|e| Error::code_of(e), |_| "ok");
             let failed = batch.is_err();
             if sender.send(batch).await.is_err() {
@@ -78,7 +82,9 @@ async fn pump<G>(running: Running<G>, sender: mpsc::Sender<Result<RecordBatch>>)
     if sent.is_err() {
         let _gone = sender.send(Err(DataFusionError::External(Box::new(Error::TimedOut(timeout_s))))).await;
     }
-    metrics.ended(sent.unwrap_or("timed_out"));
+    let outcome = sent.unwrap_or("timed_out");
+    metrics.ended(outcome);
+    noted.ended(outcome);
 }
 
 struct AnswerStream {

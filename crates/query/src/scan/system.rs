@@ -1,8 +1,9 @@
 //! The schema `system`: what the lake holds and does, as tables.
 //!
-//! [`VIEWS`] is the list; a further view is a further entry. Every row is about a namespace, and who asks sees the rows of
-//! namespaces that [`Seen`] shows them, and no others. Rows are made of what is in memory when a scan begins: views have a
-//! present and no past.
+//! [`VIEWS`] is the list; a further view is a further entry. Most rows are about a namespace, and who asks sees the rows of
+//! namespaces that [`Seen`] shows them, and no others; tokens and the audit trail are shown to who administers what they
+//! are about, jobs to who may ask the whole lake, statements to who said them. Rows are made of what is known when a scan
+//! begins: views have a present and no past.
 
 mod rows;
 
@@ -19,20 +20,49 @@ use datafusion::{
     logical_expr::{Expr, TableType},
     physical_plan::ExecutionPlan,
 };
-use tidemark_catalog::Rejects;
+use futures::future::BoxFuture;
+use tidemark_catalog::{Audit, Jobs, Rejects, Tokens};
 use tidemark_fold::columns::timestamp;
+use tidemark_model::Clock;
 
 use super::provider::Wanted;
-use crate::plan::names::{CATALOG, Seen};
+use crate::{
+    plan::names::{CATALOG, Seen},
+    run::log::Log,
+};
 
 /// The name of the schema; no namespace may have it.
 pub(crate) const SYSTEM: &str = "system";
 
-/// Who tells of what is not in the catalog; the server says who does.
-#[derive(Debug, Default)]
-pub(crate) struct Tellers {
+/// Who tells of what the catalog does not hold.
+#[derive(Debug, Clone)]
+pub struct Shown {
     /// Keeps refused records.
-    pub(crate) rejects: OnceLock<Arc<dyn Rejects>>,
+    pub rejects: Arc<dyn Rejects>,
+    /// Runs the background jobs.
+    pub jobs: Arc<dyn Jobs>,
+    /// Who may ask.
+    pub tokens: Tokens,
+    /// Who did what.
+    pub audit: Audit,
+}
+
+/// Who tells the rows of views besides the catalog.
+#[derive(Debug)]
+pub(crate) struct Tellers {
+    /// The server says who does.
+    pub(crate) shown: OnceLock<Shown>,
+    /// Which statements run.
+    pub(crate) log: Arc<Log>,
+    /// What time it is.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Tellers {
+    /// Those of a room.
+    pub(crate) const fn new(clock: Arc<dyn Clock>, log: Arc<Log>) -> Self {
+        Self { shown: OnceLock::new(), log, clock }
+    }
 }
 
 /// The type of a column.
@@ -40,6 +70,7 @@ pub(crate) struct Tellers {
 enum Of {
     Text,
     Int,
+    Bool,
     Time,
 }
 
@@ -49,14 +80,41 @@ pub(crate) struct View {
     /// Its name.
     pub(crate) name: &'static str,
     columns: &'static [(&'static str, Of)],
-    /// Its columns for whoever looks.
-    rows: fn(&Seen, &Tellers) -> Vec<ArrayRef>,
+    rows: Rows,
 }
 
-use Of::{Int, Text, Time};
+/// The columns of a view for whoever looks.
+enum Rows {
+    /// Of what is in memory.
+    Held(fn(&Seen, &Tellers) -> Vec<ArrayRef>),
+    /// Of what has to be read.
+    Read(for<'a> fn(&'a Seen, &'a Tellers) -> BoxFuture<'a, Result<Vec<ArrayRef>>>),
+}
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, Self::Held(_)) { "Held" } else { "Read" })
+    }
+}
+
+use Of::{Bool, Int, Text, Time};
 
 /// Every view.
 pub(crate) const VIEWS: &[View] = &[
+    View {
+        name: "audit",
+        columns: &[
+            ("at", Time),
+            ("who", Text),
+            ("action", Text),
+            ("namespace", Text),
+            ("object", Text),
+            ("door", Text),
+            ("request", Text),
+            ("outcome", Text),
+        ],
+        rows: Rows::Read(rows::audit),
+    },
     View {
         name: "collections",
         columns: &[
@@ -75,7 +133,7 @@ pub(crate) const VIEWS: &[View] = &[
             ("bytes", Int),
             ("declared_version", Int),
         ],
-        rows: rows::collections,
+        rows: Rows::Held(rows::collections),
     },
     View {
         name: "files",
@@ -88,7 +146,22 @@ pub(crate) const VIEWS: &[View] = &[
             ("bytes", Int),
             ("sha256", Text),
         ],
-        rows: rows::files,
+        rows: Rows::Held(rows::files),
+    },
+    View {
+        name: "jobs",
+        columns: &[
+            ("job", Text),
+            ("interval_ms", Int),
+            ("is_running", Bool),
+            ("ticks", Int),
+            ("failures", Int),
+            ("began_at", Time),
+            ("ended_at", Time),
+            ("outcome", Text),
+            ("error", Text),
+        ],
+        rows: Rows::Held(rows::jobs),
     },
     View {
         name: "namespaces",
@@ -101,7 +174,24 @@ pub(crate) const VIEWS: &[View] = &[
             ("files", Int),
             ("bytes", Int),
         ],
-        rows: rows::namespaces,
+        rows: Rows::Held(rows::namespaces),
+    },
+    View {
+        name: "queries",
+        columns: &[
+            ("id", Int),
+            ("who", Text),
+            ("namespace", Text),
+            ("sql", Text),
+            ("state", Text),
+            ("began_at", Time),
+            ("ended_at", Time),
+            ("waited_us", Int),
+            ("planned_us", Int),
+            ("rows", Int),
+            ("outcome", Text),
+        ],
+        rows: Rows::Held(rows::queries),
     },
     View {
         name: "rejected",
@@ -119,7 +209,7 @@ pub(crate) const VIEWS: &[View] = &[
             ("record", Text),
             ("record_bytes", Int),
         ],
-        rows: rows::rejected,
+        rows: Rows::Held(rows::rejected),
     },
     View {
         name: "snapshots",
@@ -134,7 +224,7 @@ pub(crate) const VIEWS: &[View] = &[
             ("files", Int),
             ("bytes", Int),
         ],
-        rows: rows::snapshots,
+        rows: Rows::Held(rows::snapshots),
     },
     View {
         name: "time_travel",
@@ -153,7 +243,23 @@ pub(crate) const VIEWS: &[View] = &[
             ("oldest_snapshot", Time),
             ("newest_snapshot", Time),
         ],
-        rows: rows::time_travel,
+        rows: Rows::Held(rows::time_travel),
+    },
+    View {
+        name: "tokens",
+        columns: &[
+            ("id", Text),
+            ("name", Text),
+            ("scopes", Text),
+            ("namespaces", Text),
+            ("standing", Text),
+            ("created_at", Time),
+            ("created_by", Text),
+            ("expires_at", Time),
+            ("revoked_at", Time),
+            ("last_used_at", Time),
+        ],
+        rows: Rows::Held(rows::tokens),
     },
 ];
 
@@ -164,6 +270,7 @@ impl View {
             let of = match of {
                 Text => DataType::Utf8,
                 Int => DataType::Int64,
+                Bool => DataType::Boolean,
                 Time => timestamp(),
             };
             Field::new(*name, of, true)
@@ -216,7 +323,11 @@ impl TableProvider for SystemTable {
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let wanted = Wanted { columns: self.schema(), projection: projection.cloned() };
-        let rows = RecordBatch::try_new(self.schema(), (self.view.rows)(&self.seen, &self.tellers))?;
+        let columns = match self.view.rows {
+            Rows::Held(of) => of(&self.seen, &self.tellers),
+            Rows::Read(of) => of(&self.seen, &self.tellers).await?,
+        };
+        let rows = RecordBatch::try_new(self.schema(), columns)?;
         wanted.united(wanted.memory(&[rows], Vec::new())?.into_iter().collect())
     }
 }

@@ -14,6 +14,7 @@ use super::Layer;
 #[derive(Debug, Clone, Copy)]
 enum Shape {
     Text,
+    Number,
     Flag,
     List,
 }
@@ -22,6 +23,8 @@ enum Shape {
 const NAMED: &[(&str, &str, Shape)] = &[
     ("AUTH_TOKEN", "auth.token", Shape::Text),
     ("ALLOWED_ORIGINS", "auth.allowed_origins", Shape::List),
+    ("RATE_LIMIT_REQUESTS_PER_MINUTE", "limits.requests_per_minute", Shape::Number),
+    ("RATE_LIMIT_EVENTS_PER_MINUTE", "limits.events_per_minute", Shape::Number),
     ("TIDEMARK_AUTH_TOKEN", "auth.token", Shape::Text),
     ("TIDEMARK_ALLOWED_ORIGINS", "auth.allowed_origins", Shape::List),
     ("TIDEMARK_ALLOW_UNAUTHENTICATED", "auth.allow_unauthenticated", Shape::Flag),
@@ -93,6 +96,7 @@ impl Shape {
     fn value(self, text: &str) -> Value {
         match self {
             Self::Text => Value::String(text.to_owned()),
+            Self::Number => guessed(text),
             Self::Flag => match text.to_ascii_lowercase().as_str() {
                 "1" | "true" | "yes" | "on" => Value::Boolean(true),
                 "" | "0" | "false" | "no" | "off" => Value::Boolean(false),

@@ -31,6 +31,8 @@ pub struct Settings {
     pub tls: Tls,
     /// Limits of connections.
     pub connections: Connections,
+    /// What a client may do in a minute.
+    pub limits: Limits,
     /// How the process ends.
     pub stop: Stop,
     /// Where logs go and what they look like.
@@ -62,6 +64,7 @@ impl Default for Settings {
             auth: Auth::default(),
             tls: Tls::default(),
             connections: Connections::default(),
+            limits: Limits::default(),
             stop: Stop::default(),
             logs: Logs::default(),
             object_store: BTreeMap::new(),
@@ -118,6 +121,16 @@ impl Default for Connections {
     fn default() -> Self {
         Self { max: 1024, header_timeout_ms: 10_000, body_timeout_ms: 30_000, keepalive_s: 20, streams_max: 256 }
     }
+}
+
+/// What a client (a token, or an address that has none) may do in a minute.
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Requests of HTTP and gRPC, and statements over Postgres. Default no limit.
+    pub requests_per_minute: Option<u32>,
+    /// Records of requests that write. Default no limit.
+    pub events_per_minute: Option<u32>,
 }
 
 /// How the process ends.
@@ -206,6 +219,13 @@ impl Settings {
 
     /// Checks what no setting knows by itself.
     pub(super) fn check_together(&self) -> Result<(), ConfigError> {
+        let Limits { requests_per_minute, events_per_minute } = self.limits;
+        for (key, most) in [("requests", requests_per_minute), ("events", events_per_minute)] {
+            if most == Some(0) {
+                let said = "would let nobody do anything: leave it out for no limit";
+                return Err(ConfigError::Together(format!("limits.{key}_per_minute = 0 {said}")));
+            }
+        }
         let longest = self.query.timeout_s.max(self.query.bulk_timeout_s);
         let least = longest.saturating_mul(2);
         let graces = [("cdc.grace_s", self.cdc.grace_s), ("ingest.grace_s", self.ingest.grace_s)];

@@ -55,6 +55,7 @@ fn every_key_is_reached_from_the_environment() {
         ("AUTH_TOKEN", "12345"),
         ("ALLOWED_ORIGINS", "https://a.example, https://b.example"),
         ("TIDEMARK_ALLOW_UNAUTHENTICATED", "1"),
+        ("RATE_LIMIT_EVENTS_PER_MINUTE", "100000"),
         ("TIDEMARK_PORT_7070_TCP", "tcp://10.0.0.1:7070"),
     ];
     let settings = load(None, &environment(&variables), Layer::named("flags")).expect("valid").settings;
@@ -63,6 +64,7 @@ fn every_key_is_reached_from_the_environment() {
     assert_eq!(settings.auth.token.as_ref().map(Secret::expose), Some("12345"));
     assert_eq!(settings.auth.allowed_origins, ["https://a.example", "https://b.example"]);
     assert!(settings.auth.allow_unauthenticated);
+    assert_eq!((settings.limits.requests_per_minute, settings.limits.events_per_minute), (None, Some(100_000)));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Who asks, what the route needs of them, and — of an administrative action — that it is recorded.
+//! Who asks, whether they may still do so in this minute, what the route needs of them, and — of an administrative
+//! action — that it is recorded.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -9,13 +10,19 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use tidemark_catalog::{Audit, audit::Deed};
+use tidemark_catalog::{
+    Allowance as _, Audit,
+    allowance::{Counted, Spent},
+    audit::Deed,
+};
 use tidemark_model::{Kind, Namespace, Principal};
+use tidemark_proto::Problem;
 
 use super::{Door, Wire, trace::REQUEST_ID};
 use crate::{
     access::{self, Touched},
     audit::Begun,
+    guard::Guard,
     ports::Peer,
 };
 
@@ -29,7 +36,7 @@ pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: 
         Ok(admitted) => {
             let principal = admitted.principal.clone();
             admitted.into_extensions(request.extensions_mut());
-            go_on(&door, &principal, request, next).await
+            counted(&door, &principal, request, next).await
         }
         Err(refused) => {
             tracing::info!(code = refused.code(), "request refused");
@@ -41,6 +48,24 @@ pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: 
             response
         }
     }
+}
+
+/// Lets on who has requests left in this minute, and tells how many. Probes are not counted.
+async fn counted(door: &Door, principal: &Principal, request: Request, next: Next) -> Response {
+    if Guard::is_open(request.uri().path()) {
+        return go_on(door, principal, request, next).await;
+    }
+    let mut response = match door.limits.take(principal, Counted::Requests, 1) {
+        Ok(()) => go_on(door, principal, request, next).await,
+        Err(spent) => {
+            let problem = Problem::new(spent.kind(), Spent::CODE, spent.to_string());
+            door.tell(Problem { retry_after: spent.retry_after(), ..problem })
+        }
+    };
+    if door.wire == Wire::Http {
+        door.limits.tell(principal, response.headers_mut());
+    }
+    response
 }
 
 async fn go_on(door: &Door, principal: &Principal, request: Request, next: Next) -> Response {

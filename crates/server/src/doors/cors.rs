@@ -6,6 +6,8 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
+use crate::limits::HEADERS;
+
 /// How long a browser need not ask again.
 const KNOWN_FOR: Duration = Duration::from_secs(3600);
 /// What a page may read of an answer beside its body.
@@ -25,7 +27,7 @@ pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
         .allow_origin(AllowOrigin::predicate(move |origin, _| is_allowed(origin)))
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers(SHOWN.map(HeaderName::from_static))
+        .expose_headers(SHOWN.into_iter().chain(HEADERS).map(HeaderName::from_static).collect::<Vec<_>>())
         .vary([header::ORIGIN, header::ACCESS_CONTROL_REQUEST_METHOD, header::ACCESS_CONTROL_REQUEST_HEADERS])
         .max_age(KNOWN_FOR);
     Some(layer)

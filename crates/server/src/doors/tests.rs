@@ -12,7 +12,7 @@ use super::*;
 use crate::{
     authority::Authority,
     clock::SystemClock,
-    config::{Auth, Secret},
+    config::{self, Auth, Secret},
 };
 
 fn routes(wire: Wire, token: Option<&str>) -> (Router, Metrics) {
@@ -21,6 +21,7 @@ fn routes(wire: Wire, token: Option<&str>) -> (Router, Metrics) {
     let door = Door {
         wire,
         guard: Guard::of_port(&auth, &authority(&auth), ([127, 0, 0, 1], 1).into()).expect("guarded"),
+        limits: Limits::new(&config::Limits::default(), metrics.rate_limited()),
         audit: None,
         metrics: metrics.clone(),
         ids: Arc::new(Ids::seeded(1)),

@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 use super::Health;
 
 /// What can be asked for; the empty name is the server as a whole.
-const SERVICES: [&str; 3] = ["", "tidemark.v1.Ingest", "arrow.flight.protocol.FlightService"];
+const SERVICES: [&str; 4] = ["", "tidemark.v1.Ingest", "tidemark.v1.Catalog", "arrow.flight.protocol.FlightService"];
 /// How often a watched status is looked at.
 const WATCHED_EVERY: Duration = Duration::from_millis(500);
 

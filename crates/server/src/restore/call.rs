@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tidemark_catalog::{Audit, LiveTail as _, audit::Deed};
+use tidemark_catalog::{Audit, audit::Deed};
 use tidemark_cdc::Cdc;
 use tidemark_model::{Kind, Principal};
 use tidemark_proto::Problem;
@@ -18,6 +18,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{Mode, Restorer, Wanted};
 use crate::{
+    administration::Administration,
     audit::Begun,
     compaction::{Compactor, Done},
 };
@@ -42,17 +43,20 @@ impl Caller {
         Self { restorer, cdc, audit, handle, places: Arc::new(Semaphore::new(CALLS_MAX)) }
     }
 
+    fn administration(&self) -> Administration {
+        let Restorer { catalog, ingest, .. } = self.restorer.clone();
+        Administration { catalog, ingest, cdc: self.cdc.clone() }
+    }
+
     async fn done(&self, principal: Principal, call: Call) -> Result<Outcome, Problem> {
         match call {
             Call::Snapshot { of: CollectionRef { namespace, collection }, name, as_of } => {
-                let at = as_of.unwrap_or_else(|| self.restorer.ingest.closed());
-                self.restorer.ingest.flush(&namespace).await.map_err(Problem::from)?;
-                let taken = self.cdc.snapshot((&namespace, &collection), name.as_deref(), at).await.map_err(refused)?;
+                let taken = self.administration().take_snapshot((&namespace, &collection), name.as_deref(), as_of).await?;
                 let (rows, bytes) = (taken.base.rows, taken.base.bytes());
                 Ok(Outcome::Kept { name: taken.name, instant: taken.instant, rows, bytes })
             }
             Call::DropSnapshot { of: CollectionRef { namespace, collection }, name } => {
-                self.cdc.drop_snapshot((&namespace, &collection), &name).await.map_err(refused)?;
+                self.administration().drop_snapshot((&namespace, &collection), &name).await?;
                 Ok(Outcome::Dropped(name))
             }
             Call::CleanUp { of: CollectionRef { namespace, collection }, retention, is_dry } => {

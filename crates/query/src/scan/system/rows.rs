@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
-use tidemark_catalog::{Collection, CollectionManifest, EventsManifest, manifest::Snapshot};
-use tidemark_model::{Instant, Namespace, Rejected};
+use arrow::array::{ArrayRef, BooleanArray};
+use datafusion::{common::Result, error::DataFusionError};
+use futures::future::BoxFuture;
+use tidemark_catalog::{Collection, CollectionManifest, EventsManifest, audit::Record, jobs::JobState, manifest::Snapshot};
+use tidemark_model::{Instant, Namespace, Rejected, Scope, Token};
 
 use super::Tellers;
 use crate::{
+    Error,
     plan::names::Seen,
+    run::log::Entry,
     scan::listing::{File, count, files_of_collection, files_of_events, ints, texts, times},
 };
 
@@ -145,7 +149,7 @@ pub(super) fn time_travel(seen: &Seen, _: &Tellers) -> Vec<ArrayRef> {
 }
 
 pub(super) fn rejected(seen: &Seen, tellers: &Tellers) -> Vec<ArrayRef> {
-    let rows: Vec<Arc<Rejected>> = tellers.rejects.get().map_or_else(Vec::new, |rejects| rejects.rejected());
+    let rows: Vec<Arc<Rejected>> = tellers.shown.get().map_or_else(Vec::new, |shown| shown.rejects.rejected());
     let rows: Vec<Arc<Rejected>> = rows.into_iter().filter(|row| seen.shows(&row.namespace)).collect();
     vec![
         texts(&rows, |row| Some(row.id.as_str())),
@@ -160,5 +164,93 @@ pub(super) fn rejected(seen: &Seen, tellers: &Tellers) -> Vec<ArrayRef> {
         texts(&rows, |row| Some(row.message.as_str())),
         texts(&rows, |row| row.record.as_deref()),
         ints(&rows, |row| count(row.record_bytes)),
+    ]
+}
+
+/// What the doors and CALL recorded, newest first, of what whoever asks administers.
+pub(super) fn audit<'a>(seen: &'a Seen, tellers: &'a Tellers) -> BoxFuture<'a, Result<Vec<ArrayRef>>> {
+    Box::pin(async move {
+        let rows: Vec<Record> = match tellers.shown.get() {
+            Some(shown) if seen.principal.check_scope(Scope::Admin).is_ok() => {
+                let read = shown.audit.seen(&seen.principal, usize::MAX).await;
+                read.map_err(|error| DataFusionError::External(Box::new(Error::Unavailable(error.to_string()))))?
+            }
+            _ => Vec::new(),
+        };
+        Ok(vec![
+            times(&rows, |row| Some(row.at)),
+            texts(&rows, |row| Some(row.who.as_str())),
+            texts(&rows, |row| Some(row.action.as_str())),
+            texts(&rows, |row| row.namespace.as_ref().map(Namespace::as_str)),
+            texts(&rows, |row| row.object.as_deref()),
+            texts(&rows, |row| Some(row.door.as_str())),
+            texts(&rows, |row| row.request.as_deref()),
+            texts(&rows, |row| Some(row.outcome.as_str())),
+        ])
+    })
+}
+
+/// The jobs of this process, to who may ask all of the lake.
+pub(super) fn jobs(seen: &Seen, tellers: &Tellers) -> Vec<ArrayRef> {
+    let shown = tellers.shown.get().filter(|_| seen.principal.may_everywhere(Scope::Query));
+    let rows: Vec<JobState> = shown.map_or_else(Vec::new, |shown| shown.jobs.jobs());
+    vec![
+        texts(&rows, |row| Some(row.name)),
+        ints(&rows, |row| i64::try_from(row.interval.as_millis()).ok()),
+        Arc::new(rows.iter().map(|row| Some(row.is_running)).collect::<BooleanArray>()),
+        ints(&rows, |row| count(row.ticks)),
+        ints(&rows, |row| Some(i64::from(row.failures))),
+        times(&rows, |row| row.began_at),
+        times(&rows, |row| row.ended_at),
+        texts(&rows, |row| row.outcome),
+        texts(&rows, |row| row.error.as_deref()),
+    ]
+}
+
+/// Statements of whoever asks, and of all to who administers all of the lake.
+pub(super) fn queries(seen: &Seen, tellers: &Tellers) -> Vec<ArrayRef> {
+    let (sees_all, who) = (seen.principal.may_everywhere(Scope::Admin), seen.principal.id());
+    let mut rows: Vec<Entry> = tellers.log.entries();
+    rows.retain(|row| sees_all || row.who == who);
+    let micros = |took: Option<std::time::Duration>| took.and_then(|took| i64::try_from(took.as_micros()).ok());
+    vec![
+        ints(&rows, |row| count(row.id)),
+        texts(&rows, |row| Some(row.who.as_str())),
+        texts(&rows, |row| row.namespace.as_ref().map(Namespace::as_str)),
+        texts(&rows, |row| Some(row.text.as_str())),
+        texts(&rows, |row| Some(row.state.as_str())),
+        times(&rows, |row| Some(row.began_at)),
+        times(&rows, |row| row.ended_at),
+        ints(&rows, |row| micros(row.waited)),
+        ints(&rows, |row| micros(row.planned)),
+        ints(&rows, |row| count(row.rows)),
+        texts(&rows, |row| row.outcome),
+    ]
+}
+
+/// Tokens that reach no further than whoever asks administers; neither secrets nor their digests.
+pub(super) fn tokens(seen: &Seen, tellers: &Tellers) -> Vec<ArrayRef> {
+    let administers = seen.principal.check_scope(Scope::Admin).is_ok();
+    let shown = tellers.shown.get().filter(|_| administers);
+    let mut rows: Vec<Token> = shown.map_or_else(Vec::new, |shown| shown.tokens.list());
+    rows.retain(|token| seen.principal.reach().covers(&token.reach()));
+    let now = tellers.clock.now();
+    let scopes = |token: &Token| token.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(",");
+    let reach = |token: &Token| match &token.namespaces {
+        None => "*".to_owned(),
+        Some(names) => names.iter().map(Namespace::as_str).collect::<Vec<_>>().join(","),
+    };
+    let told: Vec<(String, String, &Token)> = rows.iter().map(|token| (scopes(token), reach(token), token)).collect();
+    vec![
+        texts(&told, |(.., token)| Some(token.id.as_str())),
+        texts(&told, |(.., token)| Some(token.name.as_str())),
+        texts(&told, |(scopes, ..)| Some(scopes.as_str())),
+        texts(&told, |(_, reach, _)| Some(reach.as_str())),
+        texts(&told, |(.., token)| Some(token.standing(now).as_str())),
+        times(&told, |(.., token)| Some(token.created_at)),
+        texts(&told, |(.., token)| Some(token.created_by.as_str())),
+        times(&told, |(.., token)| token.expires_at),
+        times(&told, |(.., token)| token.revoked_at),
+        times(&told, |(.., token)| token.last_used_at),
     ]
 }
