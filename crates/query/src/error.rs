@@ -157,8 +157,10 @@ impl Error {
 /// Reads an error of the engine, also one that came out of the stream of an answer.
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
-        let text = error.strip_backtrace();
-        match error.find_root() {
+        // Around the cause the engine says in which of its steps it was met.
+        let root = error.find_root();
+        let text = if matches!(error, DataFusionError::Context(..)) { root.strip_backtrace() } else { error.strip_backtrace() };
+        match root {
             DataFusionError::ResourcesExhausted(reason) => Self::Memory(first_line(reason)),
             DataFusionError::Plan(reason) if reason.starts_with("table '") && reason.contains("not found") => {
                 Self::UnknownTable(reason.split('\'').nth(1).unwrap_or_default().to_owned())

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{
     ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Select, SelectItem, Statement,
-    TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
+    TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
 pub(crate) use self::twice::told;
@@ -145,6 +145,13 @@ fn no_texts() -> Expr {
 }
 
 fn table(factor: &mut TableFactor) {
+    // The one column of `UNNEST(…) AS k` is named as it is.
+    if let TableFactor::UNNEST { alias: Some(alias), array_exprs, .. } = factor
+        && array_exprs.len() == 1
+        && alias.columns.is_empty()
+    {
+        alias.columns.push(TableAliasColumnDef::from_name(alias.name.clone()));
+    }
     let TableFactor::Table { name, args, .. } = factor else { return };
     let words = bare(name);
     let [word] = words.as_slice() else { return };
