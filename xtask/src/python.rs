@@ -1,43 +1,46 @@
 //! A Python environment with pinned versions, made once per list of requirements, outside the clone.
 
-use std::{
-    fs,
-    hash::{DefaultHasher, Hash, Hasher},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use crate::{environment, step::Step, workspace};
+use crate::{cache, step::Step, workspace};
 
 /// Where the pins are, from the root of the workspace.
 const REQUIREMENTS: &str = "tests/clients/requirements.txt";
+/// The pins that are older than what the environment has.
+const OLDER: &str = "tests/clients/flightsql_dbapi/requirements.txt";
 
 /// The interpreter of the environment, installed if it is not there yet.
 ///
 /// # Errors
 /// When Python is missing or the packages cannot be had.
 pub(crate) fn interpreter() -> Result<PathBuf, String> {
-    let requirements = workspace::root().join(REQUIREMENTS);
-    let pins = fs::read_to_string(&requirements).map_err(|error| format!("{REQUIREMENTS} cannot be read: {error}"))?;
-    let home = environment::cache().join(format!("venv-{:016x}", hash(&pins)));
-    let python = home.join("bin/python");
-    let complete = home.join("complete");
-    if !complete.exists() {
-        install(&home, &python, &requirements)?;
-        fs::write(&complete, pins).map_err(|error| format!("{} cannot be written: {error}", complete.display()))?;
-    }
-    Ok(python)
+    let home = cache::once("venv", REQUIREMENTS, |home| {
+        Step::program("make a python environment", Path::new("python3")).words("-m venv --clear").word(home).run()?;
+        pip("install python packages", &in_environment(home)).word(workspace::root().join(REQUIREMENTS)).run()
+    })?;
+    Ok(in_environment(&home))
 }
 
-fn install(home: &Path, python: &Path, requirements: &Path) -> Result<(), String> {
-    Step::program("make a python environment", Path::new("python3")).words("-m venv --clear").word(home).run()?;
-    Step::program("install python packages", python)
-        .words("-m pip install --quiet --disable-pip-version-check --requirement")
-        .word(requirements)
-        .run()
+/// A folder of packages that flightsql-dbapi needs older than the environment has them. Put before the others on the
+/// path, it serves the same interpreter: what these packages depend on is taken from the environment.
+///
+/// # Errors
+/// When the packages cannot be had.
+pub(crate) fn flightsql_dbapi(python: &Path) -> Result<PathBuf, String> {
+    cache::once("flightsql-dbapi", OLDER, |home| {
+        pip("install flightsql-dbapi", python)
+            .word(workspace::root().join(OLDER))
+            .words("--no-deps --upgrade --target")
+            .word(home)
+            .run()
+    })
 }
 
-fn hash(pins: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    pins.hash(&mut hasher);
-    hasher.finish()
+fn in_environment(home: &Path) -> PathBuf {
+    home.join("bin/python")
+}
+
+/// An installation by pip, up to the list of requirements.
+fn pip(name: &str, python: &Path) -> Step {
+    Step::program(name, python).words("-m pip install --quiet --disable-pip-version-check --requirement")
 }

@@ -2,19 +2,24 @@
 //!
 //! 1. Builds the real binary, which the integration tests start.
 //! 2. `cargo test` over the workspace: units, and the one integration binary of `tests/`.
-//! 3. pytest over `tests/clients`: real clients of other makers, in a Python environment made for it.
+//! 3. pytest over `tests/clients`: real clients of other makers, in a Python environment made for it, with folders of
+//!    JavaScript packages and of older Python packages beside it.
 //!
 //! Tests leave remarks (how many kills, what was skipped and why) in a file that is shown at the end. What is missing
 //! for want of a network is skipped aloud, and is a failure in CI.
 
 use std::{fs, path::Path};
 
-use crate::{counts::Counts, environment, python, step::Step, workspace::Workspace};
+use crate::{counts::Counts, environment, node, python, step::Step, workspace::Workspace};
 
 /// The variable that tells tests where to leave remarks.
 const REMARKS: &str = "TIDEMARK_TEST_REMARKS";
 /// How a remark about a test that could not run begins.
 const SKIPPED: &str = "skipped: ";
+/// The variable that tells tests where JavaScript's packages are.
+const NODE_MODULES: &str = "TIDEMARK_NODE_MODULES";
+/// The variable that tells tests where flightsql-dbapi and its SQLAlchemy are.
+const FLIGHTSQL_DBAPI: &str = "TIDEMARK_FLIGHTSQL_DBAPI";
 
 /// Runs all tests; with a filter only the Rust tests whose names hold it.
 pub(crate) fn run(filter: &[&str]) -> Result<(), String> {
@@ -42,19 +47,36 @@ fn rust(filter: &[&str], remarks: &Path) -> Counts {
 
 fn clients(target: &Path, remarks: &Path) -> Counts {
     match python::interpreter() {
-        Ok(python) => counted(
-            Step::program("python clients", &python)
-                .words("-m pytest --quiet -p no:cacheprovider tests/clients")
-                .with("TIDEMARK_BIN", target.join("quick/tidemark"))
-                .with("PYTHONDONTWRITEBYTECODE", "1")
-                .with(REMARKS, remarks),
-        ),
-        Err(reason) if environment::is_ci() => failed(&reason),
-        Err(reason) => {
-            println!("skipped: python clients: {reason}");
-            Counts { skipped: 1, ..Counts::default() }
+        Ok(python) => pytest(&python, target, remarks),
+        Err(reason) => missing("python clients", &reason),
+    }
+}
+
+/// Tests whose packages are missing skip themselves.
+fn pytest(python: &Path, target: &Path, remarks: &Path) -> Counts {
+    let mut counts = Counts::default();
+    let mut step = Step::program("python clients", python)
+        .words("-m pytest --quiet -p no:cacheprovider tests/clients")
+        .with("TIDEMARK_BIN", target.join("quick/tidemark"))
+        .with("PYTHONDONTWRITEBYTECODE", "1")
+        .with(REMARKS, remarks);
+    for (variable, packages) in [(NODE_MODULES, node::modules()), (FLIGHTSQL_DBAPI, python::flightsql_dbapi(python))] {
+        match packages {
+            Ok(folder) => step = step.with(variable, folder),
+            Err(reason) => counts += missing(variable, &reason),
         }
     }
+    counts += counted(step);
+    counts
+}
+
+/// What cannot be had is skipped aloud, and is a failure in CI.
+fn missing(what: &str, reason: &str) -> Counts {
+    if environment::is_ci() {
+        return failed(reason);
+    }
+    println!("skipped: {what}: {reason}");
+    Counts { skipped: 1, ..Counts::default() }
 }
 
 /// Runs a step and counts its closing lines; a step that fails without a failed test counts as one.
