@@ -150,7 +150,7 @@ fn table(factor: &mut TableFactor) {
         && array_exprs.len() == 1
         && alias.columns.is_empty()
     {
-        alias.columns.push(TableAliasColumnDef::from_name(alias.name.clone()));
+        alias.columns.push(TableAliasColumnDef { name: alias.name.clone(), data_type: None });
     }
     let TableFactor::Table { name, args, .. } = factor else { return };
     let words = bare(name);
