@@ -13,8 +13,10 @@ from security import RUNS, Asking, Writing, files, postgres, raw, serving
 
 #: Of every kind: ways out of a folder, spellings of them, letters that are none, lengths, and what the lake keeps for itself.
 NAMES = [
-    "..", ".", "a/../b", "a%2f..%2fb", "..\\x", "/etc/passwd", "~", "a\0b", "%00", "a b", "\r\n", "a;b", "a'b", 'a"b', "CON", "Shop",
-    "a" * 64, "a" * 256, "é", unicodedata.normalize("NFD", "é"), "\u202eabc", "a\u200bb", "-a", "_system", "system", "public", "pg_x",
+    "..", ".", "a/../b", "a%2f..%2fb", "..\\x", "/etc/passwd", "~", "a\0b", "%00", "a b", "\r\n", "a;b", "a'b", 'a"b', "CON",
+    "Shop",
+    "a" * 64, "a" * 256, "é", unicodedata.normalize("NFD", "é"), "\u202eabc", "a\u200bb", "-a", "_system", "system", "public",
+    "pg_x",
     "information_schema",
 ]
 #: One of each kind, where a refusal costs an entry in the audit trail or a statement.
