@@ -204,7 +204,6 @@ def test_s2_a_door_of_grpc_tells_another_namespace_like_one_that_never_was(write
         assert hidden == absent._replace(text=absent.text.replace(NOWHERE, CANARY))
 
 
-@pytest.mark.xfail(strict=True, reason="looked for with the scope query: crates/query/src/flight/put/ingest.rs, exists")
 def test_s2_the_scope_ingest_is_enough_to_append_to_a_table_that_exists(writers):
     assert writers["ingest"].write("CommandStatementIngest", "shop", "orders_shop", absent=FAIL).status is None
 
@@ -270,7 +269,6 @@ def test_s3_a_token_whose_time_ended_opens_nothing_anywhere(tmp_path):
             postgres(lake.server, token)
 
 
-@pytest.mark.xfail(strict=True, reason="the guard answers gRPC without tidemark-code: crates/server/src/doors.rs, refuse")
 def test_s3_the_word_of_a_refused_token_stands_in_the_trailer(lake):
     assert Asking(lake, "password").ask("statement", "SELECT 1").word == "invalid_token"
 

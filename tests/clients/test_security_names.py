@@ -117,7 +117,6 @@ def test_s7_a_table_of_flight_is_a_name(writing, name):
             assert writing.write(way, namespace, table).status == "INVALID_ARGUMENT", (way, namespace, table)
 
 
-@pytest.mark.xfail(strict=True, reason="names are refused without tidemark-code: crates/query/src/flight/put.rs, table_of")
 @pytest.mark.parametrize("way", ["DoPut", "CommandStatementIngest"])
 def test_s7_the_word_of_a_name_that_is_none_stands_in_the_trailer(writing, way):
     assert writing.write(way, "..", "orders").word == "invalid_name"

@@ -213,7 +213,6 @@ def test_s13_a_query_of_another_tenant_is_not_cancelled(mine, other):
     assert other.door.act("CancelFlightInfo", cancel, M.CancelFlightInfoResult, wrap=False).status == 1
 
 
-@pytest.mark.xfail(strict=True, reason="transactions belong to nobody: crates/query/src/flight/transaction.rs, pins")
 def test_s13_a_transaction_of_another_tenant_is_not_ended(mine, other):
     begun = other.door.act("BeginTransaction", M.ActionBeginTransactionRequest(), M.ActionBeginTransactionResult).transaction_id
     with pytest.raises(grpc.RpcError):

@@ -30,7 +30,7 @@ use crate::{
     metrics::{Metrics, Running},
     plan::{
         bind::{Asked, Lake},
-        metadata,
+        extent, metadata,
         names::Seen,
         parameter,
         relation::Relations,
@@ -59,6 +59,9 @@ pub use self::{
     export::{Export, Holds},
     follow::{Follow, Follower},
 };
+
+/// Most threads of the engine.
+const THREADS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
 
 /// Settings of the room.
 #[derive(Debug, Clone, serde::Deserialize, serde::Serialize)]
@@ -230,8 +233,9 @@ impl Query {
         let bulk = Gate::new(config.bulk_concurrency, config.bulk_queue, || Error::TooManyBulk);
         let (procedures, ends) = (OnceLock::new(), CancellationToken::new());
         let follows = Gate::new(config.followers_max, 0, || Error::TooManyFollowers);
+        let threads = Threads::start(threads(cores, &config))?;
         let room = Room { config, lake, sessions, budget, gate, bulk, follows, metrics, log, procedures, ends };
-        Ok(Self { room: Arc::new(room), threads: Arc::new(Threads::start(cores)?) })
+        Ok(Self { room: Arc::new(room), threads: Arc::new(threads) })
     }
 
     /// Says who knows what the schema `system` shows and the catalog does not hold; the first ones stay.
@@ -253,8 +257,19 @@ impl Query {
         self.arrived(statement).await?;
         let (room, statement) = (Arc::clone(&self.room), statement.clone());
         let place = self.enter(Length::Query).await?;
-        let described = self.threads.run(async move { room.describe(&statement).await }.boxed());
-        timeout_at(place.deadline, described).await.map_err(|_elapsed| place.timed_out())?
+        let described = self.within(place, async move { room.describe(&statement).await }.boxed());
+        described.await.map(|(described, _place)| described)
+    }
+
+    /// Plans in a place, in time. One that is late ends by itself, as soon as it looks up: until then the place is its own.
+    async fn within<T: Send + 'static>(
+        &self,
+        place: Place,
+        planning: BoxFuture<'static, Result<T, Error>>,
+    ) -> Result<(T, Place), Error> {
+        let (deadline, late) = (place.deadline, place.timed_out());
+        let planning = self.threads.run(async move { planning.await.map(|planned| (planned, place)) });
+        timeout_at(deadline, planning).await.map_err(|_elapsed| late)?
     }
 
     /// Runs a statement.
@@ -301,8 +316,7 @@ impl Query {
         let place = self.enter(length).await?;
         let entered = Instant::now();
         noted.entered(entered - arrived);
-        let planning = self.threads.run(planning);
-        let begun = timeout_at(place.deadline, planning).await.map_err(|_elapsed| place.timed_out())??;
+        let (begun, place) = self.within(place, planning).await?;
         self.room.metrics.phase("plan", entered.elapsed());
         noted.planned(entered.elapsed());
         Ok(Planned { place, entered, begun })
@@ -342,6 +356,15 @@ impl Query {
         Ok(Place { permit: Some(permit), _running: self.room.metrics.running(), deadline, timeout_s })
     }
 
+    /// Whether there is such a table, for whoever may write to it.
+    pub(crate) fn has_table(&self, namespace: &Namespace, table: &Table) -> bool {
+        let catalog = &self.room.lake.catalog;
+        match table {
+            Table::Events => catalog.namespaces().contains(namespace),
+            Table::Collection(name) => catalog.collection(namespace, name).is_some(),
+        }
+    }
+
     /// Every table that somebody can ask, ordered by schema and name.
     #[must_use]
     pub fn tables(&self, principal: &Principal) -> Vec<TableInfo> {
@@ -371,6 +394,13 @@ impl Query {
         tables.sort_by(|a, b| (&a.schema_name, &a.name).cmp(&(&b.schema_name, &b.name)));
         tables
     }
+}
+
+/// More threads than the statements that run at once can hold, each at most one per core: whatever they do, there is one left for
+/// who comes next.
+fn threads(cores: NonZeroUsize, config: &Config) -> NonZeroUsize {
+    let statements = config.concurrency.saturating_add(config.bulk_concurrency);
+    cores.saturating_mul(NonZeroUsize::new(statements).unwrap_or(cores)).saturating_add(1).min(THREADS_MAX)
 }
 
 /// The tables of `information_schema`; their columns are known without waiting.
@@ -480,7 +510,7 @@ impl Room {
         let (plan, state) = logical(state, reads, relations).await?;
         let plan = with_params(plan, statement)?;
         let columns = shape::of(plan.schema());
-        let plan = state.create_physical_plan(&plan).await?;
+        let plan = extent::yielding(state.create_physical_plan(&plan).await?)?;
         let rows = execute_stream(plan, task(&state))?;
         Ok(Begun { rows, columns, as_of, settings, call_timeout_s: None })
     }
@@ -494,6 +524,7 @@ async fn logical(
 ) -> Result<(LogicalPlan, SessionState), Error> {
     let state = with_relations(state, relations)?;
     let plan = state.statement_to_plan(EngineStatement::Statement(Box::new(statement))).await?;
+    extent::check(&plan)?;
     // The guard has refused all of these before; this is the second lock on the door.
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
     Ok((shape::described(plan), state))

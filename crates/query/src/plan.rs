@@ -13,10 +13,12 @@
 //! 10. [`shape`]: the columns an answer will have, exactly. [`parameter`]: the types of parameters, before they are bound.
 //!     [`type_of`]: the function that tells types.
 //!     [`zoned`]: functions of the engine that lose the zone; [`capped`]: those that may make much out of little.
+//! 11. [`extent`]: how large a plan may be, and that joins let others work.
 
 pub(crate) mod bind;
 pub(crate) mod capped;
 pub(crate) mod changed;
+pub(crate) mod extent;
 pub(crate) mod instant;
 pub(crate) mod json;
 pub(crate) mod metadata;

@@ -78,7 +78,7 @@ impl Door {
             }
             "BeginTransaction" => {
                 wrapped::<ActionBeginTransactionRequest>(&action)?;
-                let transaction_id = self.transactions.begin(self.query.pin())?;
+                let transaction_id = self.transactions.begin(&caller.principal, self.query.pin())?;
                 Ok(wrapped_reply("ActionBeginTransactionResult", &ActionBeginTransactionResult { transaction_id }))
             }
             "EndTransaction" => {
@@ -86,7 +86,7 @@ impl Door {
                 if ask.action() == EndTransaction::Unspecified {
                     return Err(invalid("say whether the transaction is committed or rolled back"));
                 }
-                self.transactions.end(&ask.transaction_id, self.query.pin().now)?;
+                self.transactions.end(&caller.principal, &ask.transaction_id, self.query.pin().now)?;
                 Ok(replies(Vec::new()))
             }
             "CancelQuery" => {
@@ -120,7 +120,7 @@ impl Door {
     /// drivers, which tell it by the flag or by an answer without columns.
     async fn prepare(&self, ask: ActionCreatePreparedStatementRequest, caller: Caller) -> Reply {
         let carried = Carried::new(ask.query, caller.session.clone()).within(ask.transaction_id);
-        let description = self.describe(&self.fixed(carried.clone())?, &caller.principal).await?;
+        let description = self.describe(&self.fixed(carried.clone(), &caller.principal)?, &caller.principal).await?;
         let result = PreparedStatementResult {
             prepared_statement_handle: carried.seal(),
             dataset_schema: wire::schema_message(&query::columns(&description))?,

@@ -14,7 +14,7 @@ use arrow_flight::{
 };
 use futures::{StreamExt, stream as streams, stream::BoxStream};
 use prost::Message;
-use tidemark_model::{Namespace, Table};
+use tidemark_model::{Kind, Namespace, Table, name::NameError};
 use tidemark_proto::Problem;
 use tonic::{Code, Response, Status};
 
@@ -62,7 +62,7 @@ impl Door {
 
     /// Sets what a statement sets, for the session of whoever asks. SQL updates nothing else.
     async fn update(&self, carried: Carried, mut caller: Caller) -> Result<Response<Replies<PutResult>>, Status> {
-        let description = self.describe(&self.fixed(carried)?, &caller.principal).await?;
+        let description = self.describe(&self.fixed(carried, &caller.principal)?, &caller.principal).await?;
         if !description.sets {
             return Err(invalid(format!(
                 "this statement answers rows: ask it as a query; changes are rows, {INGEST_DOOR}"
@@ -89,9 +89,8 @@ fn table_of_path(path: &[String]) -> Result<(Namespace, Table), Status> {
 }
 
 fn table_of(namespace: &str, table: &str) -> Result<(Namespace, Table), Status> {
-    let namespace = Namespace::parse(namespace).map_err(|e| invalid(e.to_string()))?;
-    let table = Table::parse(table).map_err(|e| invalid(e.to_string()))?;
-    Ok((namespace, table))
+    let bad = |error: NameError| refused(&Problem::new(Kind::Invalid, "invalid_name", error.to_string()));
+    Ok((Namespace::parse(namespace).map_err(bad)?, Table::parse(table).map_err(bad)?))
 }
 
 /// A problem of whoever appends.

@@ -105,7 +105,7 @@ impl Door {
         carried: Carried,
         principal: &Principal,
     ) -> Result<Planned, Status> {
-        let mut carried = self.fixed(carried)?;
+        let mut carried = self.fixed(carried, principal)?;
         let description = self.describe(&carried, principal).await?;
         carried.pin = Some(description.pin);
         let mut info = flight(descriptor, &told(&carried, &columns(&description)), ticket_of(&carried))?;
@@ -118,11 +118,11 @@ impl Door {
     }
 
     /// A statement in a transaction, at that one's instants.
-    pub(super) fn fixed(&self, carried: Carried) -> Result<Carried, Status> {
+    pub(super) fn fixed(&self, carried: Carried, by: &Principal) -> Result<Carried, Status> {
         if carried.transaction.is_empty() {
             return Ok(carried);
         }
-        let pin = self.transactions.pin(&carried.transaction, self.query.pin().now)?;
+        let pin = self.transactions.pin(by, &carried.transaction, self.query.pin().now)?;
         Ok(Carried { pin: Some(pin), transaction: Bytes::new(), ..carried })
     }
 
@@ -143,11 +143,11 @@ impl Door {
             }
             Command::CommandPreparedStatementQuery(ask) => {
                 let carried = Carried::of_handle(&ask.prepared_statement_handle)?;
-                self.answers(self.fixed(carried)?, caller).await
+                self.answers(self.fixed(carried, &caller.principal)?, caller).await
             }
             Command::CommandStatementQuery(ask) => {
                 let carried = Carried::new(ask.query, caller.session.clone()).within(ask.transaction_id);
-                self.answers(self.fixed(carried)?, caller).await
+                self.answers(self.fixed(carried, &caller.principal)?, caller).await
             }
             command => {
                 let Some(rows) = metadata::rows(&command, || self.query.tables(principal)) else {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tidemark_model::{Instant, Kind};
+use tidemark_model::{Instant, Kind, Principal};
 use tidemark_proto::Problem;
 use tonic::{Code, Status};
 
@@ -29,25 +29,26 @@ pub(crate) struct Transactions(Arc<Mutex<Open>>);
 #[derive(Debug, Default)]
 struct Open {
     last: u64,
-    pins: BTreeMap<u64, Pin>,
+    /// Whose each is, and when it reads.
+    pins: BTreeMap<u64, (String, Pin)>,
 }
 
 impl Transactions {
     fn open(&self, now: Instant) -> MutexGuard<'_, Open> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(oldest) = open.pins.first_entry()
-            && now.micros() - oldest.get().now.micros() > AGE_MAX_US
+            && now.micros() - oldest.get().1.now.micros() > AGE_MAX_US
         {
             oldest.remove();
         }
         open
     }
 
-    /// Begins one that reads at these instants, which are now; its id.
+    /// Begins one of somebody that reads at these instants, which are now; its id.
     ///
     /// # Errors
     /// RESOURCE_EXHAUSTED when too many are open.
-    pub(crate) fn begin(&self, pin: Pin) -> Result<Bytes, Status> {
+    pub(crate) fn begin(&self, by: &Principal, pin: Pin) -> Result<Bytes, Status> {
         let mut open = self.open(pin.now);
         if open.pins.len() >= OPEN_MAX {
             let detail = format!("{OPEN_MAX} transactions are open: end some, or ask without one");
@@ -58,27 +59,28 @@ impl Transactions {
         }
         open.last += 1;
         let number = open.last;
-        open.pins.insert(number, pin);
+        open.pins.insert(number, (by.id().to_owned(), pin));
         // With its instant: the next process counts from the beginning.
         Ok([number.to_be_bytes(), pin.now.micros().to_be_bytes()].concat().into())
     }
 
-    /// The instants that a transaction reads at.
+    /// The instants that a transaction of somebody reads at.
     ///
     /// # Errors
-    /// NOT_FOUND when it is not open.
-    pub(crate) fn pin(&self, id: &[u8], now: Instant) -> Result<Pin, Status> {
+    /// NOT_FOUND when it is not open, or not theirs.
+    pub(crate) fn pin(&self, by: &Principal, id: &[u8], now: Instant) -> Result<Pin, Status> {
         let open = self.open(now);
-        let found = number(id).and_then(|number| open.pins.get(&number)).copied();
-        found.filter(|pin| id.ends_with(&pin.now.micros().to_be_bytes())).ok_or_else(unknown)
+        let found = number(id).and_then(|number| open.pins.get(&number)).filter(|(whose, _)| whose == by.id());
+        let pin = found.map(|(_, pin)| *pin);
+        pin.filter(|pin| id.ends_with(&pin.now.micros().to_be_bytes())).ok_or_else(unknown)
     }
 
     /// Ends one; committed or rolled back is the same, as nothing was written.
     ///
     /// # Errors
     /// NOT_FOUND when it is not open, also when it was ended before.
-    pub(crate) fn end(&self, id: &[u8], now: Instant) -> Result<(), Status> {
-        self.pin(id, now)?;
+    pub(crate) fn end(&self, by: &Principal, id: &[u8], now: Instant) -> Result<(), Status> {
+        self.pin(by, id, now)?;
         number(id).and_then(|number| self.open(now).pins.remove(&number)).map(|_pin| ()).ok_or_else(unknown)
     }
 }
@@ -103,30 +105,36 @@ mod tests {
         Pin { system_time: Instant::from_micros(us - 1), now: Instant::from_micros(us) }
     }
 
+    fn me() -> Principal {
+        Principal::of_everything("me")
+    }
+
     #[test]
     fn a_transaction_is_open_until_it_is_ended_or_old() {
         let (all, at) = (Transactions::default(), Instant::from_micros);
-        let (one, two) = (all.begin(pin(10)).unwrap(), all.begin(pin(20)).unwrap());
-        assert_eq!((all.pin(&one, at(30)).unwrap(), all.pin(&two, at(30)).unwrap()), (pin(10), pin(20)));
-        all.end(&one, at(30)).unwrap();
+        let (one, two) = (all.begin(&me(), pin(10)).unwrap(), all.begin(&me(), pin(20)).unwrap());
+        assert_eq!((all.pin(&me(), &one, at(30)).unwrap(), all.pin(&me(), &two, at(30)).unwrap()), (pin(10), pin(20)));
+        let other = Principal::of_everything("other");
+        assert!(all.pin(&other, &one, at(30)).is_err() && all.end(&other, &one, at(30)).is_err(), "it is not theirs");
+        all.end(&me(), &one, at(30)).unwrap();
         for id in [&one[..], b"", b"x", &[0; 16], &two[..15], &[&two[..], b"x"].concat()] {
-            assert_eq!(all.pin(id, at(30)).unwrap_err().code(), Code::NotFound, "{id:?}");
-            assert_eq!(all.end(id, at(30)).unwrap_err().code(), Code::NotFound, "{id:?}");
+            assert_eq!(all.pin(&me(), id, at(30)).unwrap_err().code(), Code::NotFound, "{id:?}");
+            assert_eq!(all.end(&me(), id, at(30)).unwrap_err().code(), Code::NotFound, "{id:?}");
         }
-        assert!(all.pin(&two, at(20 + AGE_MAX_US)).is_ok());
-        assert!(all.pin(&two, at(21 + AGE_MAX_US)).is_err());
+        assert!(all.pin(&me(), &two, at(20 + AGE_MAX_US)).is_ok());
+        assert!(all.pin(&me(), &two, at(21 + AGE_MAX_US)).is_err());
         let next = Transactions::default();
-        next.begin(pin(50)).unwrap();
-        assert!(next.pin(&one, at(60)).is_err(), "the same number in another process");
+        next.begin(&me(), pin(50)).unwrap();
+        assert!(next.pin(&me(), &one, at(60)).is_err(), "the same number in another process");
     }
 
     #[test]
     fn there_are_only_so_many() {
         let all = Transactions::default();
-        let ids: Vec<Bytes> = (0..OPEN_MAX).map(|_| all.begin(pin(10)).unwrap()).collect();
-        assert_eq!(all.begin(pin(10)).unwrap_err().code(), Code::ResourceExhausted);
-        all.end(&ids[7], Instant::from_micros(11)).unwrap();
-        all.begin(pin(10)).unwrap();
-        assert!(all.begin(pin(11 + AGE_MAX_US)).is_ok(), "the old ones made room");
+        let ids: Vec<Bytes> = (0..OPEN_MAX).map(|_| all.begin(&me(), pin(10)).unwrap()).collect();
+        assert_eq!(all.begin(&me(), pin(10)).unwrap_err().code(), Code::ResourceExhausted);
+        all.end(&me(), &ids[7], Instant::from_micros(11)).unwrap();
+        all.begin(&me(), pin(10)).unwrap();
+        assert!(all.begin(&me(), pin(11 + AGE_MAX_US)).is_ok(), "the old ones made room");
     }
 }

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, ArrayRef, AsArray},
     compute::{cast, kernels::length::length},
-    datatypes::{DataType, Int64Type, IntervalMonthDayNanoType, TimeUnit},
+    datatypes::{DataType, FieldRef, Int64Type, IntervalMonthDayNanoType, TimeUnit},
 };
 use datafusion::{
     common::{Result, plan_err},
     logical_expr::{
-        ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, registry::FunctionRegistry,
+        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, registry::FunctionRegistry,
     },
 };
+use regex::Regex;
 
 /// Most bytes that one call makes, for all rows of its batch.
 const MADE_BYTES_MAX: i128 = 128 << 20;
@@ -27,7 +28,7 @@ const DAY: i128 = 86_400_000_000_000;
 type Makes = fn(&Call) -> Result<i128>;
 
 /// The functions, and how many bytes each makes.
-const CAPPED: [(&str, Makes); 8] = [
+const CAPPED: [(&str, Makes); 14] = [
     ("repeat", |call| call.sum(|row| Ok(call.bytes(0, row)? * call.number(1, row)?.max(0)))),
     // A character has at most four bytes.
     ("lpad", |call| call.sum(|row| Ok(4 * call.number(1, row)?.max(0)))),
@@ -37,6 +38,12 @@ const CAPPED: [(&str, Makes); 8] = [
     ("array_resize", |call| call.sum(|row| Ok(VALUE_BYTES * call.number(1, row)?.max(0)))),
     ("range", |call| call.sum(|row| call.series(row))),
     ("generate_series", |call| call.sum(|row| call.series(row))),
+    ("concat", |call| call.sum(|row| call.joined(0, row))),
+    ("concat_ws", |call| call.sum(|row| call.separated(row))),
+    ("regexp_replace", |call| call.replaced_by_patterns()),
+    ("make_array", |call| Ok(call.held())),
+    ("array_concat", |call| Ok(call.held())),
+    ("array_to_string", |call| call.sum(|row| call.told(row))),
 ];
 
 /// The functions, around those of the engine.
@@ -84,8 +91,16 @@ impl ScalarUDFImpl for Capped {
         self.engine.signature()
     }
 
+    fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
+        self.engine.coerce_types(given)
+    }
+
     fn return_type(&self, of: &[DataType]) -> Result<DataType> {
         self.engine.return_type(of)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        self.engine.return_field_from_args(args)
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -129,11 +144,17 @@ impl Call {
         Ok(i128::from(value.as_primitive::<Int64Type>().value(0)))
     }
 
-    /// How many bytes a text has.
+    /// How many bytes a text has; of a list how many values.
     fn bytes(&self, nth: usize, row: usize) -> Result<i128> {
         let Some(value) = self.value(nth, row) else { return Ok(0) };
         let value = cast(&length(&value)?, &DataType::Int64)?;
         Ok(i128::from(value.as_primitive::<Int64Type>().value(0)))
+    }
+
+    /// A text; an empty one where there is none.
+    fn text(&self, nth: usize, row: usize) -> Result<String> {
+        let Some(value) = self.value(nth, row) else { return Ok(String::new()) };
+        Ok(cast(&value, &DataType::Utf8)?.as_string::<i32>().value(0).to_owned())
     }
 
     /// About how many bytes a value of an argument has.
@@ -149,18 +170,74 @@ impl Call {
         if to <= from {
             return Ok(whole);
         }
-        let text = |nth| {
-            Ok::<_, datafusion::error::DataFusionError>(match self.value(nth, row) {
-                Some(value) => cast(&value, &DataType::Utf8)?.as_string::<i32>().value(0).to_owned(),
-                None => String::new(),
-            })
-        };
         // Within the limit whatever is found: nothing has to be counted.
         if (whole + 1).saturating_mul(to) * i128::try_from(self.rows).unwrap_or(i128::MAX) <= MADE_BYTES_MAX {
             return Ok(whole);
         }
-        let found = text(0)?.matches(text(1)?.as_str()).count();
+        let found = self.text(0, row)?.matches(self.text(1, row)?.as_str()).count();
         Ok(whole + i128::try_from(found).unwrap_or(i128::MAX).saturating_mul(to - from))
+    }
+
+    /// What texts make that are put together, from an argument on.
+    fn joined(&self, from: usize, row: usize) -> Result<i128> {
+        (from..self.arrays.len()).try_fold(0, |sum, nth| Ok(sum + self.bytes(nth, row)?))
+    }
+
+    /// What texts make with another between them.
+    fn separated(&self, row: usize) -> Result<i128> {
+        let between = i128::try_from(self.arrays.len().saturating_sub(2)).unwrap_or(i128::MAX);
+        Ok(self.joined(1, row)? + self.bytes(0, row)?.saturating_mul(between))
+    }
+
+    /// What `regexp_replace` makes: as if the pattern matched between any two characters; counted, where that is too much.
+    fn replaced_by_patterns(&self) -> Result<i128> {
+        let bound = self.sum(|row| {
+            let (whole, to) = (self.bytes(0, row)?, self.bytes(2, row)?);
+            let matches = if self.text(3, row)?.contains('g') { whole + 1 } else { 1 };
+            Ok(whole + matches.saturating_mul(to))
+        })?;
+        if bound <= MADE_BYTES_MAX {
+            return Ok(bound);
+        }
+        let mut known: Option<(String, Regex)> = None;
+        let mut made: i128 = 0;
+        for row in 0..self.rows {
+            let (whole, pattern, to, flags) =
+                (self.text(0, row)?, self.text(1, row)?, self.text(2, row)?, self.text(3, row)?);
+            let pattern = format!("(?{}){pattern}", flags.replace('g', "")).replace("(?)", "");
+            if known.as_ref().is_none_or(|(of, _)| *of != pattern) {
+                // What is no pattern is told by the engine.
+                let Ok(regex) = Regex::new(&pattern) else { return Ok(0) };
+                known = Some((pattern, regex));
+            }
+            let Some((_, regex)) = &known else { continue };
+            // What is put in may repeat what was found, once for every two of its characters.
+            let repeats = if to.contains(['\\', '$']) { to.len() / 2 } else { 0 };
+            let most = if flags.contains('g') { usize::MAX } else { 1 };
+            let put: usize = regex.find_iter(&whole).take(most).map(|found| to.len() + repeats * found.len()).sum();
+            made += i128::try_from(whole.len() + put).unwrap_or(i128::MAX);
+            if made > MADE_BYTES_MAX {
+                break;
+            }
+        }
+        Ok(made)
+    }
+
+    /// What `array_to_string` makes: what is held, and another text between its values.
+    fn told(&self, row: usize) -> Result<i128> {
+        let values = self.bytes(0, row)?;
+        Ok(self.size(0) + values.saturating_mul(self.bytes(1, row)?))
+    }
+
+    /// Bytes of all arguments, those of constants as often as there are rows.
+    fn held(&self) -> i128 {
+        let rows = i128::try_from(self.rows).unwrap_or(i128::MAX);
+        let all = self.arrays.iter().enumerate();
+        all.map(|(nth, array)| {
+            let values = if array.len() == 1 { rows } else { i128::try_from(array.len()).unwrap_or(i128::MAX) };
+            self.size(nth).saturating_mul(values)
+        })
+        .fold(0, i128::saturating_add)
     }
 
     /// What a list of so many steps makes.

@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
@@ -20,12 +21,15 @@ use tokio::{
     runtime::Handle,
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, timeout_at},
+    time::{Instant, Sleep, sleep_until, timeout_at},
 };
 
 use super::{log::Noted, threads::panicked};
 use crate::{Error, metrics::Metrics, plan::shape};
 
+/// How much longer than its time a statement may take to say itself that it is late. It may be at something that looks up
+/// too seldom.
+const GRACE: Duration = Duration::from_millis(500);
 /// Batches that may wait for the client.
 const BATCHES_WAITING: usize = 2;
 
@@ -51,9 +55,10 @@ pub(crate) struct Running<G> {
 pub(crate) fn stream<G: Send + 'static>(running: Running<G>, threads: &Handle) -> SendableRecordBatchStream {
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
     let (columns, metrics) = (Arc::clone(&running.columns), Arc::clone(&running.metrics));
+    let late = (Box::pin(sleep_until(running.deadline + GRACE)), running.timeout_s);
     let mut task = JoinSet::new();
     task.spawn_on(pump(running, sender), threads);
-    Box::pin(AnswerStream { columns, metrics, receiver, task, ended: false })
+    Box::pin(AnswerStream { columns, metrics, receiver, task, late, ended: false })
 }
 
 async fn pump<G>(running: Running<G>, sender: mpsc::Sender<Result<RecordBatch>>) {
@@ -92,6 +97,8 @@ struct AnswerStream {
     metrics: Arc<Metrics>,
     receiver: mpsc::Receiver<Result<RecordBatch>>,
     task: JoinSet<()>,
+    /// When nothing more is waited for, and how many seconds that was from the beginning.
+    late: (Pin<Box<Sleep>>, u64),
     ended: bool,
 }
 
@@ -103,6 +110,11 @@ impl Stream for AnswerStream {
             return Poll::Ready(None);
         }
         match self.receiver.poll_recv(context) {
+            Poll::Pending if self.late.0.as_mut().poll(context).is_ready() => {
+                self.ended = true;
+                self.task.abort_all();
+                Poll::Ready(Some(Err(DataFusionError::External(Box::new(Error::TimedOut(self.late.1))))))
+            }
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(batch)) => {
                 self.ended = batch.is_err();

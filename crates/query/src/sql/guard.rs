@@ -3,10 +3,10 @@
 //! The first word is looked at before parsing, so that the refusal of a write never depends on whether the parser
 //! knows its syntax; the parsed tree is looked at again, because a write can hide behind `WITH` and `EXPLAIN`.
 
-use std::ops::ControlFlow;
+use std::{collections::HashMap, ops::ControlFlow};
 
 use sqlparser::{
-    ast::{Expr, Query, Select, SetExpr, Statement, TableFactor, Value, Visit, Visitor},
+    ast::{Expr, GroupByExpr, ObjectName, ObjectNamePart, Query, Select, SetExpr, Statement, TableFactor, Value, Visit, Visitor},
     tokenizer::{Token, TokenWithSpan},
 };
 
@@ -88,7 +88,7 @@ pub(crate) fn reads_only(statement: &Statement, caps: &Caps) -> Result<(), Error
             return Err(refused(text.split_whitespace().next().unwrap_or("the statement")));
         }
     }
-    match statement.visit(&mut Guard { depth: 0, depth_max: caps.depth.saturating_mul(OPERATORS_PER_LEVEL) }) {
+    match statement.visit(&mut Guard { depth: 0, depth_max: caps.depth.saturating_mul(OPERATORS_PER_LEVEL), queries: Vec::new() }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -98,9 +98,68 @@ pub(crate) fn reads_only(statement: &Statement, caps: &Caps) -> Result<(), Error
 /// nesting, the planner's work grows with the square of their number.
 const OPERATORS_PER_LEVEL: usize = 8;
 
+/// Most tables that one SELECT joins: what the planner does with them grows with the square of their number.
+const TABLES_MAX: usize = 64;
+/// Most groupings that the CUBEs, ROLLUPs and GROUPING SETS of one SELECT stand for.
+const GROUPING_SETS_MAX: usize = 1_024;
+
+/// Most tables that a statement reads, one that stands behind a name in WITH counting as often as it is named: a table of twice
+/// the one before it, twenty times over, is a million.
+const READS_MAX: usize = 1_000;
+
+/// A query that is being looked at.
+#[derive(Default)]
+struct Around {
+    /// Names in its WITH that were not looked at yet, the next one last.
+    coming: Vec<String>,
+    /// How many tables each of the others reads.
+    known: HashMap<String, usize>,
+    /// How many tables the query itself reads.
+    reads: usize,
+}
+
+impl Guard {
+    /// How many tables a name stands for.
+    fn reads_of(&self, name: &ObjectName) -> usize {
+        let [ObjectNamePart::Identifier(word)] = name.0.as_slice() else { return 1 };
+        self.queries.iter().rev().find_map(|around| around.known.get(&word.value.to_lowercase())).copied().unwrap_or(1)
+    }
+
+    /// A query was looked at: what it reads is read by what is around it, where it is not only named there.
+    fn leave(&mut self) -> ControlFlow<Error> {
+        let reads = self.queries.pop().map_or(1, |around| around.reads.max(1));
+        if reads > READS_MAX {
+            let said = format!("the statement reads {READS_MAX} tables and more, those behind names in WITH as often as they are named");
+            return ControlFlow::Break(Error::TooLarge(said));
+        }
+        let Some(around) = self.queries.last_mut() else { return ControlFlow::Continue(()) };
+        match around.coming.pop() {
+            Some(name) => _ = around.known.insert(name, reads),
+            None => around.reads = around.reads.saturating_add(reads),
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// How many groupings a GROUP BY stands for: its parts multiply.
+fn grouping_sets(group_by: &GroupByExpr) -> usize {
+    let of = |expr: &Expr| match expr {
+        Expr::Cube(parts) => 1_usize.checked_shl(u32::try_from(parts.len()).unwrap_or(u32::MAX)).unwrap_or(usize::MAX),
+        Expr::Rollup(parts) => parts.len() + 1,
+        Expr::GroupingSets(sets) => sets.len(),
+        _ => 1,
+    };
+    match group_by {
+        GroupByExpr::All(_) => 1,
+        GroupByExpr::Expressions(parts, _) => parts.iter().map(of).fold(1, usize::saturating_mul),
+    }
+}
+
 struct Guard {
     depth: usize,
     depth_max: usize,
+    /// The queries around what is looked at, the innermost last.
+    queries: Vec<Around>,
 }
 
 impl Visitor for Guard {
@@ -136,14 +195,39 @@ impl Visitor for Guard {
         if let Some((_, what)) = dropped.iter().find(|(present, _)| *present) {
             return ControlFlow::Break(Error::Invalid(format!("{what} are not served: leave them out")));
         }
+        let named = query.with.iter().flat_map(|with| &with.cte_tables).rev();
+        let coming = named.map(|named| named.alias.name.value.to_lowercase()).collect();
+        self.queries.push(Around { coming, ..Around::default() });
         body(&query.body, self.depth_max / 2)
     }
 
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
-        match select.into {
-            Some(_) => ControlFlow::Break(refused("SELECT INTO")),
-            None => ControlFlow::Continue(()),
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Error> {
+        self.leave()
+    }
+
+    fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<Error> {
+        let reads = self.reads_of(name);
+        if let Some(around) = self.queries.last_mut() {
+            around.reads = around.reads.saturating_add(reads);
         }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+        if select.into.is_some() {
+            return ControlFlow::Break(refused("SELECT INTO"));
+        }
+        let tables: usize = select.from.iter().map(|table| 1 + table.joins.len()).sum();
+        if tables > TABLES_MAX {
+            let said = format!("a query joins {tables} tables, and at most {TABLES_MAX} are served: join in parts");
+            return ControlFlow::Break(Error::TooLarge(said));
+        }
+        let sets = grouping_sets(&select.group_by);
+        if sets > GROUPING_SETS_MAX {
+            let said = format!("GROUP BY stands for {sets} groupings, and at most {GROUPING_SETS_MAX} are served");
+            return ControlFlow::Break(Error::TooLarge(said));
+        }
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {

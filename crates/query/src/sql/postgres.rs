@@ -19,6 +19,8 @@ pub(crate) use self::twice::told;
 use super::reference;
 use crate::plan::postgres::functions::LIKE_PATTERN;
 
+/// The function that makes lists.
+const LIST: &str = "make_array";
 /// The schema that is looked into first.
 pub(crate) const CATALOG: &str = "pg_catalog";
 
@@ -137,7 +139,7 @@ fn no_texts() -> Expr {
     let text = Box::new(DataType::Text);
     Expr::Cast {
         kind: CastKind::Cast,
-        expr: Box::new(call("make_array", Vec::new())),
+        expr: Box::new(call(LIST, Vec::new())),
         data_type: DataType::Array(ArrayElemTypeDef::SquareBracket(text, None)),
         array: false,
         format: None,
@@ -189,6 +191,8 @@ fn expression(expr: &mut Expr) {
                 *expr = call(&lower, Vec::new());
             }
         }
+        // By its name, so that the function with a limit is called.
+        Expr::Array(array) => *expr = call(LIST, std::mem::take(&mut array.elem)),
         Expr::Collate { expr: inner, collation } if compares_bytes(collation) => *expr = take(inner),
         Expr::BinaryOp { left, op, right } => {
             operator(op);
@@ -278,7 +282,15 @@ fn members(expr: &Expr) -> Option<Vec<Expr>> {
     match expr {
         Expr::Nested(inner) => members(inner),
         Expr::Cast { expr: inner, data_type: DataType::Array(_), .. } => members(inner),
-        Expr::Array(array) if !array.elem.is_empty() => Some(array.elem.clone()),
+        Expr::Array(array) => Some(array.elem.clone()),
+        Expr::Function(function) if bare(&function.name) == [LIST] => {
+            let FunctionArguments::List(list) = &function.args else { return None };
+            let plain = |arg: &FunctionArg| match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+                _ => None,
+            };
+            list.args.iter().map(plain).collect()
+        }
         other => braces(other),
     }
 }

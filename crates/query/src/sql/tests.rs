@@ -93,3 +93,43 @@ fn deep_and_long_text_is_refused_or_read_but_never_overflows() {
         assert!(result.is_ok() || result.is_err_and(|kind| kind.http() < 500));
     }
 }
+
+/// A statement of few words whose plan would have no end.
+#[test]
+fn what_stands_for_too_much_is_too_large() {
+    let doubling = |levels: usize| {
+        let twice = |n: usize| format!(", a{} AS (SELECT l.x FROM a{n} l JOIN a{n} r ON l.x = r.x)", n + 1);
+        let twice: String = (0..levels).map(twice).collect();
+        format!("WITH a0 AS (SELECT 1 AS x){twice} SELECT count(*) FROM a{levels}")
+    };
+    let inside = |levels: usize| {
+        let twice = |n: usize| format!(", a{} AS (SELECT (SELECT max(x) FROM a{n}) + (SELECT min(x) FROM A{n}) AS x)", n + 1);
+        let twice: String = (0..levels).map(twice).collect();
+        format!("WITH a0 AS (SELECT 1 AS x){twice} SELECT * FROM a{levels}")
+    };
+    let joined = |tables: usize| format!("SELECT 1 FROM t0{}", (1..tables).map(|n| format!(", t{n}")).collect::<String>());
+    let cube = |parts: usize| format!("SELECT 1 FROM t GROUP BY CUBE (a{})", ", a".repeat(parts - 1));
+    for sql in [
+        doubling(9),
+        inside(9),
+        joined(64),
+        cube(10),
+        "SELECT 1 FROM t GROUP BY ROLLUP (a, b), GROUPING SETS ((a), (b), ())".to_owned(),
+        "WITH a AS (WITH b AS (SELECT 1) SELECT * FROM b, b AS c) SELECT * FROM a, a AS d".to_owned(),
+    ] {
+        assert!(parse(&sql, &CAPS).is_ok(), "{sql}: {:?}", parse(&sql, &CAPS));
+    }
+    for sql in [
+        doubling(10),
+        doubling(64),
+        inside(40),
+        format!("SELECT * FROM ({}) AS t", doubling(30)),
+        joined(65),
+        cube(11),
+        cube(64),
+        "SELECT 1 FROM t GROUP BY CUBE (a, b, c, d, e), CUBE (a, b, c, d, e), ROLLUP (a)".to_owned(),
+    ] {
+        let refused = parse(&sql, &CAPS).map(|parsed| parsed.params);
+        assert!(matches!(refused, Err(Error::TooLarge(_))), "{sql}: {refused:?}");
+    }
+}

@@ -5,7 +5,8 @@
 
 use arrow_flight::sql::{CommandStatementIngest, TableExistsOption, TableNotExistOption};
 use futures::StreamExt;
-use tidemark_model::{Namespace, Principal, Table};
+use tidemark_model::{Kind, Namespace, Principal, Scope, Table};
+use tidemark_proto::Problem;
 use tokio::task::yield_now;
 use tonic::Status;
 
@@ -39,10 +40,10 @@ impl Door {
     ) -> Result<i64, Status> {
         let absent = mode(ask)?;
         let (namespace, table) = destination(ask, session)?;
-        if absent == Absent::Refuse && !self.exists(by, &namespace, &table) {
-            return Err(Status::not_found(format!(
-                "there is no table {namespace}.{table} to append to: create_append makes it with its first row"
-            )));
+        by.check(Scope::Ingest, &namespace).map_err(|denied| refused(&denied.into()))?;
+        if absent == Absent::Refuse && !self.query.has_table(&namespace, &table) {
+            let said = format!("there is no table {namespace}.{table} to append to: create_append makes it with its first row");
+            return Err(refused(&Problem::new(Kind::NotFound, "unknown_table", said)));
         }
         let to = (&namespace, &table);
         let (mut frames, mut stored) = (Frames::default(), 0);
@@ -76,12 +77,6 @@ impl Door {
             refused(&problem)
         })?;
         Ok(i64::try_from(appended.accepted + appended.duplicates).unwrap_or(i64::MAX))
-    }
-
-    /// Whether there is such a table for whoever asks.
-    fn exists(&self, by: &Principal, namespace: &Namespace, table: &Table) -> bool {
-        let name = table.to_string();
-        self.query.tables(by).iter().any(|known| known.schema_name == namespace.as_str() && known.name == name)
     }
 }
 
