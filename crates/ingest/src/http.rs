@@ -129,7 +129,13 @@ async fn take(
     ingest
         .append(
             &namespace,
-            Request { key, on_error, durability, reading, ..Request::new(target, batch).through(DOOR).sent_by(&principal) },
+            Request {
+                key,
+                on_error,
+                durability,
+                reading,
+                ..Request::new(target, batch).through(DOOR).sent_by(&principal)
+            },
         )
         .await
 }

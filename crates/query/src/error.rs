@@ -159,7 +159,11 @@ impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
         // Around the cause the engine says in which of its steps it was met.
         let root = error.find_root();
-        let text = if matches!(error, DataFusionError::Context(..)) { root.strip_backtrace() } else { error.strip_backtrace() };
+        let text = if matches!(error, DataFusionError::Context(..)) {
+            root.strip_backtrace()
+        } else {
+            error.strip_backtrace()
+        };
         match root {
             DataFusionError::ResourcesExhausted(reason) => Self::Memory(first_line(reason)),
             DataFusionError::Plan(reason) if reason.starts_with("table '") && reason.contains("not found") => {

@@ -1,4 +1,4 @@
-//! The room's front: settings, parts, verbs.
+//! The room's front: parts, verbs. [`config`]: its settings. [`tables`]: which tables there are.
 
 use std::{
     num::NonZeroUsize,
@@ -8,8 +8,6 @@ use std::{
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::{
-    catalog::SchemaProvider,
-    catalog::information_schema::{INFORMATION_SCHEMA, INFORMATION_SCHEMA_TABLES, InformationSchemaProvider},
     common::ParamValues,
     execution::{SendableRecordBatchStream, SessionState, context::SQLOptions},
     logical_expr::LogicalPlan,
@@ -18,7 +16,7 @@ use datafusion::{
 };
 use futures::{FutureExt, future::BoxFuture};
 use tidemark_catalog::{Catalog, LiveTail};
-use tidemark_model::{Clock, Namespace, Principal, Scope, Table};
+use tidemark_model::{Clock, Namespace, Principal, Scope};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, timeout_at},
@@ -26,13 +24,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Answer, AsOf, Description, Error, Pin, Session, Setting, Statement, TableInfo,
+    Answer, AsOf, Description, Error, Pin, Session, Setting, Statement,
     metrics::{Metrics, Running},
     plan::{
         bind::{Asked, Lake},
-        extent, metadata,
-        names::Seen,
-        parameter,
+        extent, parameter,
         relation::Relations,
         session::{Of, Sessions, task, with_relations},
         setting, shape,
@@ -48,72 +44,18 @@ use crate::{
     scan::{
         Reader,
         cache::Caches,
-        system::{self, SYSTEM, Shown, Tellers},
+        system::{Shown, Tellers},
     },
     sql::{self, Does, Parsed, limits::Caps, reference::Reference, setting::Name},
 };
 
 pub(crate) use self::follow::positions;
 pub use self::{
+    config::Config,
     difference::{Becomes, CollectionRef, Difference, Differences, Differing, Then},
     export::{Export, Holds},
     follow::{Follow, Follower},
 };
-
-/// Most threads of the engine.
-const THREADS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
-
-/// Settings of the room.
-#[derive(Debug, Clone, serde::Deserialize, serde::Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Most bytes one query may hold. Default 1 GiB.
-    pub query_memory_bytes: usize,
-    /// Most bytes all queries may hold together. Default 4 GiB; the server sets half of the machine.
-    pub pool_memory_bytes: usize,
-    /// Seconds a query may run. Default 60.
-    pub timeout_s: u64,
-    /// Seconds an export, a restore or a snapshot may run. Default 3600.
-    pub bulk_timeout_s: u64,
-    /// Queries at once. Default 16.
-    pub concurrency: usize,
-    /// Queries that may wait for a place. Default 64.
-    pub queue: usize,
-    /// Exports and restores at once; they take no place from queries. Default 2.
-    pub bulk_concurrency: usize,
-    /// Exports and restores that may wait for a place. Default 8.
-    pub bulk_queue: usize,
-    /// Streams of events at once (`GET /v1/{namespace}/events/tail`). Default 256.
-    pub followers_max: usize,
-    /// Bytes of SQL text. Default 64 KiB.
-    pub text_bytes_max: usize,
-    /// Tokens of SQL text. Default 10,000.
-    pub tokens_max: usize,
-    /// Nesting of parentheses and expressions. Default 64.
-    pub depth_max: usize,
-    /// Bytes of cached overlays and key columns. Default 512 MiB.
-    pub cache_bytes: u64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            query_memory_bytes: 1 << 30,
-            pool_memory_bytes: 4 << 30,
-            timeout_s: 60,
-            bulk_timeout_s: 3600,
-            concurrency: 16,
-            queue: 64,
-            bulk_concurrency: 2,
-            bulk_queue: 8,
-            followers_max: 256,
-            text_bytes_max: 64 << 10,
-            tokens_max: 10_000,
-            depth_max: 64,
-            cache_bytes: 512 << 20,
-        }
-    }
-}
 
 /// What the room is given.
 #[derive(Debug, Clone)]
@@ -233,7 +175,7 @@ impl Query {
         let bulk = Gate::new(config.bulk_concurrency, config.bulk_queue, || Error::TooManyBulk);
         let (procedures, ends) = (OnceLock::new(), CancellationToken::new());
         let follows = Gate::new(config.followers_max, 0, || Error::TooManyFollowers);
-        let threads = Threads::start(threads(cores, &config))?;
+        let threads = Threads::start(config.threads(cores))?;
         let room = Room { config, lake, sessions, budget, gate, bulk, follows, metrics, log, procedures, ends };
         Ok(Self { room: Arc::new(room), threads: Arc::new(threads) })
     }
@@ -355,72 +297,6 @@ impl Query {
         self.room.metrics.phase("wait", begun.elapsed());
         Ok(Place { permit: Some(permit), _running: self.room.metrics.running(), deadline, timeout_s })
     }
-
-    /// Whether there is such a table, for whoever may write to it.
-    pub(crate) fn has_table(&self, namespace: &Namespace, table: &Table) -> bool {
-        let catalog = &self.room.lake.catalog;
-        match table {
-            Table::Events => catalog.namespaces().contains(namespace),
-            Table::Collection(name) => catalog.collection(namespace, name).is_some(),
-        }
-    }
-
-    /// Every table that somebody can ask, ordered by schema and name.
-    #[must_use]
-    pub fn tables(&self, principal: &Principal) -> Vec<TableInfo> {
-        let catalog = &self.room.lake.catalog;
-        let seen = Seen { catalog: catalog.clone(), principal: principal.clone() };
-        let mut tables = Vec::new();
-        for namespace in seen.namespaces() {
-            for name in metadata::tables_of(catalog, &namespace) {
-                let table = Table::parse(&name).ok();
-                let columns = table.and_then(|table| metadata::columns_of(catalog, &namespace, &table));
-                let schema_name = namespace.as_str().to_owned();
-                tables.extend(columns.map(|columns| TableInfo {
-                    schema_name,
-                    name,
-                    table_type: "BASE TABLE",
-                    columns,
-                }));
-            }
-        }
-        tables.extend(system::VIEWS.iter().map(|view| TableInfo {
-            schema_name: SYSTEM.to_owned(),
-            name: view.name.to_owned(),
-            table_type: "VIEW",
-            columns: view.columns(),
-        }));
-        tables.extend(described_schema(seen));
-        tables.sort_by(|a, b| (&a.schema_name, &a.name).cmp(&(&b.schema_name, &b.name)));
-        tables
-    }
-}
-
-/// More threads than the statements that run at once can hold, each at most one per core: whatever they do, there is one left for
-/// who comes next.
-fn threads(cores: NonZeroUsize, config: &Config) -> NonZeroUsize {
-    let statements = config.concurrency.saturating_add(config.bulk_concurrency);
-    cores.saturating_mul(NonZeroUsize::new(statements).unwrap_or(cores)).saturating_add(1).min(THREADS_MAX)
-}
-
-/// The tables of `information_schema`; their columns are known without waiting.
-fn described_schema(seen: Seen) -> Vec<TableInfo> {
-    let schema = InformationSchemaProvider::new(Arc::new(metadata::Lake(seen)));
-    let described = |name: &&str| {
-        let provider = schema.table(name).now_or_never()?.ok()??;
-        let schema = provider.schema();
-        let columns = schema
-            .fields()
-            .iter()
-            .map(|field| Field::new(field.name(), shape::plain(field.data_type()), field.is_nullable()));
-        Some(TableInfo {
-            schema_name: INFORMATION_SCHEMA.to_owned(),
-            name: (*name).to_owned(),
-            table_type: "VIEW",
-            columns: Arc::new(Schema::new(columns.collect::<Vec<_>>())),
-        })
-    };
-    INFORMATION_SCHEMA_TABLES.iter().filter_map(described).collect()
 }
 
 impl Room {
@@ -538,11 +414,13 @@ fn with_params(plan: LogicalPlan, statement: &Statement) -> Result<LogicalPlan, 
 }
 
 mod call;
+mod config;
 mod difference;
 mod export;
 mod fixed;
 mod follow;
 mod live;
+mod tables;
 #[cfg(feature = "postgres")]
 mod text;
 

@@ -170,16 +170,10 @@ impl Administration {
         Files { version, complete_up_to: (version > 0).then_some(manifest.system_time), files }
     }
 
-    fn files_of_collection(
-        &self,
-        namespace: &Namespace,
-        name: &CollectionName,
-        at: Instant,
-    ) -> Result<Files, Problem> {
+    fn files_of_collection(&self, namespace: &Namespace, name: &CollectionName, at: Instant) -> Result<Files, Problem> {
         let manifest = self.catalog.manifest(namespace, name);
-        let outside = |why: tidemark_catalog::manifest::Outside| {
-            Problem::new(Kind::Invalid, "outside_window", why.to_string())
-        };
+        let outside =
+            |why: tidemark_catalog::manifest::Outside| Problem::new(Kind::Invalid, "outside_window", why.to_string());
         let base = manifest.start(at, None).map_err(outside)?;
         let mut files = Vec::new();
         if let Some(base) = base {

@@ -185,7 +185,11 @@ impl Door {
         Ok(message::snapshot(&taken))
     }
 
-    async fn forget(&self, extensions: &Extensions, asked: DropSnapshotRequest) -> Result<DropSnapshotResponse, Problem> {
+    async fn forget(
+        &self,
+        extensions: &Extensions,
+        asked: DropSnapshotRequest,
+    ) -> Result<DropSnapshotResponse, Problem> {
         let (namespace, collection) = (namespace(&asked.namespace)?, collection(&asked.collection)?);
         let by = may(extensions, Scope::Admin, &namespace)?;
         let object = format!("{collection}/{}", asked.name);
@@ -285,10 +289,7 @@ impl Service for Door {
         told(self.keep(&extensions, asked).await)
     }
 
-    async fn declare_schema(
-        &self,
-        request: Request<DeclareSchemaRequest>,
-    ) -> Result<Response<DeclaredSchema>, Status> {
+    async fn declare_schema(&self, request: Request<DeclareSchemaRequest>) -> Result<Response<DeclaredSchema>, Status> {
         let (_metadata, extensions, asked) = request.into_parts();
         told(self.declare(&extensions, asked).await)
     }

@@ -130,13 +130,16 @@ fn responses(answer: Answer) -> Value {
         Answer::Created(name) => ("201", json!({ "application/json": { "schema": schema(name) } })),
         Answer::Nothing => ("204", Value::Null),
         Answer::Text => ("200", json!({ "text/plain": text() })),
-        Answer::Rows => ("200", json!({
-            "application/json": { "schema": schema("Answer") },
-            "application/x-ndjson": text(),
-            "text/csv": text(),
-            "application/vnd.apache.arrow.stream": binary(),
-            (PARQUET): binary(),
-        })),
+        Answer::Rows => (
+            "200",
+            json!({
+                "application/json": { "schema": schema("Answer") },
+                "application/x-ndjson": text(),
+                "text/csv": text(),
+                "application/vnd.apache.arrow.stream": binary(),
+                (PARQUET): binary(),
+            }),
+        ),
         Answer::File => ("200", json!({ "application/x-ndjson": text(), (PARQUET): binary() })),
         Answer::Report(name) => {
             ("200", json!({ "application/json": { "schema": schema(name) }, "application/x-ndjson": text() }))

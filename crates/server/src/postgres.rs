@@ -32,7 +32,13 @@ impl Encrypt for Tls {
 }
 
 /// Opens the door to a room on a port.
-pub(crate) fn serve(port: Port, query: Query, parts: (Arc<Authority>, Arc<Limits>, &Ids), connections: &Connections, life: &Life) {
+pub(crate) fn serve(
+    port: Port,
+    query: Query,
+    parts: (Arc<Authority>, Arc<Limits>, &Ids),
+    connections: &Connections,
+    life: &Life,
+) {
     let (authority, limits, ids) = parts;
     let seed = (u128::from(ids.random()) << 64 | u128::from(ids.random())).to_be_bytes();
     let tls = port.tls().map(|tls| Arc::new(tls) as Arc<dyn Encrypt>);

@@ -104,7 +104,11 @@ impl Server {
             has_root: settings.auth.token.is_some(),
             clock: parts.clock.clone(),
         };
-        let routes = health.router().merge(openapi::router()).merge(rooms.http().layer(Extension(login))).merge(tokens::router(office));
+        let routes = health
+            .router()
+            .merge(openapi::router())
+            .merge(rooms.http().layer(Extension(login)))
+            .merge(tokens::router(office));
         let routes = door(Wire::Http, guards.0).around(routes.merge(audit::router(rooms.audit().clone())));
         ports.0.with_tls(tls.clone()).serve(routes, connections.clone(), &life);
         ports.1.with_tls(tls).serve(door(Wire::Grpc, guards.1).around(grpc_routes), connections.clone(), &life);

@@ -13,7 +13,8 @@ use arrow::{
 use datafusion::{
     common::{Result, plan_err},
     logical_expr::{
-        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, registry::FunctionRegistry,
+        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+        registry::FunctionRegistry,
     },
 };
 use regex::Regex;

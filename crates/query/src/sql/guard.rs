@@ -6,7 +6,10 @@
 use std::{collections::HashMap, ops::ControlFlow};
 
 use sqlparser::{
-    ast::{Expr, GroupByExpr, ObjectName, ObjectNamePart, Query, Select, SetExpr, Statement, TableFactor, Value, Visit, Visitor},
+    ast::{
+        Expr, GroupByExpr, ObjectName, ObjectNamePart, Query, Select, SetExpr, Statement, TableFactor, Value, Visit,
+        Visitor,
+    },
     tokenizer::{Token, TokenWithSpan},
 };
 
@@ -88,7 +91,11 @@ pub(crate) fn reads_only(statement: &Statement, caps: &Caps) -> Result<(), Error
             return Err(refused(text.split_whitespace().next().unwrap_or("the statement")));
         }
     }
-    match statement.visit(&mut Guard { depth: 0, depth_max: caps.depth.saturating_mul(OPERATORS_PER_LEVEL), queries: Vec::new() }) {
+    match statement.visit(&mut Guard {
+        depth: 0,
+        depth_max: caps.depth.saturating_mul(OPERATORS_PER_LEVEL),
+        queries: Vec::new(),
+    }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -129,7 +136,9 @@ impl Guard {
     fn leave(&mut self) -> ControlFlow<Error> {
         let reads = self.queries.pop().map_or(1, |around| around.reads.max(1));
         if reads > READS_MAX {
-            let said = format!("the statement reads {READS_MAX} tables and more, those behind names in WITH as often as they are named");
+            let said = format!(
+                "the statement reads {READS_MAX} tables and more, those behind names in WITH as often as they are named"
+            );
             return ControlFlow::Break(Error::TooLarge(said));
         }
         let Some(around) = self.queries.last_mut() else { return ControlFlow::Continue(()) };

@@ -252,7 +252,11 @@ fn difference(name: &str, mut arguments: Vec<Expr>) -> Result<Expr, Error> {
         return filled(&format!("CAST({since} AS BIGINT)"), &arguments);
     }
     let known: Vec<&str> = EVEN_UNITS.iter().map(|row| row.0).chain(UNEVEN_UNITS.iter().map(|row| row.0)).collect();
-    Err(Error::Invalid(format!("{name} has no unit {:?}: use {}", unit.chars().take(UNIT_CHARS_SHOWN).collect::<String>(), known.join(", "))))
+    Err(Error::Invalid(format!(
+        "{name} has no unit {:?}: use {}",
+        unit.chars().take(UNIT_CHARS_SHOWN).collect::<String>(),
+        known.join(", ")
+    )))
 }
 
 /// `day`, `"day"` or `'day'`.
@@ -338,7 +342,9 @@ mod tests {
         ] {
             assert_eq!(read(sql).expect("read"), here, "{sql}");
         }
-        assert!(matches!(read("SELECT datediff(fortnight, a, b)"), Err(Error::Invalid(said)) if said.contains("quarter")));
+        assert!(
+            matches!(read("SELECT datediff(fortnight, a, b)"), Err(Error::Invalid(said)) if said.contains("quarter"))
+        );
         assert!(matches!(read("SELECT datediff(a)"), Err(Error::Invalid(_))));
         let nested = |depth: usize| format!("SELECT {}a{}", "datediff(month, ".repeat(depth), ", b)".repeat(depth));
         assert!(read(&nested(DIFFERENCES_DEPTH_MAX)).is_ok());

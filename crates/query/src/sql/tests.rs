@@ -103,11 +103,13 @@ fn what_stands_for_too_much_is_too_large() {
         format!("WITH a0 AS (SELECT 1 AS x){twice} SELECT count(*) FROM a{levels}")
     };
     let inside = |levels: usize| {
-        let twice = |n: usize| format!(", a{} AS (SELECT (SELECT max(x) FROM a{n}) + (SELECT min(x) FROM A{n}) AS x)", n + 1);
+        let twice =
+            |n: usize| format!(", a{} AS (SELECT (SELECT max(x) FROM a{n}) + (SELECT min(x) FROM A{n}) AS x)", n + 1);
         let twice: String = (0..levels).map(twice).collect();
         format!("WITH a0 AS (SELECT 1 AS x){twice} SELECT * FROM a{levels}")
     };
-    let joined = |tables: usize| format!("SELECT 1 FROM t0{}", (1..tables).map(|n| format!(", t{n}")).collect::<String>());
+    let joined =
+        |tables: usize| format!("SELECT 1 FROM t0{}", (1..tables).map(|n| format!(", t{n}")).collect::<String>());
     let cube = |parts: usize| format!("SELECT 1 FROM t GROUP BY CUBE (a{})", ", a".repeat(parts - 1));
     for sql in [
         doubling(9),

@@ -33,11 +33,7 @@ pub(super) fn namespace(administration: &Administration, namespace: &Namespace) 
 }
 
 /// A collection as it is now.
-pub(super) fn collection(
-    administration: &Administration,
-    namespace: &Namespace,
-    known: &Collection,
-) -> CollectionInfo {
+pub(super) fn collection(administration: &Administration, namespace: &Namespace, known: &Collection) -> CollectionInfo {
     let catalog = &administration.catalog;
     let manifest = catalog.manifest(namespace, &known.name);
     let state = manifest.bases.last();

@@ -130,8 +130,11 @@ pub(super) const TABLE: &[(&str, &str, Operation)] = &[
     (
         "GET",
         "/v1/{namespace}/events/tail",
-        about("asking", "tail", "Follows events as they become durable.", Answer::Stream)
-            .told(&["type", "after", "last_event_id"]),
+        about("asking", "tail", "Follows events as they become durable.", Answer::Stream).told(&[
+            "type",
+            "after",
+            "last_event_id",
+        ]),
     ),
     (
         "GET",
@@ -141,8 +144,7 @@ pub(super) const TABLE: &[(&str, &str, Operation)] = &[
     (
         "GET",
         "/v1/{namespace}/{collection}/schema",
-        about("schemas", "schema", "A declared schema and its versions.", Answer::Json("Declared"))
-            .told(&["version"]),
+        about("schemas", "schema", "A declared schema and its versions.", Answer::Json("Declared")).told(&["version"]),
     ),
     (
         "PUT",

@@ -39,8 +39,10 @@ fn list_of(name: &str) -> Value {
 /// An object with these members and no others: all of them, but for those whose name ends in `?`.
 fn object(members: &[(&str, Value)]) -> Value {
     let name = |text: &str| text.trim_end_matches('?').to_owned();
-    let required: Vec<String> = members.iter().filter(|(text, _)| !text.ends_with('?')).map(|(text, _)| name(text)).collect();
-    let properties: serde_json::Map<String, Value> = members.iter().map(|(text, shape)| (name(text), shape.clone())).collect();
+    let required: Vec<String> =
+        members.iter().filter(|(text, _)| !text.ends_with('?')).map(|(text, _)| name(text)).collect();
+    let properties: serde_json::Map<String, Value> =
+        members.iter().map(|(text, shape)| (name(text), shape.clone())).collect();
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
@@ -190,7 +192,10 @@ fn answers() -> Shapes {
         ("nearest?", maybe(truth())),
         ("schema?", maybe(one_of(&["as_of", "newest"]))),
     ]);
-    let column = object(&[("name", text()), ("type", json!({ "type": "string", "description": "As `arrow_typeof` spells it." }))]);
+    let column = object(&[
+        ("name", text()),
+        ("type", json!({ "type": "string", "description": "As `arrow_typeof` spells it." })),
+    ]);
     let broken = object(&[("code", text()), ("detail", text())]);
     let answer = object(&[
         ("columns", list_of("Column")),
@@ -230,7 +235,10 @@ fn past() -> Shapes {
         ("as_of?", maybe(instant())),
         ("valid_as_of?", maybe(instant())),
         ("snapshot?", maybe(text())),
-        ("into?", json!({ "type": ["string", "null"], "description": "`namespace.collection`; without it the same one." })),
+        (
+            "into?",
+            json!({ "type": ["string", "null"], "description": "`namespace.collection`; without it the same one." }),
+        ),
         ("where?", maybe(text())),
         ("dry_run?", truth()),
         ("actor?", maybe(text())),
@@ -303,7 +311,8 @@ fn tables() -> Shapes {
 
 fn access() -> Shapes {
     let scopes = json!({ "type": "array", "items": one_of(&Scope::ALL.map(Scope::as_str)) });
-    let names = json!({ "type": "array", "items": text(), "minItems": 1, "description": "Names, or `*` alone for all." });
+    let names =
+        json!({ "type": "array", "items": text(), "minItems": 1, "description": "Names, or `*` alone for all." });
     let token = || {
         vec![
             ("id", text()),
@@ -367,13 +376,25 @@ fn parameters() -> Value {
         ("durability", "durability", "query", one_of(&["local", "object"]), "What the acknowledgement promises."),
         ("key", "key", "query", text(), "The fields that are the key of documents, separated by commas."),
         ("tombstones", "tombstones", "query", one_of(&["keep", "delete"]), "What a message without a value does."),
-        ("idempotency_key", "idempotency-key", "header", text(), "The same request again is answered with the first receipt."),
+        (
+            "idempotency_key",
+            "idempotency-key",
+            "header",
+            text(),
+            "The same request again is answered with the first receipt.",
+        ),
         ("x_namespace", "x-namespace", "header", text(), "The namespace of tables without one."),
         ("x_as_of", "x-as-of", "header", text(), "The system time that is asked about."),
         ("x_valid_as_of", "x-valid-as-of", "header", text(), "The source time that is asked about."),
         ("x_nearest", "x-nearest", "header", text(), "Whether the nearest instant that is kept will do."),
         ("x_schema", "x-schema", "header", text(), "Whose columns are shown: `as_of` or `newest`."),
-        ("x_tidemark_after", "x-tidemark-after", "header", text(), "Positions of a receipt, which the answer waits for."),
+        (
+            "x_tidemark_after",
+            "x-tidemark-after",
+            "header",
+            text(),
+            "Positions of a receipt, which the answer waits for.",
+        ),
         ("type", "type", "query", text(), "A glob on the types of events."),
         ("after", "after", "query", text(), "The id of an event, or `start`."),
         ("last_event_id", "last-event-id", "header", text(), "The id of the last event that came."),
@@ -386,7 +407,8 @@ fn parameters() -> Value {
         ("strictness", "strictness", "query", of("Strictness"), "Whether fields that it does not tell are refused."),
         ("limit", "limit", "query", count(), "How many are told at most."),
     ] {
-        all[key] = json!({ "name": name, "in": place, "required": place == "path", "schema": shape, "description": says });
+        all[key] =
+            json!({ "name": name, "in": place, "required": place == "path", "schema": shape, "description": says });
     }
     all
 }

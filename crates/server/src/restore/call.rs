@@ -51,7 +51,8 @@ impl Caller {
     async fn done(&self, principal: Principal, call: Call) -> Result<Outcome, Problem> {
         match call {
             Call::Snapshot { of: CollectionRef { namespace, collection }, name, as_of } => {
-                let taken = self.administration().take_snapshot((&namespace, &collection), name.as_deref(), as_of).await?;
+                let taken =
+                    self.administration().take_snapshot((&namespace, &collection), name.as_deref(), as_of).await?;
                 let (rows, bytes) = (taken.base.rows, taken.base.bytes());
                 Ok(Outcome::Kept { name: taken.name, instant: taken.instant, rows, bytes })
             }

@@ -42,7 +42,9 @@ impl Door {
         let (namespace, table) = destination(ask, session)?;
         by.check(Scope::Ingest, &namespace).map_err(|denied| refused(&denied.into()))?;
         if absent == Absent::Refuse && !self.query.has_table(&namespace, &table) {
-            let said = format!("there is no table {namespace}.{table} to append to: create_append makes it with its first row");
+            let said = format!(
+                "there is no table {namespace}.{table} to append to: create_append makes it with its first row"
+            );
             return Err(refused(&Problem::new(Kind::NotFound, "unknown_table", said)));
         }
         let to = (&namespace, &table);

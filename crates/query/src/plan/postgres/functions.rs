@@ -113,7 +113,9 @@ pub(crate) fn common() -> Vec<ScalarUDF> {
         ("to_regtype", DataType::UInt32, regtype),
         ("pg_encoding_to_char", text(), |call| call.text("UTF8")),
         ("pg_client_encoding", text(), |call| call.text("UTF8")),
-        ("pg_my_temp_schema", DataType::UInt32, |call| Ok(Arc::new(arrow::array::UInt32Array::from(vec![0; call.rows])))),
+        ("pg_my_temp_schema", DataType::UInt32, |call| {
+            Ok(Arc::new(arrow::array::UInt32Array::from(vec![0; call.rows])))
+        }),
         ("pg_size_pretty", text(), size_pretty),
         ("current_setting", text(), current_setting),
         ("set_config", text(), current_setting),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray};
 use datafusion::{common::Result, error::DataFusionError};
 use futures::future::BoxFuture;
-use tidemark_catalog::{Collection, CollectionManifest, EventsManifest, audit::Record, jobs::JobState, manifest::Snapshot};
+use tidemark_catalog::{
+    Collection, CollectionManifest, EventsManifest, audit::Record, jobs::JobState, manifest::Snapshot,
+};
 use tidemark_model::{Instant, Namespace, Rejected, Scope, Token};
 
 use super::Tellers;
