@@ -161,7 +161,11 @@ impl Call {
     /// About how many bytes a value of an argument has.
     fn size(&self, nth: usize) -> i128 {
         let Some(array) = self.arrays.get(nth).filter(|array| !array.is_empty()) else { return VALUE_BYTES };
-        let bytes = array.to_data().get_slice_memory_size().unwrap_or(0) / array.len();
+        let bytes = match array.as_string_view_opt() {
+            // A view is told by where it points to, not by what is there.
+            Some(texts) => texts.iter().flatten().map(str::len).sum(),
+            None => array.to_data().get_slice_memory_size().unwrap_or(0),
+        } / array.len();
         i128::try_from(bytes).unwrap_or(i128::MAX).max(VALUE_BYTES)
     }
 

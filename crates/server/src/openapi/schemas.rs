@@ -95,7 +95,7 @@ fn retention() -> [(&'static str, Value); 3] {
 
 fn schemas() -> Value {
     let mut all = json!({ "Object": { "type": "object" }, "JsonSchema": { "type": "object" } });
-    let groups = [problems(), records(), answers(), past(), tables(), access(), process()];
+    let groups = [problems(), records(), answers(), past(), declarations(), tables(), access(), process()];
     for (name, shape) in groups.into_iter().flatten() {
         all[name] = shape;
     }
@@ -255,14 +255,6 @@ fn past() -> Shapes {
     ]);
     let [window, daily, monthly] = retention();
     let clean_up = object(&[window, daily, monthly, ("dry_run?", truth())]);
-    let version = object(&[("version", count()), ("declared_at", instant()), ("strictness", of("Strictness"))]);
-    let declared = object(&[
-        ("version", count()),
-        ("declared_at", instant()),
-        ("strictness", of("Strictness")),
-        ("versions", list_of("SchemaVersion")),
-        ("schema", of("JsonSchema")),
-    ]);
     vec![
         ("File", file),
         ("Snapshot", snapshot),
@@ -274,10 +266,19 @@ fn past() -> Shapes {
         ("Kept", object(&[("said", of("Retention")), ("in_force", of("Retention"))])),
         ("CleanedUp", cleaned),
         ("CleanUpWanted", clean_up),
-        ("Strictness", one_of(&["strict", "lenient"])),
-        ("SchemaVersion", version),
-        ("Declared", declared),
     ]
+}
+
+fn declarations() -> Shapes {
+    let version = object(&[("version", count()), ("declared_at", instant()), ("strictness", of("Strictness"))]);
+    let declared = object(&[
+        ("version", count()),
+        ("declared_at", instant()),
+        ("strictness", of("Strictness")),
+        ("versions", list_of("SchemaVersion")),
+        ("schema", of("JsonSchema")),
+    ]);
+    vec![("Strictness", one_of(&["strict", "lenient"])), ("SchemaVersion", version), ("Declared", declared)]
 }
 
 fn tables() -> Shapes {
