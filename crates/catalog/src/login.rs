@@ -4,10 +4,16 @@
 //! its extensions. A door with a protocol of its own (Postgres) logs in once per connection and asks again from time to
 //! time, so that a revocation holds on connections that stay.
 
-use std::{fmt::Debug, net::IpAddr, time::Duration};
+use std::{
+    fmt::Debug,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use tidemark_model::{Kind, Principal};
+use tokio::time::{Instant, sleep_until};
 
 /// How long a connection that stays may trust a login before it asks again.
 pub const RECHECK: Duration = Duration::from_secs(5);
@@ -64,4 +70,34 @@ pub trait Login: Send + Sync + Debug {
 
     /// Who comes with this password (the token; the name of a user says nothing) from this address.
     async fn login(&self, password: Option<&str>, from: IpAddr) -> Result<Principal, NoLogin>;
+}
+
+/// Asks from time to time whether whoever has a stream may go on.
+#[derive(Debug)]
+pub struct Recheck {
+    login: Arc<dyn Login>,
+    token: Option<Arc<str>>,
+    asked: Instant,
+}
+
+impl Recheck {
+    /// Of a stream that begins now, with a token that was good a moment ago.
+    #[must_use]
+    pub fn new(login: Arc<dyn Login>, token: Option<Arc<str>>) -> Self {
+        Self { login, token, asked: Instant::now() }
+    }
+
+    /// Returns when the token is no longer good, never otherwise. That it cannot be asked for now is no reason. Dropping the future
+    /// loses nothing.
+    pub async fn refused(&mut self) -> NoLogin {
+        loop {
+            sleep_until(self.asked + RECHECK).await;
+            let asked = self.login.login(self.token.as_deref(), Ipv4Addr::UNSPECIFIED.into()).await;
+            self.asked = Instant::now();
+            match asked {
+                Err(why @ (NoLogin::NoToken | NoLogin::WrongToken | NoLogin::Expired)) => return why,
+                Ok(_) | Err(NoLogin::TooMany | NoLogin::Unavailable) => {}
+            }
+        }
+    }
 }

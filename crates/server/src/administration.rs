@@ -151,7 +151,7 @@ impl Administration {
     /// The files that a table as of an instant is made of; without one as of all that is in files.
     ///
     /// # Errors
-    /// 404; 410 is told as 400 when what was dropped is needed.
+    /// 404; 400 `outside_window` when what was dropped is needed.
     pub fn files(&self, namespace: &Namespace, table: &Table, at: Option<Instant>) -> Result<Files, Problem> {
         let at = at.unwrap_or(Instant::MAX);
         match table {

@@ -10,7 +10,7 @@ mod watch;
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
-use tidemark_catalog::{Audit, Login, audit::Deed};
+use tidemark_catalog::{Audit, Login, audit::Deed, login::Recheck};
 use tidemark_model::{
     CollectionName, Denied, Instant, Kind, Namespace, Principal, Retention, Scope, Table, declared::Strictness,
 };
@@ -30,7 +30,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Extensions, Request, Response, Status};
 
-use self::watch::{Recheck, Watching};
+use self::watch::Watching;
 use crate::{administration::Administration, audit::Begun};
 
 /// Streams of changes at once.

@@ -3,7 +3,7 @@
 //! The id of each is the mark behind it, so a browser that comes again with `Last-Event-ID` misses none and gets none twice.
 //! A token that was revoked ends its stream within seconds; a server that stops ends all of them.
 
-use std::{collections::VecDeque, convert::Infallible, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
 use arrow::{
     array::{AsArray, RecordBatch, StringArray},
@@ -21,11 +21,10 @@ use axum::{
     },
 };
 use serde::Deserialize;
-use tidemark_catalog::{Login, NoLogin, login::RECHECK};
+use tidemark_catalog::{Login, login::Recheck};
 use tidemark_fold::columns::event;
 use tidemark_model::{Kind, Mark, Namespace};
 use tidemark_proto::{By, Presented, Problem};
-use tokio::time::Instant;
 
 use super::{
     answer::rows_of_a_piece,
@@ -50,13 +49,6 @@ const JSON: [&str; 3] = [event::DATA, event::META, event::PREV];
 pub(super) struct Asked {
     r#type: Option<String>,
     after: Option<String>,
-}
-
-/// Asks from time to time whether whoever has a stream may go on.
-struct Recheck {
-    login: Arc<dyn Login>,
-    token: Option<Arc<str>>,
-    asked: Instant,
 }
 
 struct Flow {
@@ -89,7 +81,7 @@ pub(super) async fn tail(
     let follower = query.follow(follow).await.map_err(|e| problem(&e))?;
     let token = request.extensions().get().map(|Presented(token)| Arc::clone(token));
     let login = request.extensions().get::<Arc<dyn Login>>().map(Arc::clone);
-    let recheck = login.map(|login| Recheck { login, token, asked: Instant::now() });
+    let recheck = login.map(|login| Recheck::new(login, token));
     let told = follower.mark().clone();
     let (rows, waiting) = (VecDeque::new(), VecDeque::new());
     let flow = Flow { follower, told, rows, waiting, recheck, ended: false };
@@ -110,21 +102,6 @@ fn position(text: &str) -> Result<Mark, String> {
             "{text:?} is no position: give the id of an event of a tail, or {FROM_THE_START} for all that there are"
         )
     })
-}
-
-impl Recheck {
-    /// Returns when the token is no longer good, never otherwise. Whether it can be asked for now is no reason.
-    async fn refused(&mut self) -> NoLogin {
-        loop {
-            tokio::time::sleep_until(self.asked + RECHECK).await;
-            let asked = self.login.login(self.token.as_deref(), Ipv4Addr::UNSPECIFIED.into()).await;
-            self.asked = Instant::now();
-            match asked {
-                Err(why @ (NoLogin::NoToken | NoLogin::WrongToken | NoLogin::Expired)) => return why,
-                Ok(_) | Err(NoLogin::TooMany | NoLogin::Unavailable) => {}
-            }
-        }
-    }
 }
 
 impl Flow {

@@ -113,6 +113,7 @@ impl Stream for AnswerStream {
             Poll::Pending if self.late.0.as_mut().poll(context).is_ready() => {
                 self.ended = true;
                 self.task.abort_all();
+                self.metrics.ended("timed_out");
                 Poll::Ready(Some(Err(DataFusionError::External(Box::new(Error::TimedOut(self.late.1))))))
             }
             Poll::Pending => Poll::Pending,
@@ -143,5 +144,58 @@ impl Drop for AnswerStream {
         if !self.ended {
             self.metrics.cancelled();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        num::NonZeroUsize,
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
+    use arrow::datatypes::Schema;
+    use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+    use tidemark_model::{Instant as SystemTime, Principal, clock::ManualClock};
+
+    use super::*;
+    use crate::run::{log::Log, threads::Threads};
+
+    /// Rows that are computed without ever looking up, until the flag says so.
+    fn stuck(columns: &SchemaRef, goes_on: Arc<AtomicBool>) -> SendableRecordBatchStream {
+        let rows = futures::stream::poll_fn(move |_| {
+            while !goes_on.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            Poll::Ready(None)
+        });
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(columns), rows))
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_never_looks_up_is_late_all_the_same() {
+        let threads = Threads::start(NonZeroUsize::MIN).expect("starts");
+        let (columns, goes_on) = (Arc::new(Schema::empty()), Arc::new(AtomicBool::new(false)));
+        let registry = prometheus::Registry::new();
+        let metrics = Arc::new(Metrics::register(&registry).expect("registered"));
+        let log = Log::new(Arc::new(ManualClock::at(SystemTime::from_micros(1 << 50))));
+        let running = Running {
+            rows: stuck(&columns, Arc::clone(&goes_on)),
+            columns,
+            deadline: Instant::now(),
+            timeout_s: 7,
+            metrics,
+            noted: log.begin(&Principal::lake(), None, "SELECT 1"),
+            held: (),
+        };
+        let mut answer = stream(running, threads.handle().expect("runs"));
+        let told = answer.next().await.expect("an error").map(|_| ()).map_err(Error::from);
+        goes_on.store(true, Ordering::Release);
+        assert!(matches!(told, Err(Error::TimedOut(7))), "{told:?}");
+        assert!(answer.next().await.is_none(), "nothing comes behind it");
+        let counted = registry.gather();
+        let counted =
+            counted.iter().find(|family| family.name() == "tidemark_query_statements_total").expect("counted");
+        assert_eq!(counted.get_metric()[0].get_label()[0].value(), "timed_out");
     }
 }

@@ -143,7 +143,11 @@ impl Guard {
         }
         let Some(around) = self.queries.last_mut() else { return ControlFlow::Continue(()) };
         match around.coming.pop() {
-            Some(name) => _ = around.known.insert(name, reads),
+            // Of two names that differ by case alone the one that reads more counts for both.
+            Some(name) => {
+                let known = around.known.entry(name).or_default();
+                *known = reads.max(*known);
+            }
             None => around.reads = around.reads.saturating_add(reads),
         }
         ControlFlow::Continue(())

@@ -127,6 +127,7 @@ fn what_stands_for_too_much_is_too_large() {
         inside(40),
         format!("SELECT * FROM ({}) AS t", doubling(30)),
         joined(65),
+        doubling(10).replace(" SELECT count", ", \"A10\" AS (SELECT 1 AS x) SELECT count"),
         cube(11),
         cube(64),
         "SELECT 1 FROM t GROUP BY CUBE (a, b, c, d, e), CUBE (a, b, c, d, e), ROLLUP (a)".to_owned(),

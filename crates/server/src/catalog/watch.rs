@@ -5,8 +5,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::Ipv4Addr,
-    sync::Arc,
     time::Duration,
 };
 
@@ -14,48 +12,29 @@ use futures::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use tidemark_catalog::{Catalog, Login, NoLogin, login::RECHECK};
-use tidemark_model::{CollectionName, Instant, Namespace, Principal, Retention};
-use tidemark_proto::v1::{CatalogChange, catalog_change::Kind};
-use tokio::sync::OwnedSemaphorePermit;
+use tidemark_catalog::{Catalog, NoLogin, login::Recheck};
+use tidemark_model::{CollectionName, Instant as SystemTime, Namespace, Principal, Retention};
+use tidemark_proto::{
+    Problem,
+    v1::{CatalogChange, catalog_change::Kind},
+};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// How often what is there is looked at.
 const LOOKED_EVERY: Duration = Duration::from_millis(200);
 /// The name of the table of events.
 const EVENTS: &str = "events";
 
-/// Asks from time to time whether whoever has a stream may go on.
-#[derive(Debug)]
-pub(super) struct Recheck {
-    login: Arc<dyn Login>,
-    token: Option<Arc<str>>,
-    asked: tokio::time::Instant,
-}
-
-impl Recheck {
-    /// Of a stream that begins now.
-    pub(super) fn new(login: Arc<dyn Login>, token: Option<Arc<str>>) -> Self {
-        Self { login, token, asked: tokio::time::Instant::now() }
-    }
-
-    /// Why they may not go on, if so. That it cannot be asked now is no reason.
-    async fn refused(&mut self) -> Option<NoLogin> {
-        if self.asked.elapsed() < RECHECK {
-            return None;
-        }
-        self.asked = tokio::time::Instant::now();
-        let asked = self.login.login(self.token.as_deref(), Ipv4Addr::UNSPECIFIED.into()).await;
-        asked.err().filter(|why| matches!(why, NoLogin::NoToken | NoLogin::WrongToken | NoLogin::Expired))
-    }
-}
-
 /// What is known of a table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Seen {
     version: u64,
-    system_time: Option<Instant>,
+    system_time: Option<SystemTime>,
     columns: u32,
     declared: u32,
     snapshots: Vec<String>,
@@ -73,6 +52,8 @@ pub(super) struct Watching {
     only: Option<Namespace>,
     seen: All,
     waiting: VecDeque<CatalogChange>,
+    /// When it was looked last.
+    looked: Instant,
     recheck: Recheck,
     _place: OwnedSemaphorePermit,
     leaving: CancellationToken,
@@ -87,8 +68,8 @@ impl Watching {
         (recheck, place): (Recheck, OwnedSemaphorePermit),
         leaving: CancellationToken,
     ) -> Self {
-        let (seen, waiting) = (All::new(), VecDeque::new());
-        let mut watching = Self { catalog, principal, only, seen, waiting, recheck, _place: place, leaving };
+        let (seen, waiting, looked) = (All::new(), VecDeque::new(), Instant::now());
+        let mut watching = Self { catalog, principal, only, seen, waiting, looked, recheck, _place: place, leaving };
         if !from_start {
             watching.seen = watching.look();
         }
@@ -113,19 +94,15 @@ impl Watching {
             if let Some(change) = self.waiting.pop_front() {
                 return Ok(Some(change));
             }
-            if let Some(why) = self.recheck.refused().await {
-                return Err(Status::unauthenticated(why.to_string()));
+            tokio::select! {
+                () = self.leaving.cancelled() => return Ok(None),
+                why = self.recheck.refused() => return Err(refused(why)),
+                () = sleep_until(self.looked + LOOKED_EVERY) => {}
             }
+            self.looked = Instant::now();
             let now = self.look();
             self.waiting = differences(&self.seen, &now);
             self.seen = now;
-            if !self.waiting.is_empty() {
-                continue;
-            }
-            tokio::select! {
-                () = self.leaving.cancelled() => return Ok(None),
-                () = tokio::time::sleep(LOOKED_EVERY) => {}
-            }
         }
     }
 
@@ -161,6 +138,12 @@ impl Watching {
     }
 }
 
+/// The end of a stream whose token opens nothing any more.
+fn refused(why: NoLogin) -> Status {
+    let problem = Problem::new(why.kind(), why.code(), why.to_string());
+    tidemark_proto::status::of(&problem, Code::from_i32(why.kind().grpc()))
+}
+
 /// What has to be told so that whoever knew the one knows the other.
 fn differences(before: &All, now: &All) -> VecDeque<CatalogChange> {
     let mut changes = VecDeque::new();
@@ -168,9 +151,9 @@ fn differences(before: &All, now: &All) -> VecDeque<CatalogChange> {
         let known = before.get(&(namespace.clone(), collection.clone()));
         let was = known.cloned().unwrap_or_default();
         let table = collection.as_ref().map_or("", CollectionName::as_str);
-        let mut tell = |kind: Kind, table: &str, version: u64, system_time: Option<Instant>| {
+        let mut tell = |kind: Kind, table: &str, version: u64, system_time: Option<SystemTime>| {
             let (namespace, table) = (namespace.to_string(), table.to_owned());
-            let system_time_us = system_time.map(Instant::micros);
+            let system_time_us = system_time.map(SystemTime::micros);
             changes.push_back(CatalogChange { kind: kind.into(), namespace, table, version, system_time_us });
         };
         if known.is_none() {

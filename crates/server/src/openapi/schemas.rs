@@ -5,6 +5,7 @@ use tidemark_model::{
     Kind, Scope,
     name::{EVENT_TYPE_BYTES_MAX, NAME_BYTES_MAX},
     retention::{DAILY_MAX, MONTHLY_MAX, WINDOW_S_MAX},
+    token::TOKEN_NAME_CHARS_MAX,
 };
 
 /// `components` of the document.
@@ -331,7 +332,7 @@ fn access() -> Shapes {
     let mut new = token();
     new.push(("token", text()));
     let wanted = object(&[
-        ("name?", json!({ "type": "string", "maxLength": 100 })),
+        ("name?", json!({ "type": "string", "maxLength": TOKEN_NAME_CHARS_MAX })),
         ("scopes", scopes.clone()),
         ("namespaces", names.clone()),
         ("expires_in_s?", json!({ "type": ["integer", "null"], "minimum": 1 })),
