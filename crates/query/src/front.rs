@@ -278,7 +278,7 @@ impl Query {
             deadline: place.deadline.max(entered + Duration::from_secs(timeout_s)),
             timeout_s,
             metrics: Arc::clone(&self.room.metrics),
-            noted,
+            noted: Arc::new(noted),
             held: (place, self.clone()),
         };
         Ok(Answer { schema: columns, as_of, settings, stream: answer::stream(running, self.threads.handle()?) })

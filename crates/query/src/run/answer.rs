@@ -46,7 +46,7 @@ pub(crate) struct Running<G> {
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
     /// Where it is noted.
-    pub(crate) noted: Noted,
+    pub(crate) noted: Arc<Noted>,
     /// What is given back at the end: the place.
     pub(crate) held: G,
 }
@@ -56,9 +56,10 @@ pub(crate) fn stream<G: Send + 'static>(running: Running<G>, threads: &Handle) -
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
     let (columns, metrics) = (Arc::clone(&running.columns), Arc::clone(&running.metrics));
     let late = (Box::pin(sleep_until(running.deadline + GRACE)), running.timeout_s);
+    let noted = Arc::clone(&running.noted);
     let mut task = JoinSet::new();
     task.spawn_on(pump(running, sender), threads);
-    Box::pin(AnswerStream { columns, metrics, receiver, task, late, ended: false })
+    Box::pin(AnswerStream { columns, metrics, noted, receiver, task, late, ended: false })
 }
 
 async fn pump<G>(running: Running<G>, sender: mpsc::Sender<Result<RecordBatch>>) {
@@ -88,13 +89,15 @@ async fn pump<G>(running: Running<G>, sender: mpsc::Sender<Result<RecordBatch>>)
         let _gone = sender.send(Err(DataFusionError::External(Box::new(Error::TimedOut(timeout_s))))).await;
     }
     let outcome = sent.unwrap_or("timed_out");
-    metrics.ended(outcome);
-    noted.ended(outcome);
+    if noted.ended(outcome) {
+        metrics.ended(outcome);
+    }
 }
 
 struct AnswerStream {
     columns: SchemaRef,
     metrics: Arc<Metrics>,
+    noted: Arc<Noted>,
     receiver: mpsc::Receiver<Result<RecordBatch>>,
     task: JoinSet<()>,
     /// When nothing more is waited for, and how many seconds that was from the beginning.
@@ -113,7 +116,9 @@ impl Stream for AnswerStream {
             Poll::Pending if self.late.0.as_mut().poll(context).is_ready() => {
                 self.ended = true;
                 self.task.abort_all();
-                self.metrics.ended("timed_out");
+                if self.noted.ended("timed_out") {
+                    self.metrics.ended("timed_out");
+                }
                 Poll::Ready(Some(Err(DataFusionError::External(Box::new(Error::TimedOut(self.late.1))))))
             }
             Poll::Pending => Poll::Pending,
@@ -185,7 +190,7 @@ mod tests {
             deadline: Instant::now(),
             timeout_s: 7,
             metrics,
-            noted: log.begin(&Principal::lake(), None, "SELECT 1"),
+            noted: Arc::new(log.begin(&Principal::lake(), None, "SELECT 1")),
             held: (),
         };
         let mut answer = stream(running, threads.handle().expect("runs"));
@@ -193,9 +198,12 @@ mod tests {
         goes_on.store(true, Ordering::Release);
         assert!(matches!(told, Err(Error::TimedOut(7))), "{told:?}");
         assert!(answer.next().await.is_none(), "nothing comes behind it");
+        // The only thread is free again once the statement's task has ended.
+        threads.run(async { Ok(()) }).await.expect("goes on");
         let counted = registry.gather();
         let counted =
             counted.iter().find(|family| family.name() == "tidemark_query_statements_total").expect("counted");
-        assert_eq!(counted.get_metric()[0].get_label()[0].value(), "timed_out");
+        let outcomes: Vec<&str> = counted.get_metric().iter().map(|metric| metric.get_label()[0].value()).collect();
+        assert_eq!(outcomes, ["timed_out"], "counted once, though its rows came to their end later");
     }
 }

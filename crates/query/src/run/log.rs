@@ -138,17 +138,18 @@ impl Noted {
         self.change(|entry| entry.rows += rows as u64);
     }
 
-    /// It ended like this.
-    pub(crate) fn ended(&self, outcome: &'static str) {
+    /// It ended like this; whether that was not known before.
+    pub(crate) fn ended(&self, outcome: &'static str) -> bool {
         let now = self.log.clock.now();
         self.log.with(|statements| {
-            let Some(mut entry) = statements.under_way.remove(&self.id) else { return };
+            let Some(mut entry) = statements.under_way.remove(&self.id) else { return false };
             (entry.state, entry.ended_at, entry.outcome) = (State::Ended, Some(now), Some(outcome));
             statements.ended.push_back(entry);
             if statements.ended.len() > ENDED_MAX {
                 statements.ended.pop_front();
             }
-        });
+            true
+        })
     }
 
     fn change(&self, how: impl FnOnce(&mut Entry)) {
@@ -183,7 +184,7 @@ mod tests {
         let shown = log.entries();
         assert_eq!((shown[0].state, shown[0].rows, shown[1].state), (State::Running, 7, State::Waiting));
         assert_eq!(shown[1].text.len(), TEXT_CHARS_MAX);
-        first.ended("ok");
+        assert!(first.ended("ok") && !first.ended("timed_out"), "it ends once");
         drop(first);
         drop(second);
         let outcomes: Vec<_> = log.entries().into_iter().map(|entry| (entry.id, entry.outcome)).collect();
