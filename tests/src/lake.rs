@@ -21,6 +21,7 @@ use tidemark_cdc::{Cdc, Duty, More, point::Points};
 use tidemark_ingest::{Format, Ingest, RawBatch, Receipt, Request, Target};
 use tidemark_model::{Clock, CollectionName, Ids, Instant, Namespace, Principal, clock::ManualClock};
 use tidemark_query::{CollectionRef, Export, Holds, Query, Session, Statement, Then};
+use tidemark_server::administration::Administration;
 use tidemark_storage::{
     Store,
     log::{LogError, LogOptions},
@@ -68,6 +69,7 @@ struct Rooms {
     ingest: Ingest,
     tasks: tidemark_ingest::Tasks,
     cdc: Cdc,
+    administration: Administration,
     publisher: Publisher,
     query: Query,
 }
@@ -96,6 +98,8 @@ pub enum Job {
     Events(tidemark_ingest::Duty),
     /// Other engines get to see the tables.
     Publish(How),
+    /// What was dropped goes when its grace is over.
+    Erase,
 }
 
 impl World {
@@ -165,7 +169,13 @@ impl World {
         let deps = tidemark_query::Deps { catalog: catalog.clone(), live: Arc::new(ingest.clone()), clock, metrics };
         let query = Query::open(tidemark_query::Config::default(), deps).expect("the query room opens");
         let publisher = Publisher::new(catalog.clone(), publish::Config::default(), points(halt));
-        Rooms { catalog, ingest, tasks, cdc, publisher, query }
+        let administration = Administration {
+            catalog: catalog.clone(),
+            ingest: ingest.clone(),
+            cdc: cdc.clone(),
+            standings: Arc::default(),
+        };
+        Rooms { catalog, ingest, tasks, cdc, administration, publisher, query }
     }
 
     /// The lock of a process that was killed goes with its last thread: a moment after the kill.
@@ -229,6 +239,12 @@ async fn events_upkeep(ingest: &Ingest, duty: tidemark_ingest::Duty) -> Result<(
         }
     }
     Err(format!("{duty:?} of events is never done"))
+}
+
+/// Erases until nothing is due.
+async fn erased(administration: &Administration) -> Result<(), String> {
+    while administration.erase_due().await.map_err(|problem| problem.detail)? {}
+    Ok(())
 }
 
 async fn published(publisher: &Publisher, how: How) -> Result<(), String> {
@@ -324,6 +340,23 @@ impl Lake {
         self.rooms().catalog.manifest(namespace, collection).bases.last().map(|base| base.max_ts)
     }
 
+    /// Drops a collection, or a namespace, with a grace in seconds.
+    ///
+    /// # Errors
+    /// What is said of it.
+    pub fn drop(&self, of: (&Namespace, Option<&CollectionName>), grace_s: u64) -> Result<(), String> {
+        let dropped = self.runtime.block_on(self.rooms().administration.drop(of, Some(grace_s)));
+        dropped.map(|_dropped| ()).map_err(|problem| problem.detail)
+    }
+
+    /// Brings back a collection, or a namespace.
+    ///
+    /// # Errors
+    /// What is said of it.
+    pub fn undrop(&self, of: (&Namespace, Option<&CollectionName>)) -> Result<(), String> {
+        self.runtime.block_on(self.rooms().administration.undrop(of)).map_err(|problem| problem.detail)
+    }
+
     /// Keeps the state of a collection as of an instant; the process may die in the middle.
     ///
     /// # Panics
@@ -375,6 +408,7 @@ impl Lake {
                 Job::Events(duty) => events_upkeep(&rooms.ingest, duty).await,
                 Job::Publish(how) => published(&rooms.publisher, how).await,
                 Job::Fold => rooms.cdc.settle(namespace).await.map_err(|error| error.to_string()),
+                Job::Erase => erased(&rooms.administration).await,
             }
         };
         self.until_killed(async { work.await.map_err(|error| format!("{job:?}: {error}")) })
@@ -424,12 +458,13 @@ impl Lake {
     /// # Panics
     /// When it does not drain.
     pub fn drain(mut self) {
-        let Rooms { catalog, ingest, tasks, cdc, publisher, query } = self.rooms.take().expect("the process runs");
+        let Rooms { catalog, ingest, tasks, cdc, administration, publisher, query } =
+            self.rooms.take().expect("the process runs");
         self.runtime.block_on(async {
             tasks.drain().await.expect("the ingest room drains");
             cdc.drain().await.expect("the cdc room drains");
         });
-        drop((catalog, ingest, cdc, publisher, query));
+        drop((catalog, ingest, cdc, administration, publisher, query));
     }
 
     /// Ends the process where it stands.

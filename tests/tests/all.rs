@@ -1,5 +1,6 @@
 //! The integration tests, in one binary: linking is most of what they cost.
 //!
+//! - [`dropping`]: what is dropped comes back, what is erased is gone, and its name begins anew; a death anywhere in between.
 //! - [`doors`]: health, metrics, guards, drain.
 //! - [`bad_input`]: every refusal with its status, and nothing stored partly.
 //! - [`compact`]: readers see every row once while events files are put together and deleted. [`compact_now`]: when asked for.
@@ -23,6 +24,7 @@ mod compact;
 mod compact_now;
 mod documents;
 mod doors;
+mod dropping;
 mod export;
 mod full_disk;
 mod kill;

@@ -247,7 +247,9 @@ impl Run {
                 Job::Upkeep(Duty::Checkpoints) => Kind::CrashInCheckpoint,
                 Job::Events(tidemark_ingest::Duty::Compaction) => Kind::CrashInCompaction,
                 Job::Events(tidemark_ingest::Duty::CleanUp) => Kind::CrashInEventsCleanUp,
-                Job::Publish(_) | Job::Upkeep(Duty::CleanUp | Duty::RollUp | Duty::Retention) => Kind::CrashInCleanUp,
+                Job::Publish(_) | Job::Erase | Job::Upkeep(Duty::CleanUp | Duty::RollUp | Duty::Retention) => {
+                    Kind::CrashInCleanUp
+                }
             });
             if is_point {
                 self.history.seen.count(Kind::CrashAtPoint);

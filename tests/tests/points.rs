@@ -25,6 +25,8 @@ const PROBES: usize = 6;
 #[test]
 fn a_death_at_any_point_changes_no_answer_and_leaves_nothing_behind() {
     let points = POINTS.into_iter().chain(tidemark_ingest::point::POINTS).chain(publish::POINTS);
+    // Erasing changes answers: see `dropping`.
+    let points = points.filter(|point| !point.contains("erase."));
     for (seed, point) in (0..).zip(points) {
         let mut past = Past::new(seed, point);
         past.live();

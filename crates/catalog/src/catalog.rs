@@ -26,6 +26,7 @@ use std::{
 use tidemark_model::{
     Clock, CollectionName, DocSchema, Ids, Instant, Mark, Namespace, Seq, Shard, Table,
     schema::{SchemaChange, Steps},
+    standing::Standing,
 };
 use tidemark_storage::{
     Store, paths,
@@ -94,6 +95,8 @@ pub struct Collection {
     pub schema: Arc<DocSchema>,
     /// The schemas it has had.
     pub steps: Arc<Steps>,
+    /// Whether it is there; its namespace may be away.
+    pub standing: Standing,
 }
 
 /// How a commit ended. `Lost` hands the work back: appends re-apply on the newer manifest, replacements plan again.
@@ -169,23 +172,50 @@ impl Catalog {
         self.0.lake.shards
     }
 
-    /// Every namespace, in order.
+    /// Every namespace that is there, in order.
     #[must_use]
     pub fn namespaces(&self) -> Vec<Namespace> {
+        let state = self.state();
+        let live = state.namespaces.iter().filter(|(_, known)| known.standing.is_live());
+        live.map(|(namespace, _)| namespace.clone()).collect()
+    }
+
+    /// The collections of a namespace that are there, in order of names; empty for one that is not.
+    #[must_use]
+    pub fn collections(&self, namespace: &Namespace) -> Vec<Arc<Collection>> {
+        let state = self.state();
+        let live = state.namespaces.get(namespace).filter(|known| known.standing.is_live());
+        let collections = live.into_iter().flat_map(|known| known.collections.values());
+        let live = collections.filter(|collection| collection.known.standing.is_live());
+        live.map(|collection| Arc::clone(&collection.known)).collect()
+    }
+
+    /// One collection that is there.
+    #[must_use]
+    pub fn collection(&self, namespace: &Namespace, name: &CollectionName) -> Option<Arc<Collection>> {
+        let state = self.state();
+        let live = state.namespaces.get(namespace).filter(|known| known.standing.is_live())?;
+        let collection = live.collections.get(name).filter(|collection| collection.known.standing.is_live());
+        collection.map(|collection| Arc::clone(&collection.known))
+    }
+
+    /// Every namespace, whatever became of it: what is kept has to be looked after.
+    #[must_use]
+    pub fn every_namespace(&self) -> Vec<Namespace> {
         self.state().namespaces.keys().cloned().collect()
     }
 
-    /// The collections of a namespace, in order of names; empty for one that does not exist.
+    /// The collections of a namespace, whatever became of them.
     #[must_use]
-    pub fn collections(&self, namespace: &Namespace) -> Vec<Arc<Collection>> {
+    pub fn every_collection(&self, namespace: &Namespace) -> Vec<Arc<Collection>> {
         let state = self.state();
         let collections = state.namespaces.get(namespace).into_iter().flat_map(|known| known.collections.values());
         collections.map(|collection| Arc::clone(&collection.known)).collect()
     }
 
-    /// One collection.
+    /// One collection, whatever became of it.
     #[must_use]
-    pub fn collection(&self, namespace: &Namespace, name: &CollectionName) -> Option<Arc<Collection>> {
+    pub fn any_collection(&self, namespace: &Namespace, name: &CollectionName) -> Option<Arc<Collection>> {
         let state = self.state();
         state.namespaces.get(namespace)?.collections.get(name).map(|collection| Arc::clone(&collection.known))
     }
@@ -193,8 +223,11 @@ impl Catalog {
     /// Takes in what a durable append of this system time brought (in memory; the log holds it until [`Self::persist`]). A
     /// namespace appears with its first append. Idempotent, so that replay may repeat it.
     pub fn observe(&self, namespace: &Namespace, at: Instant, changes: &[SchemaChange]) {
-        let is_news = !changes.is_empty() || !self.state().namespaces.contains_key(namespace);
-        if is_news {
+        let is_there = || {
+            let state = self.state();
+            state.namespaces.get(namespace).is_some_and(|known| !known.standing.begins_anew(at))
+        };
+        if !changes.is_empty() || !is_there() {
             self.state_mut().observe(namespace, at, changes);
         }
     }
@@ -233,8 +266,13 @@ impl Catalog {
         let content = if Entry::is_checkpoint(version) {
             Content::Checkpoint(self.state().checkpoint())
         } else {
-            let (namespace, changes, steps) = (namespace.clone(), news.changes.clone(), news.steps.clone());
-            Content::Changes(vec![NamespaceChanges { changes, steps, ..NamespaceChanges::of(namespace) }])
+            let Unpersisted { changes, steps, standings } = news.clone();
+            Content::Changes(vec![NamespaceChanges {
+                changes,
+                steps,
+                standings,
+                ..NamespaceChanges::of(namespace.clone())
+            }])
         };
         let at = self.0.clock.now();
         Entry::new(version, self.epoch(), self.0.ids.ulid(at).to_string(), at, content)

@@ -163,7 +163,7 @@ impl Cleaner {
         match table {
             Table::Events => Some(paths::table(namespace, Table::EVENTS)),
             Table::Collection(name) => {
-                let known = self.catalog.collection(namespace, name)?;
+                let known = self.catalog.any_collection(namespace, name)?;
                 Some(paths::table(namespace, &known.directory))
             }
         }

@@ -125,6 +125,19 @@ pub struct EventsManifest {
     pub files: Vec<EventsFile>,
     /// Sidecars that still lie inside the deduplication window.
     pub sidecars: Vec<Sidecar>,
+    /// What was erased with the namespace, of one that began anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<Erased>,
+}
+
+/// Up to where the events of a namespace were erased.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Erased {
+    /// Up to these positions.
+    pub mark: Mark,
+    /// Up to this system time.
+    pub system_time: Instant,
 }
 
 impl EventsManifest {
@@ -132,7 +145,26 @@ impl EventsManifest {
     #[must_use]
     pub fn before_first() -> Self {
         let (files, sidecars) = (Vec::new(), Vec::new());
-        Self { head: Head::before_first(), mark: Mark::default(), system_time: Instant::MIN, files, sidecars }
+        let (mark, system_time) = (Mark::default(), Instant::MIN);
+        Self { head: Head::before_first(), mark, system_time, files, sidecars, erased: None }
+    }
+
+    /// With nothing left of what was taken in: positions and system time go on.
+    #[must_use]
+    pub fn begun_anew(&self) -> Self {
+        let erased = Some(Erased { mark: self.mark.clone(), system_time: self.system_time });
+        Self { files: Vec::new(), sidecars: Vec::new(), erased, ..self.clone() }
+    }
+
+    /// Lets on a question about an instant of which something is kept.
+    ///
+    /// # Errors
+    /// [`Outside`] for one whose events were erased.
+    pub fn reaches(&self, at: Instant) -> Result<(), Outside> {
+        match &self.erased {
+            Some(erased) if at < erased.system_time => Err(Outside { before: None, after: erased.system_time }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -253,6 +285,43 @@ pub struct CollectionManifest {
 }
 
 impl CollectionManifest {
+    /// With nothing left of what was taken in up to a mark of the collection's shard and a system time: an empty base stands
+    /// there, from which what comes later is read, and earlier instants are refused.
+    #[must_use]
+    pub fn begun_anew(&self, (mark, system_time): (Seq, Instant), schema: DocSchema) -> Self {
+        let nothing = Base {
+            planned_on: self.head.version,
+            mark,
+            system_time,
+            max_ts: Instant::MIN,
+            max_bookmark: None,
+            rows: 0,
+            changes: 0,
+            parts: Vec::new(),
+            tombstones: Vec::new(),
+            schema: schema.clone(),
+            bound: None,
+        };
+        let window = Window { system_time, valid_time: Instant::MIN, mark, bound: Instant::MIN };
+        Self {
+            mark,
+            system_time,
+            schema,
+            bases: vec![nothing],
+            window: Some(window),
+            head: self.head.clone(),
+            taken: self.taken,
+            ..Self::before_first()
+        }
+    }
+
+    /// Whether nothing is left in it, of up to a mark at least.
+    #[must_use]
+    pub fn is_begun_anew(&self, mark: Seq) -> bool {
+        let is_empty = self.deltas.is_empty() && self.files().next().is_none();
+        is_empty && self.window.is_some() && self.mark >= mark
+    }
+
     /// The manifest before the first commit: nothing is in it.
     #[must_use]
     pub fn before_first() -> Self {

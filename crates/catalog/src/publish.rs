@@ -152,10 +152,10 @@ impl Publisher {
     /// The tables there are: of one namespace or of all.
     #[must_use]
     pub fn tables(&self, of: Option<&Namespace>) -> Vec<(Namespace, Table)> {
-        let mut namespaces = self.catalog.namespaces();
+        let mut namespaces = self.catalog.every_namespace();
         namespaces.retain(|namespace| of.is_none_or(|of| of == namespace));
         let tables = |namespace: Namespace| {
-            let collections = self.catalog.collections(&namespace);
+            let collections = self.catalog.every_collection(&namespace);
             let collections = collections.iter().map(|one| Table::Collection(one.name.clone())).collect::<Vec<_>>();
             std::iter::once(Table::Events).chain(collections).map(move |table| (namespace.clone(), table))
         };
@@ -209,6 +209,9 @@ impl Publisher {
         let store = self.catalog.store();
         if how == How::Anew {
             self.erase_unless_it_goes_on(&root).await?;
+        }
+        if let Some(up_to) = wanted.erased {
+            self.erase_what_was(&root, up_to).await?;
         }
         let log = Log::open(store, &root).await.map_err(away)?;
         let told = |version, (added, removed): (usize, usize)| Publication {
@@ -295,7 +298,7 @@ impl Catalog {
         match table {
             Table::Events => Some(paths::table(namespace, Table::EVENTS)),
             Table::Collection(name) => {
-                let directory = self.collection(namespace, name)?.directory.clone();
+                let directory = self.any_collection(namespace, name)?.directory.clone();
                 Some(paths::states(&paths::table(namespace, &directory)))
             }
         }

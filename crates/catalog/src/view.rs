@@ -100,7 +100,7 @@ fn known(
 ) -> Option<(Arc<Collection>, Arc<CollectionManifest>)> {
     // The manifest first: what the catalog knows of the collection is then not older than the manifest's schema.
     let manifest = catalog.manifest(namespace, name);
-    catalog.collection(namespace, name).map(|known| (known, manifest))
+    catalog.any_collection(namespace, name).map(|known| (known, manifest))
 }
 
 fn holds_after(file: &EventsFile, name: &CollectionName, mark: Seq) -> bool {

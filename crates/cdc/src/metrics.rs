@@ -25,6 +25,7 @@ pub(crate) enum Step {
     CleanUp,
     RollUp,
     Retention,
+    Erase,
 }
 
 impl Step {
@@ -37,6 +38,7 @@ impl Step {
             Self::CleanUp => "cleanup",
             Self::RollUp => "rollup",
             Self::Retention => "retention",
+            Self::Erase => "erase",
         }
     }
 }

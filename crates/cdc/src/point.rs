@@ -4,7 +4,7 @@ pub use tidemark_catalog::point::{Held, Points};
 
 /// Every point, `{step}.{moment}`: *written* stands between files and commit, *committed* behind the commit, *deleted*
 /// behind every deleted file.
-pub const POINTS: [&str; 15] = [
+pub const POINTS: [&str; 17] = [
     "delta.written",
     "delta.committed",
     "fold.written",
@@ -20,4 +20,6 @@ pub const POINTS: [&str; 15] = [
     "cleanup.written",
     "cleanup.committed",
     "cleanup.deleted",
+    "erase.written",
+    "erase.committed",
 ];

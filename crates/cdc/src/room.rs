@@ -6,12 +6,13 @@
 
 mod clean_up;
 mod compact;
+mod erase;
 mod past;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use tidemark_catalog::{Catalog, LiveTail};
-use tidemark_model::{Clock, CollectionName, Ids, Namespace};
+use tidemark_model::{Clock, CollectionName, Ids, Namespace, Standing};
 use tokio::sync::Mutex;
 
 pub use self::{
@@ -88,6 +89,18 @@ enum Work {
     Upkeep(Duty),
 }
 
+impl Work {
+    /// Whether it is done of a collection. What was dropped is kept as if it were there, so that it can be brought back; of
+    /// what was erased the files have to go.
+    const fn is_of(self, standing: &Standing) -> bool {
+        match standing {
+            Standing::Live | Standing::Dropped { .. } => true,
+            Standing::Erasing => false,
+            Standing::Erased { .. } => matches!(self, Self::Upkeep(Duty::CleanUp)),
+        }
+    }
+}
+
 /// How much is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Urgency {
@@ -131,7 +144,7 @@ impl Cdc {
     /// # Errors
     /// The first error, once no other collection has more to do; one that ends the process at once.
     pub async fn tick(&self) -> Result<More, Error> {
-        self.pass(&self.tools.catalog.namespaces(), Work::Changes(Urgency::Due)).await
+        self.pass(&self.tools.catalog.every_namespace(), Work::Changes(Urgency::Due)).await
     }
 
     /// Puts everything that lies in events files of all namespaces into deltas, due or not.
@@ -139,7 +152,7 @@ impl Cdc {
     /// # Errors
     /// The first error of a pass.
     pub async fn drain(&self) -> Result<(), Error> {
-        self.finish(&self.tools.catalog.namespaces(), Urgency::Deltas).await
+        self.finish(&self.tools.catalog.every_namespace(), Urgency::Deltas).await
     }
 
     /// Puts everything that lies in events files of a namespace into deltas and states, due or not.
@@ -165,7 +178,8 @@ impl Cdc {
         let (mut more, mut failed, mut pending) = (More::No, None, 0);
         for namespace in namespaces {
             let events = self.tools.catalog.events(namespace);
-            let collections = self.tools.catalog.collections(namespace);
+            let mut collections = self.tools.catalog.every_collection(namespace);
+            collections.retain(|collection| work.is_of(&collection.standing));
             let manifests: BTreeMap<CollectionName, _> = collections
                 .iter()
                 .map(|collection| (collection.name.clone(), self.tools.catalog.manifest(namespace, &collection.name)))

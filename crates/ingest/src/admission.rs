@@ -6,7 +6,8 @@
 use std::{collections::HashMap, sync::Mutex};
 
 use tidemark_catalog::Catalog;
-use tidemark_model::{CollectionName, DocSchema, Instant, Namespace, Shard, schema::SchemaChange};
+use tidemark_catalog::Collection;
+use tidemark_model::{CollectionName, DocSchema, Instant, Namespace, Shard, Standing, schema::SchemaChange};
 
 use crate::{dedup::lock, envelope, observe::Touched};
 
@@ -22,21 +23,41 @@ struct Admitted {
     schema: DocSchema,
     /// The schema id that a durable append or the catalog holds; none before the collection itself is durable.
     durable: Option<u32>,
+    /// Whether nothing was admitted since it was erased.
+    is_erased: bool,
+}
+
+impl Admitted {
+    /// As the catalog knows it. One that was erased is not durable: the next append makes it anew.
+    fn of(collection: &Collection) -> Self {
+        let is_erased = matches!(collection.standing, Standing::Erased { .. });
+        let schema = DocSchema::clone(&collection.schema);
+        let durable = (!is_erased).then_some(schema.id);
+        Self { shard: collection.shard, schema, durable, is_erased }
+    }
+
+    /// One that comes with an append.
+    fn new(shard: Shard) -> Self {
+        Self { shard, schema: DocSchema::default(), durable: None, is_erased: false }
+    }
 }
 
 impl Admission {
     /// Takes over what the catalog knows.
     pub(crate) fn of(catalog: &Catalog) -> Self {
         let admission = Self::default();
-        for namespace in catalog.namespaces() {
-            let known = catalog.collections(&namespace).into_iter().map(|collection| {
-                let schema = DocSchema::clone(&collection.schema);
-                let durable = Some(schema.id);
-                (collection.name.clone(), Admitted { shard: collection.shard, schema, durable })
-            });
-            lock(&admission.namespaces).insert(namespace, known.collect());
+        for namespace in catalog.every_namespace() {
+            admission.begin_anew(catalog, &namespace, None);
         }
         admission
+    }
+
+    /// Takes over what the catalog knows of a namespace, or of a collection of it.
+    pub(crate) fn begin_anew(&self, catalog: &Catalog, namespace: &Namespace, only: Option<&CollectionName>) {
+        let mut known = catalog.every_collection(namespace);
+        known.retain(|collection| only.is_none_or(|only| *only == collection.name));
+        let admitted = known.iter().map(|collection| (collection.name.clone(), Admitted::of(collection)));
+        lock(&self.namespaces).entry(namespace.clone()).or_default().extend(admitted);
     }
 
     /// The shard of a collection: where it is, or where it will be.
@@ -50,8 +71,10 @@ impl Admission {
     pub(crate) fn count_with(&self, namespace: &Namespace, names: &[CollectionName]) -> usize {
         let namespaces = lock(&self.namespaces);
         let known = namespaces.get(namespace);
-        let is_new = |name: &&CollectionName| known.is_none_or(|known| !known.contains_key(*name));
-        known.map_or(0, HashMap::len) + names.iter().filter(is_new).count()
+        let is_there =
+            |name: &CollectionName| known.and_then(|known| known.get(name)).is_some_and(|admitted| !admitted.is_erased);
+        let there = known.into_iter().flat_map(HashMap::values).filter(|admitted| !admitted.is_erased).count();
+        there + names.iter().filter(|name| !is_there(name)).count()
     }
 
     /// Removes from a request what is admitted already, so that little is left to do under the log's lock.
@@ -77,13 +100,14 @@ impl Admission {
     }
 
     /// Takes in what a durable append brought.
-    pub(crate) fn durable(&self, namespace: &Namespace, changes: &[SchemaChange]) {
-        if changes.is_empty() {
+    pub(crate) fn durable<'c>(&self, namespace: &Namespace, changes: impl Iterator<Item = &'c SchemaChange>) {
+        let mut changes = changes.peekable();
+        if changes.peek().is_none() {
             return;
         }
         let mut namespaces = lock(&self.namespaces);
         let collections = namespaces.entry(namespace.clone()).or_default();
-        changes.iter().for_each(|change| observe(collections, change));
+        changes.for_each(|change| observe(collections, change));
     }
 }
 
@@ -94,9 +118,10 @@ fn admit(
 ) -> impl Iterator<Item = SchemaChange> + use<> {
     let name = &touch.collection;
     if !collections.contains_key(name) {
-        collections.insert(name.clone(), Admitted { shard: touch.shard, schema: DocSchema::default(), durable: None });
+        collections.insert(name.clone(), Admitted::new(touch.shard));
     }
     let changes = collections.get_mut(name).map_or([None, None], |admitted| {
+        admitted.is_erased = false;
         if let Some(next) = admitted.schema.evolved(&touch.observed) {
             admitted.schema = next;
         }
@@ -117,11 +142,8 @@ fn admit(
 fn observe(collections: &mut HashMap<CollectionName, Admitted>, change: &SchemaChange) {
     match change {
         SchemaChange::Created { collection, shard, .. } => {
-            let admitted = collections.entry(collection.clone()).or_insert_with(|| Admitted {
-                shard: *shard,
-                schema: DocSchema::default(),
-                durable: None,
-            });
+            let admitted = collections.entry(collection.clone()).or_insert_with(|| Admitted::new(*shard));
+            admitted.is_erased = false;
             admitted.durable = admitted.durable.or(Some(0));
         }
         SchemaChange::Evolved { collection, schema } => {

@@ -22,6 +22,7 @@ use crate::{
     refusal::{Code, Refusal, Refused},
     rejected::Noted,
     request::{Durability, Encoding, OnError, Request},
+    standing,
     visible::{Pending, unflushed_bytes},
 };
 
@@ -163,6 +164,7 @@ impl Room {
         before: Option<&Receipt>,
     ) -> Result<Receipt, Error> {
         let (decoded, sender) = (prepared.decoded, prepared.sender.clone());
+        self.stands_now(namespace, standing::collections(&prepared.batch.groups))?;
         let (claim, verdicts) = self.claim_ids(namespace, &prepared.batch.ids).await?;
         let note_bytes = self.rejects.is_on().then_some(self.config.rejected_record_bytes_max);
         let Judged { batch, outcome, noted } = judge(prepared, &verdicts, note_bytes)?;
@@ -176,8 +178,10 @@ impl Room {
         let whole = || before.map_or_else(|| outcome.clone(), |before| outcome.after(before));
         let receipt = |key: &Key| whole().of_producer(key.producer.clone()).encode();
         let record = key.map(|key| KeyRecord { key: key.key, body: key.body, receipt: receipt(key) });
+        let stands = self.stands(namespace, standing::collections(&batch.groups)).await?;
         let ready = self.ready(namespace, batch, (record, decoded > IN_PLACE_BYTES_MAX)).await?;
         let receipt = self.log(namespace, ready, outcome).await?;
+        drop(stands);
         claim.settle(receipt.system_time);
         self.metrics.accepted(receipt.accepted, decoded);
         tracing::debug!(%namespace, events = receipt.accepted, "buffered events");

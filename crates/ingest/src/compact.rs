@@ -94,7 +94,7 @@ async fn next(room: &Room, namespace: &Namespace, (pace, now): (Pace, Instant)) 
 
 /// Up to where every collection has taken its changes in.
 fn marks(room: &Room, namespace: &Namespace) -> HashMap<CollectionName, Seq> {
-    let collections = room.catalog.collections(namespace);
+    let collections = room.catalog.every_collection(namespace);
     let mark = |name: &CollectionName| room.catalog.manifest(namespace, name).mark;
     collections.iter().map(|known| (known.name.clone(), mark(&known.name))).collect()
 }

@@ -128,7 +128,7 @@ impl Rules {
     /// The newest schemas that the catalog knows.
     pub(crate) fn of(catalog: &Catalog) -> Self {
         let rules = Self::default();
-        for namespace in catalog.namespaces() {
+        for namespace in catalog.every_namespace() {
             for declared in catalog.declared_newest(&namespace) {
                 match Declaration::read(&declared.schema, declared.strictness, declared.version) {
                     Ok(declaration) => rules.put(&namespace, &declared, declaration),
@@ -148,6 +148,18 @@ impl Rules {
         let is_newer = in_force.get(&declared.collection).is_none_or(|known| known.version < declaration.version);
         if is_newer {
             in_force.insert(declared.collection.clone(), Arc::new(declaration));
+        }
+    }
+
+    /// Forgets what was declared of a namespace, or of a collection of it.
+    pub(crate) fn forget(&self, namespace: &Namespace, collection: Option<&CollectionName>) {
+        let mut rules = lock(&self.0);
+        match collection {
+            None => drop(rules.remove(namespace)),
+            Some(name) => {
+                let in_force = rules.get_mut(namespace).map(Arc::make_mut);
+                in_force.into_iter().for_each(|in_force| drop(in_force.remove(name)));
+            }
         }
     }
 

@@ -156,6 +156,23 @@ pub enum Error {
     /// Which documents live is not known now: what stands before the truncate is stored.
     #[error("which documents a truncate deletes could not be found: {0}: send the request again")]
     Documents(#[from] tidemark_catalog::documents::Unanswered),
+    /// What a request adds to was dropped.
+    #[error(
+        "{what} was dropped: bring it back before {until} (undrop), or drop it again with a grace of 0, which erases it and \
+         frees the name"
+    )]
+    Dropped {
+        /// The namespace or the collection.
+        what: String,
+        /// From when on it may be erased.
+        until: Instant,
+    },
+    /// What a request adds to is being erased.
+    #[error("{what} is being erased: its name is free in a moment, send the request again")]
+    Erasing {
+        /// The namespace or the collection.
+        what: String,
+    },
     /// The server is draining.
     #[error("the server is draining: send to another one, or again later")]
     Draining,
@@ -216,7 +233,10 @@ impl Error {
             Self::Unsupported { .. } => Kind::Unsupported,
             Self::BodyTooLarge { .. } | Self::TooManyEvents { .. } => Kind::TooLarge,
             Self::Records { first, .. } => first.code.kind(),
-            Self::Fenced { .. } | Self::SequenceGap { .. } | Self::SequenceMismatch { .. } => Kind::Conflict,
+            Self::Fenced { .. } | Self::SequenceGap { .. } | Self::SequenceMismatch { .. } | Self::Dropped { .. } => {
+                Kind::Conflict
+            }
+            Self::Erasing { .. } => Kind::Unavailable,
             Self::KeyMismatch { .. }
             | Self::Durability
             | Self::TooManyCollections { .. }
@@ -262,6 +282,8 @@ impl Error {
             Self::Pressure { .. } => "back_pressure",
             Self::Spent(_) => Spent::CODE,
             Self::NoSchema { .. } => "no_schema",
+            Self::Dropped { .. } => "dropped",
+            Self::Erasing { .. } => "erasing",
             Self::Draining => "draining",
             _ => match self.kind() {
                 Kind::OutOfSpace => "out_of_space",

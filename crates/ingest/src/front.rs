@@ -15,7 +15,7 @@ use tidemark_model::{
     Clock, CollectionName, Denied, Ids, Instant, Mark, Namespace, Principal, Scope, Table, schema::SchemaChange,
 };
 use tidemark_storage::log::{Log, LogDeps, LogOptions};
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -74,6 +74,8 @@ pub(crate) struct Room {
     pub(crate) visible: Arc<Visible>,
     pub(crate) flusher: Flusher,
     pub(crate) upkeep: Upkeep,
+    /// Read by whoever adds, written by whoever drops.
+    pub(crate) standings: RwLock<()>,
     /// Bytes of bodies that are being read and parsed.
     pub(crate) bodies: Budget,
     pub(crate) metrics: Arc<Metrics>,
@@ -108,7 +110,7 @@ impl Ingest {
             metrics: deps.metrics,
         };
         let log = recovery.start(next, above, log_deps)?;
-        for namespace in deps.catalog.namespaces() {
+        for namespace in deps.catalog.every_namespace() {
             log.release(&namespace, deps.catalog.events(&namespace).system_time)?;
         }
         flusher.log.get_or_init(|| log.clone());
@@ -117,6 +119,7 @@ impl Ingest {
             rules: Rules::of(&deps.catalog),
             rejects,
             upkeep: Upkeep::new(&config, &deps.catalog, deps.points),
+            standings: RwLock::default(),
             visible: Arc::clone(&flusher.visible),
             metrics: Arc::clone(&flusher.metrics),
             catalog: deps.catalog,
@@ -173,7 +176,9 @@ impl Ingest {
         if admission.count_with(namespace, &names) > limit {
             return Err(Error::TooManyCollections { limit });
         }
-        let at = room.log.now();
+        let _stands = room.stands(namespace, &names).await?;
+        // Behind all that was ever acknowledged: what was erased begins anew.
+        let at = room.log.now().plus_micros(1);
         let created = |name: &CollectionName| SchemaChange::Created {
             collection: name.clone(),
             directory: name.as_str().to_owned(),
@@ -182,7 +187,7 @@ impl Ingest {
         };
         let changes: Vec<SchemaChange> = names.iter().map(created).collect();
         room.catalog.observe(namespace, at, &changes);
-        admission.durable(namespace, &changes);
+        admission.durable(namespace, changes.iter());
         room.catalog.persist(namespace).await?;
         Ok(true)
     }

@@ -15,7 +15,8 @@
 //!    `truncate`: a request whose source deletes all documents at once is stored in parts.
 //! 5. `flush`: tails become files, sidecars (`sidecar`) and one commit.
 //! 6. `replay`: at start the log comes back into the tails.
-//! 7. [`upkeep`]: `compact`: small files become few; and files that nothing names any more go. [`point`]: where tests let it die.
+//! 7. [`upkeep`]: `compact`: small files become few; and files that nothing names any more go. `standing`: what is dropped is
+//!    not added to, and what is erased begins anew. [`point`]: where tests let it die.
 //!
 //! `RawBatch → Prepared → ValidBatch → LogBatch → Receipt`: an unvalidated batch cannot be logged, an unlogged one not be
 //! acknowledged. [`front`] is the handle, [`tasks`] what runs behind it, `budget` what bounds it, [`config`] its settings.
@@ -55,6 +56,7 @@ mod row;
 mod schema_http;
 pub mod sequence;
 mod sidecar;
+mod standing;
 mod tail;
 pub mod tasks;
 mod transcode;

@@ -49,6 +49,7 @@ pub(crate) struct Metrics {
 pub(crate) enum Step {
     Compact,
     CleanUp,
+    Erase,
 }
 
 impl Step {
@@ -56,6 +57,7 @@ impl Step {
         match self {
             Self::Compact => "compact",
             Self::CleanUp => "events_cleanup",
+            Self::Erase => "events_erase",
         }
     }
 }

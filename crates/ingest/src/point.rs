@@ -4,10 +4,12 @@ pub use tidemark_catalog::point::{Held, Points};
 
 /// Every point, `{step}.{moment}`: *written* stands between file and commit, *committed* behind the commit, *deleted*
 /// behind every deleted file.
-pub const POINTS: [&str; 5] = [
+pub const POINTS: [&str; 7] = [
     "compact.written",
     "compact.committed",
     "events_cleanup.written",
     "events_cleanup.committed",
     "events_cleanup.deleted",
+    "events_erase.written",
+    "events_erase.committed",
 ];

@@ -84,7 +84,7 @@ async fn relieve(flusher: &Flusher, config: &Config) -> Result<(), Error> {
 
 async fn remember_sidecars(flusher: &Flusher) -> Result<(), Error> {
     let now = flusher.clock.now();
-    for namespace in flusher.catalog.namespaces() {
+    for namespace in flusher.catalog.every_namespace() {
         let manifest = flusher.catalog.events(&namespace);
         let live =
             |sidecar: &&tidemark_catalog::manifest::Sidecar| !crate::dedup::is_silent(sidecar.system_time.max, now);

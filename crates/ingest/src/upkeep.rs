@@ -88,7 +88,7 @@ impl Ingest {
         let room = &self.room;
         let _turn = room.upkeep.turn().await;
         let (mut more, mut failed) = (More::No, None);
-        for namespace in room.catalog.namespaces() {
+        for namespace in room.catalog.every_namespace() {
             let done = match duty {
                 Duty::Compaction => compact::step(room, &namespace).await,
                 Duty::CleanUp => clean_up(room, &namespace).await,

@@ -15,7 +15,7 @@ use arrow::{
 };
 use tidemark_catalog::{Behind, Catalog, Tail};
 use tidemark_fold::columns::{event, events_schema};
-use tidemark_model::{CollectionName, Instant, Mark, Namespace, Table, schema::SchemaChange};
+use tidemark_model::{CollectionName, Instant, Mark, Namespace, Standing, Table, schema::SchemaChange};
 use tidemark_storage::log::{Append, Assigned, Durable, KeyRecord};
 use tokio::sync::Notify;
 
@@ -107,10 +107,15 @@ impl Visible {
     pub(crate) fn observe(&self, append: &Append) {
         let (namespace, changes) = (&append.namespace, append.changes.as_slice());
         self.catalog.observe(namespace, append.assigned.system_time, changes);
-        self.admission.durable(namespace, changes);
         if changes.is_empty() {
             return;
         }
+        // Replay tells of what was erased since, too.
+        let is_there = |change: &&SchemaChange| {
+            let (SchemaChange::Created { collection, .. } | SchemaChange::Evolved { collection, .. }) = change;
+            !matches!(self.catalog.standing(namespace, Some(collection)), Some(Standing::Erased { .. }))
+        };
+        self.admission.durable(namespace, changes.iter().filter(is_there));
         let mut ids = lock(&self.schema_ids);
         for change in changes {
             if let SchemaChange::Evolved { collection, schema } = change {
@@ -160,7 +165,7 @@ impl Visible {
         let Some(collection) = &group.collection else { return 0 };
         let mut ids = lock(&self.schema_ids);
         *ids.entry((namespace.clone(), collection.clone())).or_insert_with(|| {
-            self.catalog.collection(namespace, collection).map_or(0, |collection| collection.schema.id)
+            self.catalog.any_collection(namespace, collection).map_or(0, |collection| collection.schema.id)
         })
     }
 

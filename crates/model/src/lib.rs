@@ -9,7 +9,8 @@
 //! 4. [`change`]: operations and the order key that decides which change wins.
 //! 5. [`json`]: number texts, value kinds and depth — how a document is looked at without losing a digit.
 //! 6. [`schema`]: the typed columns of a collection, how they widen, and which there were when.
-//! 7. [`declared`]: what somebody said that documents must look like; [`retention`]: how long their past is kept.
+//! 7. [`declared`]: what somebody said that documents must look like; [`retention`]: how long their past is kept;
+//!    [`standing`]: whether they are there, dropped, or erased.
 //! 8. [`clock`] and [`ids`]: time and chance, always passed in.
 //! 9. [`principal`]: who asks, and what they may; [`token`]: what they come with, as it is kept. [`rejected`]: what was refused
 //!    and is kept.
@@ -31,6 +32,7 @@ pub mod principal;
 pub mod rejected;
 pub mod retention;
 pub mod schema;
+pub mod standing;
 pub mod token;
 
 pub use change::{Op, OrderKey};
@@ -44,4 +46,5 @@ pub use principal::{Denied, Principal, Reach, Scope};
 pub use rejected::Rejected;
 pub use retention::Retention;
 pub use schema::{DocSchema, FieldType};
+pub use standing::{Standing, Stood};
 pub use token::Token;

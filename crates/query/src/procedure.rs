@@ -61,6 +61,18 @@ pub enum Call {
         /// Of which collection, and of the events of its namespace.
         of: CollectionRef,
     },
+    /// Drop a collection.
+    DropCollection {
+        /// Which one.
+        of: CollectionRef,
+        /// How long it can be brought back, seconds; 0 erases it.
+        grace_s: Option<u64>,
+    },
+    /// Bring a collection back.
+    UndropCollection {
+        /// Which one.
+        of: CollectionRef,
+    },
 }
 
 impl Call {
@@ -71,7 +83,9 @@ impl Call {
             Self::Snapshot { of, .. }
             | Self::DropSnapshot { of, .. }
             | Self::CleanUp { of, .. }
-            | Self::Compact { of } => vec![of],
+            | Self::Compact { of }
+            | Self::DropCollection { of, .. }
+            | Self::UndropCollection { of } => vec![of],
             Self::Restore { of, into, .. } => into.iter().chain([of]).collect(),
         }
     }
@@ -112,6 +126,15 @@ pub enum Outcome {
         /// Changes that went; files that nothing names, their bytes; files deleted; files that wait.
         counts: [u64; 5],
     },
+    /// A collection that was dropped.
+    DroppedUntil {
+        /// `{namespace}.{collection}`.
+        name: String,
+        /// Until when it can be brought back.
+        until: Instant,
+    },
+    /// A collection that is there again, `{namespace}.{collection}`.
+    BroughtBack(String),
     /// A compaction of each table: its name, and commits, files before and after, bytes before and after.
     Compacted(Vec<(String, [u64; 5])>),
 }
@@ -141,6 +164,8 @@ pub(crate) fn columns(procedure: Procedure) -> SchemaRef {
     Arc::new(Schema::new(match procedure {
         Procedure::Snapshot => vec![text("name"), text("instant"), int("rows"), int("bytes")],
         Procedure::DropSnapshot => vec![text("dropped")],
+        Procedure::DropCollection => vec![text("dropped"), text("until")],
+        Procedure::UndropCollection => vec![text("brought_back")],
         Procedure::CleanUp => {
             let counts = ["changes", "files", "bytes", "deleted", "waiting"].map(int);
             [Field::new("exact_from", DataType::Utf8, true), text("snapshots")].into_iter().chain(counts).collect()
@@ -161,7 +186,8 @@ pub(crate) fn row(outcome: Outcome, columns: SchemaRef) -> Result<RecordBatch, a
         Outcome::Kept { name, instant, rows, bytes } => {
             vec![text(name), text(instant.to_string()), int(rows), int(bytes)]
         }
-        Outcome::Dropped(name) => vec![text(name)],
+        Outcome::Dropped(name) | Outcome::BroughtBack(name) => vec![text(name)],
+        Outcome::DroppedUntil { name, until } => vec![text(name), text(until.to_string())],
         Outcome::Restored(counts) => counts.map(int).into(),
         Outcome::Compacted(tables) => {
             let column = |nth: usize| {

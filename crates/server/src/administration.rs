@@ -1,6 +1,8 @@
 //! What is said about namespaces and collections, whatever door it comes through: HTTP, gRPC's catalog service, CALL.
 //!
-//! Doors read, authorise and record; here is what is then done.
+//! Doors read, authorise and record; here is what is then done. [`dropping`] is about what is to be there no more.
+
+mod dropping;
 
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use tidemark_ingest::Ingest;
 use tidemark_model::{CollectionName, Instant, Kind, Namespace, Retention, Table};
 use tidemark_proto::Problem;
 
+pub use self::dropping::Dropped;
 use crate::reply::problem;
 
 /// Does it. Cheap to clone.
@@ -24,6 +27,8 @@ pub struct Administration {
     pub ingest: Ingest,
     /// Takes snapshots.
     pub cdc: Cdc,
+    /// Held by whoever drops, brings back or erases.
+    pub standings: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// How long the past is kept.

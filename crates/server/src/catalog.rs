@@ -18,11 +18,12 @@ use tidemark_proto::{
     By, Presented, Problem,
     v1::{
         self, CatalogChange, CollectionInfo, CreateCollectionRequest, CreateNamespaceRequest, DeclareSchemaRequest,
-        DeclaredSchema, DescribeCollectionRequest, DescribeNamespaceRequest, DropSnapshotRequest, DropSnapshotResponse,
-        ListCollectionsRequest, ListCollectionsResponse, ListFilesRequest, ListFilesResponse, ListNamespacesRequest,
-        ListNamespacesResponse, ListSchemaVersionsRequest, ListSchemaVersionsResponse, ListSnapshotsRequest,
-        ListSnapshotsResponse, NamespaceInfo, RetentionInfo, SetRetentionRequest, SnapshotInfo, TakeSnapshotRequest,
-        WatchRequest,
+        DeclaredSchema, DescribeCollectionRequest, DescribeNamespaceRequest, DropCollectionRequest,
+        DropNamespaceRequest, DropSnapshotRequest, DropSnapshotResponse, DroppedInfo, ListCollectionsRequest,
+        ListCollectionsResponse, ListDroppedRequest, ListDroppedResponse, ListFilesRequest, ListFilesResponse,
+        ListNamespacesRequest, ListNamespacesResponse, ListSchemaVersionsRequest, ListSchemaVersionsResponse,
+        ListSnapshotsRequest, ListSnapshotsResponse, NamespaceInfo, RetentionInfo, SetRetentionRequest, SnapshotInfo,
+        TakeSnapshotRequest, UndropCollectionRequest, UndropNamespaceRequest, WatchRequest,
         catalog_server::{Catalog as Service, CatalogServer},
     },
 };
@@ -130,9 +131,8 @@ impl Door {
         })
     }
 
-    async fn create_one(&self, extensions: &Extensions, names: (&str, Option<&str>)) -> Result<Created, Problem> {
-        let namespace = namespace(names.0)?;
-        let collection = names.1.map(collection).transpose()?;
+    async fn create_one(&self, extensions: &Extensions, names: Names<'_>) -> Result<Read, Problem> {
+        let (namespace, collection) = read(names)?;
         let by = may(extensions, Scope::Admin, &namespace)?;
         // A namespace appears only to whoever may make any: to others it is as one that they do not see.
         if !by.may_everywhere(Scope::Admin) {
@@ -143,6 +143,46 @@ impl Door {
         let work = self.administration.create(&namespace, collection.as_ref());
         self.recorded(&by, action, (&namespace, object), work).await?;
         Ok((namespace, collection))
+    }
+
+    /// Drops what the names say.
+    async fn drop_one(
+        &self,
+        extensions: &Extensions,
+        names: Names<'_>,
+        grace: Option<u64>,
+    ) -> Result<DroppedInfo, Problem> {
+        let (namespace, collection) = read(names)?;
+        let by = may(extensions, Scope::Admin, &namespace)?;
+        let action = if collection.is_some() { "drop_collection" } else { "drop_namespace" };
+        let object = collection.as_ref().map(ToString::to_string);
+        let work = self.administration.drop((&namespace, collection.as_ref()), grace);
+        self.recorded(&by, action, (&namespace, object), work).await.map(message::dropped)
+    }
+
+    /// Brings back what the names say.
+    async fn undrop_one(&self, extensions: &Extensions, names: Names<'_>) -> Result<Read, Problem> {
+        let (namespace, collection) = read(names)?;
+        let by = may(extensions, Scope::Admin, &namespace)?;
+        let action = if collection.is_some() { "undrop_collection" } else { "undrop_namespace" };
+        let object = collection.as_ref().map(ToString::to_string);
+        let work = self.administration.undrop((&namespace, collection.as_ref()));
+        self.recorded(&by, action, (&namespace, object), work).await?;
+        Ok((namespace, collection))
+    }
+
+    fn dropped(&self, extensions: &Extensions) -> Result<ListDroppedResponse, Problem> {
+        let By(principal) = By::of(extensions)?;
+        principal.check_scope(Scope::Admin)?;
+        let mut dropped = self.administration.dropped();
+        dropped.retain(|one| principal.may_admin(&one.namespace));
+        Ok(ListDroppedResponse { dropped: dropped.into_iter().map(message::dropped).collect() })
+    }
+
+    /// The collection that was made or brought back.
+    fn one(&self, (namespace, collection): &Read) -> Result<CollectionInfo, Problem> {
+        let name = collection.as_ref().ok_or_else(|| invalid("a collection has a name"))?;
+        self.describe(namespace, name)
     }
 
     fn describe(&self, namespace: &Namespace, name: &CollectionName) -> Result<CollectionInfo, Problem> {
@@ -223,7 +263,13 @@ impl Door {
     }
 }
 
-type Created = (Namespace, Option<CollectionName>);
+/// The names of a request, of a namespace and perhaps of a collection of it.
+type Names<'a> = (&'a str, Option<&'a str>);
+type Read = (Namespace, Option<CollectionName>);
+
+fn read((of, name): Names<'_>) -> Result<Read, Problem> {
+    Ok((namespace(of)?, name.map(collection).transpose()?))
+}
 
 #[tonic::async_trait]
 impl Service for Door {
@@ -270,10 +316,41 @@ impl Service for Door {
     ) -> Result<Response<CollectionInfo>, Status> {
         let CreateCollectionRequest { namespace, collection } = request.get_ref();
         let made = self.create_one(request.extensions(), (namespace, Some(collection))).await;
-        told(made.and_then(|(namespace, name)| {
-            let name = name.ok_or_else(|| invalid("a collection has a name"))?;
-            self.describe(&namespace, &name)
-        }))
+        told(made.and_then(|made| self.one(&made)))
+    }
+
+    async fn drop_namespace(&self, request: Request<DropNamespaceRequest>) -> Result<Response<DroppedInfo>, Status> {
+        let DropNamespaceRequest { namespace, grace_s } = request.get_ref();
+        told(self.drop_one(request.extensions(), (namespace, None), *grace_s).await)
+    }
+
+    async fn undrop_namespace(
+        &self,
+        request: Request<UndropNamespaceRequest>,
+    ) -> Result<Response<NamespaceInfo>, Status> {
+        let back = self.undrop_one(request.extensions(), (&request.get_ref().namespace, None)).await;
+        told(back.map(|(namespace, _)| message::namespace(&self.administration, &namespace)))
+    }
+
+    async fn drop_collection(&self, request: Request<DropCollectionRequest>) -> Result<Response<DroppedInfo>, Status> {
+        let DropCollectionRequest { namespace, collection, grace_s } = request.get_ref();
+        told(self.drop_one(request.extensions(), (namespace, Some(collection)), *grace_s).await)
+    }
+
+    async fn undrop_collection(
+        &self,
+        request: Request<UndropCollectionRequest>,
+    ) -> Result<Response<CollectionInfo>, Status> {
+        let UndropCollectionRequest { namespace, collection } = request.get_ref();
+        let back = self.undrop_one(request.extensions(), (namespace, Some(collection))).await;
+        told(back.and_then(|back| self.one(&back)))
+    }
+
+    async fn list_dropped(
+        &self,
+        request: Request<ListDroppedRequest>,
+    ) -> Result<Response<ListDroppedResponse>, Status> {
+        told(self.dropped(request.extensions()))
     }
 
     async fn describe_collection(

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what each flag means as a setting.
 
+pub mod dropping;
 pub mod reading;
 pub mod tls;
 pub mod token;
@@ -10,7 +11,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tidemark_model::{CollectionName, Namespace};
 use tidemark_query::CollectionRef;
 
-use self::reading::{ExportArgs, TailArgs};
+use self::{
+    dropping::{DropArgs, DroppedArgs, UndropArgs},
+    reading::{ExportArgs, TailArgs},
+};
 use crate::config::{Layer, Listen, LogFormat};
 
 /// The most records of one request that a server takes.
@@ -71,6 +75,17 @@ pub enum Command {
                             Examples:\n  tidemark clean-up shop.orders --dry-run\n  \
                             tidemark clean-up shop.orders --history-window 30d --daily 7 --dry-run")]
     CleanUp(CleanUpArgs),
+    /// Drop a collection, or a namespace with all that is in it; within a grace it can be brought back.
+    #[command(
+        after_help = "From then on nobody sees it and nothing is added to it. When the grace is over it is erased and its name is free.\n\n\
+                            Examples:\n  tidemark drop shop.orders\n  tidemark drop shop --grace 30d\n  tidemark drop shop.orders --now"
+    )]
+    Drop(DropArgs),
+    /// Bring back what was dropped.
+    #[command(after_help = "Examples:\n  tidemark undrop shop.orders\n  tidemark undrop shop")]
+    Undrop(UndropArgs),
+    /// List what was dropped and can be brought back.
+    Dropped(DroppedArgs),
     /// Fold what waits and make few files of many, now; a server does so by itself where it is due.
     #[command(
         after_help = "Without a name every namespace is compacted; of a collection the events of its namespace are too.\n\n\
@@ -355,14 +370,18 @@ pub struct KeepArgs {
 
 /// Seconds of `90d`, `12h`, `30m`, `45s`; 0 of `forever`.
 fn seconds(text: &str) -> Result<u64, String> {
-    if text == "forever" {
-        return Ok(0);
+    match text {
+        "forever" => Ok(0),
+        _ => time(text).map_err(|usage| format!("{usage}, or forever")),
     }
+}
+
+/// Seconds of `90d`, `12h`, `30m`, `45s`.
+fn time(text: &str) -> Result<u64, String> {
     let units = [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
     let found = units.into_iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
     let read = found.and_then(|(number, seconds)| number.parse::<u64>().ok()?.checked_mul(seconds));
-    read.filter(|seconds| *seconds > 0)
-        .ok_or_else(|| "use a number with d, h, m or s, such as 90d, or forever".to_owned())
+    read.filter(|seconds| *seconds > 0).ok_or_else(|| "use a number with d, h, m or s, such as 90d".to_owned())
 }
 
 /// Flags of `compact`.

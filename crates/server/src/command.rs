@@ -2,6 +2,7 @@
 
 mod compact;
 mod demo;
+mod drop;
 mod export;
 mod ingest;
 mod publish;
@@ -93,6 +94,9 @@ async fn dispatch(command: Command, environment: Environment) -> Result<(), Fail
         Command::Publish(args) => publish::run(&args, &environment).await,
         Command::Retention(args) => retention::say(&args, &environment).await,
         Command::CleanUp(args) => retention::clean_up(&args, &environment).await,
+        Command::Drop(args) => drop::run(&args, &environment).await,
+        Command::Undrop(args) => drop::undo(&args, &environment).await,
+        Command::Dropped(args) => drop::list(&args, &environment).await,
         Command::Compact(args) => compact::run(&args, &environment).await,
         Command::Restore(args) => restore::run(&args, &environment).await,
         Command::Export(args) => export::run(&args, &environment).await,

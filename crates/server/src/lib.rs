@@ -9,7 +9,7 @@
 //!    [`openapi`] describes the HTTP port.
 //! 5. [`snapshots`]: the routes that take, list and drop snapshots; [`restore`] goes back to one, or to an instant.
 //!    [`documents`]: which documents live, for truncates.
-//!    [`retention`]: how long the past is kept. [`publishing`]: the route that publishes tables. [`compaction`]: the one that
+//!    [`retention`]: how long the past is kept. [`dropping`]: what is to be there no more. [`publishing`]: the route that publishes tables. [`compaction`]: the one that
 //!    makes few files of many. `reply`: how these routes read and answer. [`tokens`]: those that make and revoke tokens;
 //!    [`audit`]: who did what.
 //!    [`administration`] is what several doors do alike; [`catalog`] is gRPC's catalog service.
@@ -30,6 +30,7 @@ pub mod compaction;
 pub mod config;
 pub mod documents;
 pub mod doors;
+pub mod dropping;
 pub mod guard;
 pub mod health;
 pub mod limits;

@@ -30,6 +30,12 @@ pub(crate) fn names(path: Names) -> Result<(Namespace, CollectionName), Problem>
     Ok((namespace, CollectionName::parse(&collection).map_err(|e| invalid_path(e.to_string()))?))
 }
 
+/// The namespace of a path.
+pub(crate) fn namespace(path: Result<Path<String>, PathRejection>) -> Result<Namespace, Problem> {
+    let Path(namespace) = path.map_err(|e| invalid_path(e.body_text()))?;
+    Namespace::parse(&namespace).map_err(|e| invalid_path(e.to_string()))
+}
+
 /// A body of JSON; an empty one is `{}`.
 pub(crate) fn body<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Problem> {
     if body.is_empty() { Ok(T::default()) } else { object(body).map_err(|e| unreadable(&e)) }

@@ -16,7 +16,7 @@ use tidemark_proto::Problem;
 
 use crate::{
     administration::{Administration, Kept},
-    reply::{self, Names, answer, invalid_path, json, names, problem},
+    reply::{self, Names, answer, json, names, problem},
 };
 
 /// The routes.
@@ -111,8 +111,7 @@ async fn clean_up(State(rooms): State<Administration>, path: Names, body: Bytes)
 }
 
 fn of_namespace(path: Name) -> Result<Whose, Problem> {
-    let Path(namespace) = path.map_err(|e| invalid_path(e.body_text()))?;
-    Ok((Namespace::parse(&namespace).map_err(|e| invalid_path(e.to_string()))?, None))
+    reply::namespace(path).map(|namespace| (namespace, None))
 }
 
 fn of_collection(path: Names) -> Result<Whose, Problem> {

@@ -17,7 +17,7 @@ use tidemark_model::{Clock, Ids};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
-use crate::metrics::Metrics;
+use crate::{administration::Administration, metrics::Metrics};
 
 /// The longest pause after failures.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
@@ -45,7 +45,8 @@ pub type Tick = Arc<dyn Fn() -> BoxFuture<'static, Result<Left, Failed>> + Send 
 
 /// The jobs of a process.
 #[must_use]
-pub fn jobs(ingest: &Ingest, cdc: &Cdc, publisher: &Publisher, tokens: &Tokens) -> Vec<Job> {
+pub fn jobs(administration: &Administration, publisher: &Publisher, tokens: &Tokens) -> Vec<Job> {
+    let Administration { ingest, cdc, .. } = administration;
     let rest = Duration::from_millis(cdc.config().interval_ms);
     let every = |name, seconds, tick| {
         let interval = Duration::from_secs(seconds);
@@ -70,6 +71,7 @@ pub fn jobs(ingest: &Ingest, cdc: &Cdc, publisher: &Publisher, tokens: &Tokens) 
         every("clean-up", 600, past(Duty::CleanUp)),
         every("compaction", 60, events(tidemark_ingest::Duty::Compaction)),
         every("events clean-up", 600, events(tidemark_ingest::Duty::CleanUp)),
+        every("erasure", 10, erasure_tick(administration)),
         every("token uses", 600, tokens_tick(tokens)),
     ]
 }
@@ -125,6 +127,21 @@ fn publish_tick(publisher: &Publisher) -> Tick {
                 Ok(publish::More::No) => Ok(Left::Nothing),
                 Err(error @ CatalogError::Fenced { .. }) => Err(Failed::ForGood(error.to_string())),
                 Err(error) => Err(Failed::Again(error.to_string())),
+            }
+        })
+    })
+}
+
+/// What was dropped goes when its grace is over.
+fn erasure_tick(administration: &Administration) -> Tick {
+    let administration = administration.clone();
+    Arc::new(move || {
+        let administration = administration.clone();
+        Box::pin(async move {
+            match administration.erase_due().await {
+                Ok(true) => Ok(Left::More),
+                Ok(false) => Ok(Left::Nothing),
+                Err(problem) => Err(Failed::Again(problem.detail)),
             }
         })
     })

@@ -94,6 +94,7 @@ pub struct Rooms {
     catalog: Catalog,
     ingest: Ingest,
     cdc: Cdc,
+    administration: Administration,
     publisher: Publisher,
     query: Query,
     tokens: Tokens,
@@ -130,7 +131,13 @@ impl Rooms {
         let tokens = Tokens::of(store, clock.clone(), ids.clone());
         tokens.refresh().await?;
         let audit = Audit::of(store, clock, ids);
-        let caller = Caller::new(restorer, cdc.clone(), audit.clone(), Handle::current());
+        let administration = Administration {
+            catalog: catalog.clone(),
+            ingest: ingest.clone(),
+            cdc: cdc.clone(),
+            standings: Arc::default(),
+        };
+        let caller = Caller::new(restorer, administration.clone(), audit.clone(), Handle::current());
         let procedures: Arc<dyn Procedures> = Arc::new(caller);
         query.serve(&procedures);
         let documents: Arc<dyn Documents> = Arc::new(Asking(query.clone()));
@@ -139,7 +146,7 @@ impl Rooms {
         let (rejects, jobs) = (Arc::new(ingest.clone()), runner.board());
         query.show(Shown { rejects, jobs, tokens: tokens.clone(), audit: audit.clone() });
         let publisher = Publisher::new(catalog.clone(), settings.publish.clone(), Points::default());
-        for job in schedule::jobs(&ingest, &cdc, &publisher, &tokens) {
+        for job in schedule::jobs(&administration, &publisher, &tokens) {
             runner.start(job);
         }
         let cdc_drain = Duration::from_secs(settings.cdc.drain_s);
@@ -147,6 +154,7 @@ impl Rooms {
             catalog,
             ingest,
             cdc,
+            administration,
             publisher,
             query,
             tokens,
@@ -187,12 +195,13 @@ impl Rooms {
             .merge(crate::restore::door::router(self.restorer()))
             .merge(crate::snapshots::router(self.administration()))
             .merge(crate::retention::router(self.administration()))
+            .merge(crate::dropping::router(self.administration()))
             .merge(crate::publishing::router(self.publisher.clone(), self.ingest.clone()))
             .merge(crate::compaction::router(self.compactor()))
     }
 
     fn administration(&self) -> Administration {
-        Administration { catalog: self.catalog.clone(), ingest: self.ingest.clone(), cdc: self.cdc.clone() }
+        self.administration.clone()
     }
 
     fn compactor(&self) -> Compactor {

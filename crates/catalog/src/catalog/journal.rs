@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use tidemark_model::{
-    CollectionName, DocSchema, Instant, Namespace, Shard,
+    CollectionName, DocSchema, Instant, Namespace, Shard, Standing, Stood,
     declared::Declared,
     retention::Kept,
     schema::{SchemaChange, Step, Steps},
@@ -59,6 +59,9 @@ pub(crate) struct NamespaceChanges {
     /// Retentions that were said, or taken back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) retention: Vec<Kept>,
+    /// What was dropped, brought back, erased, or begun anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) standings: Vec<Stood>,
 }
 
 /// One step of the schema of a collection.
@@ -81,6 +84,9 @@ pub(crate) struct NamespaceRecord {
     /// Every retention in force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) retention: Vec<Kept>,
+    /// Whether it is there.
+    #[serde(default, skip_serializing_if = "Standing::is_live")]
+    pub(crate) standing: Standing,
 }
 
 /// A whole collection.
@@ -95,24 +101,16 @@ pub(crate) struct CollectionRecord {
     /// How it became so.
     #[serde(default, skip_serializing_if = "Steps::is_empty")]
     pub(crate) steps: Steps,
+    /// Whether it is there.
+    #[serde(default, skip_serializing_if = "Standing::is_live")]
+    pub(crate) standing: Standing,
 }
 
 impl NamespaceChanges {
     /// Nothing new of a namespace.
     pub(crate) fn of(namespace: Namespace) -> Self {
         let (changes, steps, declared, retention) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { namespace, changes, steps, declared, retention }
-    }
-}
-
-impl NamespaceRecord {
-    /// With what was said about a namespace and is in no state yet.
-    pub(crate) fn add(&mut self, news: NamespaceChanges) {
-        self.declared.extend(news.declared);
-        for kept in news.retention {
-            self.retention.retain(|known| known.collection != kept.collection);
-            self.retention.extend((!kept.retention.is_nothing()).then_some(kept));
-        }
+        Self { namespace, changes, steps, declared, retention, standings: Vec::new() }
     }
 }
 
@@ -198,11 +196,13 @@ mod tests {
             created_at,
             schema: schema(),
             steps,
+            standing: Standing::Live,
         };
         let checkpoint = |steps| {
             let collections = vec![record(steps)];
-            let (namespace, declared, retention) = (namespace.clone(), Vec::new(), Vec::new());
-            Content::Checkpoint(vec![NamespaceRecord { namespace, collections, declared, retention }])
+            let (declared, retention, standing) = (Vec::new(), Vec::new(), Standing::Live);
+            let namespace = namespace.clone();
+            Content::Checkpoint(vec![NamespaceRecord { namespace, collections, declared, retention, standing }])
         };
         let mut steps = Steps::default();
         steps.push(step);
@@ -246,23 +246,37 @@ mod tests {
     }
 
     #[test]
-    fn retentions_stand_beside_changes_and_in_checkpoints() {
+    fn retentions_stand_beside_changes() {
         let namespace = Namespace::parse("nyc").unwrap();
         let said = Retention { history_window_s: Some(86_400), daily: Some(7), monthly: None };
         let of = |name: &str| Some(CollectionName::parse(name).unwrap());
         let kept = |collection, retention| Kept { collection, retention };
         let retention = vec![kept(None, said), kept(of("flights"), Retention::default())];
-        let changes = NamespaceChanges { retention, ..NamespaceChanges::of(namespace.clone()) };
+        let changes = NamespaceChanges { retention, ..NamespaceChanges::of(namespace) };
         let stored = include_bytes!("../../fixtures/catalog_retention_v1.json");
-        let told = entry(Content::Changes(vec![changes.clone()]));
+        let told = entry(Content::Changes(vec![changes]));
         assert_eq!(String::from_utf8_lossy(&told.encode().unwrap()), String::from_utf8_lossy(stored.trim_ascii_end()));
         assert_eq!(Entry::decode(3, stored).unwrap(), told);
-        // What is taken back is in no checkpoint, and what is said again stands once.
-        let (collections, declared) = (Vec::new(), Vec::new());
-        let retention = vec![kept(of("flights"), said), kept(None, Retention::default())];
-        let mut record = NamespaceRecord { namespace, collections, declared, retention };
-        record.add(changes);
-        assert_eq!(record.retention, [kept(None, said)]);
+    }
+
+    #[test]
+    fn standings_stand_beside_changes() {
+        let at = Instant::from_micros;
+        let stood = |collection: Option<&str>, standing| Stood {
+            collection: collection.map(|name| CollectionName::parse(name).unwrap()),
+            standing,
+        };
+        let standings = vec![
+            stood(Some("flights"), Standing::Dropped { at: at(5), until: at(9) }),
+            stood(Some("planes"), Standing::Erasing),
+            stood(Some("weather"), Standing::Erased { at: at(7) }),
+            stood(None, Standing::Live),
+        ];
+        let changes = NamespaceChanges { standings, ..NamespaceChanges::of(Namespace::parse("nyc").unwrap()) };
+        let stored = include_bytes!("../../fixtures/catalog_standings_v1.json");
+        let told = entry(Content::Changes(vec![changes]));
+        assert_eq!(String::from_utf8_lossy(&told.encode().unwrap()), String::from_utf8_lossy(stored.trim_ascii_end()));
+        assert_eq!(Entry::decode(3, stored).unwrap(), told);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use tidemark_model::{
-    CollectionName, DocSchema, Instant, Namespace, Retention, Table,
+    CollectionName, DocSchema, Instant, Namespace, Retention, Standing, Stood, Table,
     declared::Declared,
     retention::Kept,
     schema::{SchemaChange, Step, Steps},
@@ -41,6 +41,19 @@ pub(crate) struct CollectionState {
     pub(crate) slot: Slot<CollectionManifest>,
 }
 
+impl CollectionState {
+    /// What became of it. Of an erased one only the name is left, and the number of its schema.
+    fn stand(&mut self, standing: Standing) {
+        let mut known = Collection::clone(&self.known);
+        if let Standing::Erased { at } = standing {
+            let schema = known.schema.begun_anew();
+            known.steps = Arc::new(Steps::from(at, &schema));
+            known.schema = Arc::new(schema);
+        }
+        self.known = Arc::new(Collection { standing, ..known });
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct NamespaceState {
     pub(crate) events: Slot<EventsManifest>,
@@ -49,6 +62,8 @@ pub(crate) struct NamespaceState {
     pub(crate) declared: BTreeMap<CollectionName, Vec<Arc<Declared>>>,
     /// How long the past is kept, of the namespace and of single collections; also of ones that do not exist yet.
     pub(crate) retention: BTreeMap<Option<CollectionName>, Retention>,
+    /// Whether it is there.
+    pub(crate) standing: Standing,
     /// Whether the register knows the namespace.
     is_persisted: bool,
     /// What the register does not hold yet, in order.
@@ -67,15 +82,25 @@ pub(crate) struct State {
 enum News {
     Created(SchemaChange),
     Stepped(Stepped),
+    /// A namespace that was erased begins anew.
+    Begun,
 }
 
 /// What of a namespace is to be persisted.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Unpersisted {
     /// Collections that appeared.
     pub(crate) changes: Vec<SchemaChange>,
     /// What became of schemas.
     pub(crate) steps: Vec<Stepped>,
+    /// What begins anew.
+    pub(crate) standings: Vec<Stood>,
+}
+
+impl Unpersisted {
+    fn len(&self) -> usize {
+        self.changes.len() + self.steps.len() + self.standings.len()
+    }
 }
 
 impl State {
@@ -85,6 +110,11 @@ impl State {
 
     /// Takes in what a durable append brought.
     pub(crate) fn observe(&mut self, namespace: &Namespace, at: Instant, changes: &[SchemaChange]) {
+        let known = self.namespace(namespace);
+        if known.standing.begins_anew(at) {
+            known.standing = Standing::Live;
+            known.unpersisted.push(News::Begun);
+        }
         for change in changes {
             let news = match change {
                 SchemaChange::Created { .. } => self.create(namespace, change).then(|| News::Created(change.clone())),
@@ -95,14 +125,13 @@ impl State {
             };
             self.namespace(namespace).unpersisted.extend(news);
         }
-        self.namespace(namespace);
     }
 
     /// Takes in an entry of the register.
     pub(crate) fn absorb(&mut self, entry: &Entry) {
         match &entry.content {
             Content::Changes(namespaces) => {
-                for NamespaceChanges { namespace, changes, steps, declared, retention } in namespaces {
+                for NamespaceChanges { namespace, changes, steps, declared, retention, standings } in namespaces {
                     self.namespace(namespace).is_persisted = true;
                     for change in changes {
                         match change {
@@ -117,11 +146,13 @@ impl State {
                     steps.iter().for_each(|stepped| _ = self.step(namespace, stepped));
                     declared.iter().for_each(|declared| self.declare(namespace, declared));
                     retention.iter().for_each(|kept| self.keep(namespace, kept));
+                    standings.iter().for_each(|stood| self.stand(namespace, stood));
                 }
             }
             Content::Checkpoint(namespaces) => {
-                for NamespaceRecord { namespace, collections, declared, retention } in namespaces {
-                    self.namespace(namespace).is_persisted = true;
+                for NamespaceRecord { namespace, collections, declared, retention, standing } in namespaces {
+                    let known = self.namespace(namespace);
+                    (known.is_persisted, known.standing) = (true, *standing);
                     collections.iter().for_each(|record| self.apply_record(namespace, record, entry.committed_at));
                     declared.iter().for_each(|declared| self.declare(namespace, declared));
                     // What was taken back is not in it.
@@ -142,6 +173,28 @@ impl State {
         }
     }
 
+    /// Takes in what became of a namespace or a collection.
+    fn stand(&mut self, namespace: &Namespace, Stood { collection, standing }: &Stood) {
+        let known = self.namespace(namespace);
+        match collection {
+            Some(name) => {
+                known.collections.get_mut(name).into_iter().for_each(|collection| collection.stand(*standing));
+                if let Standing::Erased { .. } = standing {
+                    known.declared.remove(name);
+                    known.retention.remove(collection);
+                }
+            }
+            None => {
+                known.standing = *standing;
+                if let Standing::Erased { .. } = standing {
+                    known.collections.values_mut().for_each(|collection| collection.stand(*standing));
+                    known.declared.clear();
+                    known.retention.clear();
+                }
+            }
+        }
+    }
+
     /// Takes a declared schema in, unless its version is known.
     fn declare(&mut self, namespace: &Namespace, declared: &Declared) {
         let known = self.namespace(namespace);
@@ -153,27 +206,35 @@ impl State {
     }
 
     fn apply_record(&mut self, namespace: &Namespace, record: &CollectionRecord, committed_at: Instant) {
-        let CollectionRecord { name: collection, directory, shard, created_at, schema, steps } = record.clone();
+        let CollectionRecord { name: collection, directory, shard, created_at, schema, steps, standing } =
+            record.clone();
         self.create(namespace, &SchemaChange::Created { collection: collection.clone(), directory, shard, created_at });
         if steps.is_empty() {
-            return self.begin_steps(namespace, &collection, (&schema, committed_at));
+            self.begin_steps(namespace, &collection, (&schema, committed_at));
+        } else {
+            self.with_known(namespace, &collection, |known| {
+                (schema.id > known.schema.id).then(|| Collection {
+                    schema: Arc::new(schema),
+                    steps: Arc::new(steps),
+                    ..known.clone()
+                })
+            });
         }
-        self.with_known(namespace, &collection, |known| {
-            (schema.id > known.schema.id).then(|| Collection {
-                schema: Arc::new(schema),
-                steps: Arc::new(steps),
-                ..known.clone()
-            })
-        });
+        self.stand(namespace, &Stood { collection: Some(collection), standing });
     }
 
-    /// A collection appears; whether it is news.
+    /// A collection appears, or begins anew; whether it is news.
     fn create(&mut self, namespace: &Namespace, change: &SchemaChange) -> bool {
         let SchemaChange::Created { collection: name, directory, shard, created_at } = change else { return false };
         let store = self.store.clone();
         let collections = &mut self.namespace(namespace).collections;
-        if collections.contains_key(name) {
-            return false;
+        if let Some(there) = collections.get_mut(name) {
+            let begins_anew = there.known.standing.begins_anew(*created_at);
+            if begins_anew {
+                let known = Collection::clone(&there.known);
+                there.known = Arc::new(Collection { created_at: *created_at, standing: Standing::Live, ..known });
+            }
+            return begins_anew;
         }
         let register = Register::new(store, paths::manifests(namespace, directory));
         let known = Collection {
@@ -183,6 +244,7 @@ impl State {
             created_at: *created_at,
             schema: Arc::default(),
             steps: Arc::default(),
+            standing: Standing::Live,
         };
         let slot = Slot { register, manifest: Arc::new(CollectionManifest::before_first()) };
         collections.insert(name.clone(), CollectionState { known: Arc::new(known), slot });
@@ -258,6 +320,7 @@ impl State {
             collections: BTreeMap::new(),
             declared: BTreeMap::new(),
             retention: BTreeMap::new(),
+            standing: Standing::Live,
             is_persisted: false,
             unpersisted: Vec::new(),
         })
@@ -272,6 +335,7 @@ impl State {
             created_at: known.created_at,
             schema: known.schema.as_ref().clone(),
             steps: known.steps.as_ref().clone(),
+            standing: known.standing,
         };
         let kept = |(collection, retention): (&Option<CollectionName>, &Retention)| Kept {
             collection: collection.clone(),
@@ -282,6 +346,7 @@ impl State {
             collections: state.collections.values().map(|collection| record(&collection.known)).collect(),
             declared: state.declared.values().flatten().map(|declared| Declared::clone(declared)).collect(),
             retention: state.retention.iter().map(kept).collect(),
+            standing: state.standing,
         };
         self.namespaces.iter().map(records).collect()
     }
@@ -292,20 +357,21 @@ impl State {
         if state.is_persisted && state.unpersisted.is_empty() {
             return None;
         }
-        let (mut changes, mut steps) = (Vec::new(), Vec::new());
+        let (mut changes, mut steps, mut standings) = (Vec::new(), Vec::new(), Vec::new());
         for news in &state.unpersisted {
             match news {
                 News::Created(change) => changes.push(change.clone()),
                 News::Stepped(stepped) => steps.push(stepped.clone()),
+                News::Begun => standings.push(Stood { collection: None, standing: Standing::Live }),
             }
         }
-        Some(Unpersisted { changes, steps })
+        Some(Unpersisted { changes, steps, standings })
     }
 
     /// The register holds it now.
     pub(crate) fn persisted(&mut self, namespace: &Namespace, what: &Unpersisted) {
         let state = self.namespace(namespace);
         state.is_persisted = true;
-        state.unpersisted.drain(..(what.changes.len() + what.steps.len()).min(state.unpersisted.len()));
+        state.unpersisted.drain(..what.len().min(state.unpersisted.len()));
     }
 }

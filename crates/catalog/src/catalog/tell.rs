@@ -1,5 +1,5 @@
-//! What somebody says about collections — schemas they declare, how long the past is kept — as one entry of the register,
-//! durable before the answer.
+//! What somebody says about collections — schemas they declare, how long the past is kept, whether they are there — as one
+//! entry of the register, durable before the answer.
 //!
 //! Nothing of it goes through the log: a declaration binds the requests that come after its answer, and replay does not
 //! judge again.
@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use tidemark_model::{
-    CollectionName, Namespace, Retention,
+    CollectionName, Namespace, Retention, Standing, Stood,
     declared::{Declared, Strictness},
     retention::Kept,
 };
@@ -15,7 +15,8 @@ use tidemark_storage::{paths, register::Created};
 
 use super::{
     Catalog, CatalogError, Journal, PERSIST_ATTEMPTS,
-    journal::{self, Content, Entry, NamespaceChanges, NamespaceRecord},
+    journal::{self, Content, Entry, NamespaceChanges},
+    state::State,
 };
 
 impl Catalog {
@@ -101,6 +102,59 @@ impl Catalog {
         Err(without_pause())
     }
 
+    /// What became of a namespace, or of a collection; `None` of one that was never there.
+    #[must_use]
+    pub fn standing(&self, namespace: &Namespace, collection: Option<&CollectionName>) -> Option<Standing> {
+        let state = self.state();
+        let known = state.namespaces.get(namespace)?;
+        match collection {
+            None => Some(known.standing),
+            Some(name) => known.collections.get(name).map(|collection| collection.known.standing),
+        }
+    }
+
+    /// The namespaces, and the collections of those that are there, that were dropped and are not erased yet.
+    #[must_use]
+    pub fn away(&self) -> Vec<(Namespace, Option<CollectionName>, Standing)> {
+        let is_away = |standing: Standing| matches!(standing, Standing::Dropped { .. } | Standing::Erasing);
+        let mut away = Vec::new();
+        for (namespace, known) in &self.state().namespaces {
+            if is_away(known.standing) {
+                away.push((namespace.clone(), None, known.standing));
+            } else if known.standing.is_live() {
+                let collections = known.collections.values().map(|collection| &collection.known);
+                let gone = collections.filter(|collection| is_away(collection.standing));
+                away.extend(gone.map(|gone| (namespace.clone(), Some(gone.name.clone()), gone.standing)));
+            }
+        }
+        away
+    }
+
+    /// Says what became of a namespace or a collection. Of an erased one what was declared and said of its past goes too, and a
+    /// namespace takes its collections along.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub async fn stand(
+        &self,
+        namespace: &Namespace,
+        collection: Option<&CollectionName>,
+        standing: Standing,
+    ) -> Result<(), CatalogError> {
+        // What the entry speaks of has to be in the register before it.
+        self.persist(namespace).await?;
+        let mut journal = self.0.journal.lock().await;
+        for _attempt in 0..PERSIST_ATTEMPTS {
+            if self.standing(namespace, collection).is_none_or(|stands| stands == standing) {
+                return Ok(());
+            }
+            let stood = Stood { collection: collection.cloned(), standing };
+            let news = NamespaceChanges { standings: vec![stood], ..NamespaceChanges::of(namespace.clone()) };
+            self.tell(&mut journal, news).await?;
+        }
+        Err(without_pause())
+    }
+
     /// Writes one entry with the news, or learns what another wrote in its place. The state says which.
     async fn tell(&self, journal: &mut Journal, news: NamespaceChanges) -> Result<(), CatalogError> {
         self.0.owner.check().await?;
@@ -119,21 +173,17 @@ impl Catalog {
     }
 
     fn told(&self, version: u64, news: NamespaceChanges) -> Content {
+        let news = Content::Changes(vec![news]);
         if !Entry::is_checkpoint(version) {
-            return Content::Changes(vec![news]);
+            return news;
         }
-        let mut records = self.state().checkpoint();
-        match records.iter_mut().find(|record| record.namespace == news.namespace) {
-            Some(record) => record.add(news),
-            None => {
-                let (namespace, collections) = (news.namespace.clone(), Vec::new());
-                let (declared, retention) = (Vec::new(), Vec::new());
-                let mut record = NamespaceRecord { namespace, collections, declared, retention };
-                record.add(news);
-                records.push(record);
-            }
+        // Everything there is, with the news.
+        let mut state = State::new(self.0.store.clone());
+        let at = self.0.clock.now();
+        for content in [Content::Checkpoint(self.state().checkpoint()), news] {
+            state.absorb(&Entry::new(version, self.epoch(), String::new(), at, content));
         }
-        Content::Checkpoint(records)
+        Content::Checkpoint(state.checkpoint())
     }
 }
 

@@ -172,6 +172,58 @@ async fn retention_is_said_taken_back_and_still_there_after_a_restart() {
     assert_eq!(effective(&world.open().await), expected);
 }
 
+/// What stands in entries and what stands in checkpoints is the same: every case is looked at at every distance from one.
+#[tokio::test]
+async fn what_was_dropped_or_erased_stays_so_and_begins_anew_with_later_appends() {
+    let later = |micros| SchemaChange::Created {
+        collection: name("flights"),
+        directory: "flights".to_owned(),
+        shard: Shard(3),
+        created_at: Instant::from_micros(micros),
+    };
+    let erased = Standing::Erased { at: Instant::from_micros(50) };
+    for more in 0..70 {
+        let mut world = World::new();
+        let catalog = world.open().await;
+        catalog.observe(&nyc(), AT, &[created("flights", 3), evolved("flights", 2), created("planes", 4)]);
+        let dropped = Standing::Dropped { at: AT, until: Instant::from_micros(9) };
+        catalog.stand(&nyc(), Some(&name("flights")), dropped).await.unwrap();
+        for number in 0..more {
+            let said = Retention { daily: Some(number), ..Retention::default() };
+            catalog.keep(&nyc(), Some(&name("flights")), said).await.unwrap();
+        }
+        let catalog = world.open().await;
+        let live =
+            |catalog: &Catalog| catalog.collections(&nyc()).iter().map(|one| one.name.to_string()).collect::<Vec<_>>();
+        assert_eq!(live(&catalog), ["planes"]);
+        assert_eq!(catalog.away(), [(nyc(), Some(name("flights")), dropped)]);
+        assert_eq!(catalog.any_collection(&nyc(), &name("flights")).unwrap().schema.fields.len(), 2);
+        catalog.stand(&nyc(), Some(&name("flights")), erased).await.unwrap();
+        // A log that is replayed tells of the old one; only an append above it makes a new one.
+        for catalog in [catalog, world.open().await] {
+            assert!(catalog.retention_said(&nyc(), Some(&name("flights"))).is_nothing());
+            catalog.observe(&nyc(), AT, &[created("flights", 3), evolved("flights", 2)]);
+            assert_eq!(catalog.standing(&nyc(), Some(&name("flights"))), Some(erased), "{more}");
+            let known = catalog.any_collection(&nyc(), &name("flights")).unwrap();
+            assert_eq!((known.schema.id, known.schema.fields.len()), (2, 0), "{more}");
+        }
+        let catalog = world.open().await;
+        catalog.observe(&nyc(), Instant::from_micros(60), &[later(60)]);
+        catalog.persist(&nyc()).await.unwrap();
+        let catalog = world.open().await;
+        assert_eq!(live(&catalog), ["flights", "planes"]);
+        catalog.stand(&nyc(), None, Standing::Erased { at: Instant::from_micros(70) }).await.unwrap();
+        let catalog = world.open().await;
+        assert!(catalog.namespaces().is_empty() && live(&catalog).is_empty());
+        catalog.observe(&nyc(), Instant::from_micros(70), &[later(60)]);
+        assert!(catalog.namespaces().is_empty(), "{more}");
+        catalog.observe(&nyc(), Instant::from_micros(71), &[later(71)]);
+        catalog.persist(&nyc()).await.unwrap();
+        let catalog = world.open().await;
+        assert_eq!((catalog.namespaces(), live(&catalog)), (vec![nyc()], vec!["flights".to_owned()]));
+    }
+}
+
 #[tokio::test]
 async fn a_namespace_without_collections_is_persisted_too() {
     let mut world = World::new();

@@ -76,7 +76,7 @@ impl Catalog {
             return Ok(Some(version.system_time));
         }
         let Table::Collection(name) = table else { return Ok(None) };
-        match self.collection(namespace, name) {
+        match self.any_collection(namespace, name) {
             Some(known) if (1..self.manifest(namespace, name).head.version).contains(&number) => {
                 past::find(self.store(), &paths::table(namespace, &known.directory), number).await
             }
@@ -91,7 +91,7 @@ impl Catalog {
         register: &Register,
         range: std::ops::Range<u64>,
     ) -> Result<(), CatalogError> {
-        let Some(known) = self.collection(namespace, name) else { return Ok(()) };
+        let Some(known) = self.any_collection(namespace, name) else { return Ok(()) };
         past::keep(self.store(), &paths::table(namespace, &known.directory), register, range).await
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Wanted {
     /// The schema as Delta spells it.
     pub(crate) schema: String,
     pub(crate) files: Vec<File>,
+    /// Of events: the system time up to which all were erased.
+    pub(crate) erased: Option<Instant>,
 }
 
 /// What other engines see.
@@ -153,7 +155,7 @@ mod tests {
     fn wanted(kind: Kind, manifest: u64, files: &[(&str, i64)], schema: &str) -> Wanted {
         let files: Vec<File> = files.iter().map(|(path, newest)| file(path, *newest)).collect();
         let newest = files.iter().map(|file| file.newest).max().unwrap_or(Instant::MIN);
-        Wanted { kind, manifest, newest, schema: schema.to_owned(), files }
+        Wanted { kind, manifest, newest, schema: schema.to_owned(), files, erased: None }
     }
 
     fn published(manifest: u64, files: &[&str], newest: i64) -> Published {

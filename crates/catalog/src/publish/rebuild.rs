@@ -8,7 +8,7 @@
 //! finds it, sees what is still older, and goes on. A log that cannot be read, or that speaks a protocol we do not
 //! write, is deleted first; its list of removed files is lost with it.
 
-use tidemark_model::{Namespace, Table};
+use tidemark_model::{Instant, Namespace, Table};
 use tidemark_storage::{ObjectPath, paths};
 
 use super::{Log, LogError, Publisher, failed};
@@ -64,6 +64,22 @@ impl Publisher {
             Ok(_) => tracing::warn!(%root, "the published log speaks another protocol and is written anew"),
             Err(error) => tracing::warn!(%root, %error, "the published log cannot be read and is written anew"),
         }
+        self.erase(root).await
+    }
+
+    /// Deletes the log of events that were all erased: its rows are only ever added, so none of its versions can say so.
+    pub(super) async fn erase_what_was(&self, root: &ObjectPath, up_to: Instant) -> Result<(), CatalogError> {
+        // One that cannot be read is told by the publication.
+        let Ok(log) = Log::open(self.catalog.store(), root).await else { return Ok(()) };
+        match log.published.filter(|published| published.newest <= up_to) {
+            Some(_was) => self.erase(root).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Deletes a log from its end on.
+    async fn erase(&self, root: &ObjectPath) -> Result<(), CatalogError> {
+        let store = self.catalog.store();
         self.catalog.check_owner().await?;
         for object in store.list(&paths::delta_log(root)).await?.iter().rev() {
             store.delete(&object.location).await?;

@@ -22,7 +22,8 @@ const KEY_CHARS_MAX: usize = 32;
 pub(crate) fn of_events(root: &ObjectPath, manifest: &EventsManifest) -> Wanted {
     let files = manifest.files.iter().filter_map(|file| events_file(root, file)).collect();
     let schema = delta_schema(&events_schema());
-    Wanted { kind: Kind::Events, manifest: manifest.head.version, newest: manifest.system_time, schema, files }
+    let erased = manifest.erased.as_ref().map(|erased| erased.system_time);
+    Wanted { kind: Kind::Events, manifest: manifest.head.version, newest: manifest.system_time, schema, files, erased }
 }
 
 /// The newest state. `None` before the first, and where a part of it lies outside of the root: Delta tells files by their
@@ -31,7 +32,8 @@ pub(crate) fn of_state(root: &ObjectPath, manifest: &CollectionManifest) -> Opti
     let state = manifest.bases.last().filter(|base| base.bound.is_none())?;
     let files = state.parts.iter().map(|part| state_part(root, part, state.system_time)).collect::<Option<Vec<_>>>()?;
     let schema = delta_schema(&state_schema(&state.schema));
-    Some(Wanted { kind: Kind::State, manifest: manifest.head.version, newest: state.system_time, schema, files })
+    let manifest = manifest.head.version;
+    Some(Wanted { kind: Kind::State, manifest, newest: state.system_time, schema, files, erased: None })
 }
 
 fn events_file(root: &ObjectPath, file: &EventsFile) -> Option<File> {

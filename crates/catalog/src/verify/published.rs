@@ -57,7 +57,14 @@ mod tests {
             stats: String::new(),
         };
         let files = vec![file("a", 1, 1), file("b", 2, 2)];
-        let wanted = Wanted { kind: Kind::State, manifest: 1, newest: Instant::MIN, schema: "s".to_owned(), files };
+        let wanted = Wanted {
+            kind: Kind::State,
+            manifest: 1,
+            newest: Instant::MIN,
+            schema: "s".to_owned(),
+            files,
+            erased: None,
+        };
         let size = |bytes, rows| Size { bytes, rows };
         for (files, schema, wrong) in [
             (vec![("a", size(1, Some(1))), ("b", size(2, Some(2)))], "s", 0),

@@ -29,7 +29,7 @@ fn expected<'m>(files: impl Iterator<Item = Named<'m>>) -> HashMap<String, Expec
     files.map(|file| (file.path.to_owned(), expected(file))).collect()
 }
 
-/// Every position of a shard up to the mark lies in exactly one file.
+/// Every position of a shard up to the mark lies in exactly one file, or was erased.
 pub(super) fn about_events(namespace: &Namespace, manifest: &EventsManifest) -> Vec<String> {
     let mut runs: BTreeMap<Shard, Vec<(Seq, Seq)>> = BTreeMap::new();
     for positions in manifest.files.iter().flat_map(|file| &file.positions) {
@@ -37,7 +37,7 @@ pub(super) fn about_events(namespace: &Namespace, manifest: &EventsManifest) -> 
     }
     let mut complaints = Vec::new();
     for (shard, mark) in manifest.mark.iter() {
-        let mut next = 0;
+        let mut next = manifest.erased.as_ref().map_or(0, |erased| erased.mark.seq(shard) + 1);
         let mut shards = runs.remove(&shard).unwrap_or_default();
         shards.sort_unstable();
         for (first, last) in shards {

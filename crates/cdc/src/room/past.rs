@@ -17,7 +17,7 @@ impl Cdc {
     /// # Errors
     /// The first error; the other collections had their turn all the same.
     pub async fn upkeep(&self, duty: Duty) -> Result<More, Error> {
-        self.pass(&self.tools.catalog.namespaces(), Work::Upkeep(duty)).await
+        self.pass(&self.tools.catalog.every_namespace(), Work::Upkeep(duty)).await
     }
 
     pub(super) async fn upkeep_of(&self, job: Job<'_>, duty: Duty) -> Result<More, Error> {
@@ -78,12 +78,29 @@ impl Cdc {
         Err(Error::Unsettled { namespace: namespace.to_string(), passes: ATTEMPTS })
     }
 
+    /// A collection that is there at work.
     pub(super) fn job<'a>(&'a self, namespace: &'a Namespace, collection: &CollectionName) -> Result<Job<'a>, Error> {
+        match self.tools.catalog.collection(namespace, collection) {
+            Some(_is_there) => self.any_job(namespace, collection),
+            None => Err(unknown(namespace, collection)),
+        }
+    }
+
+    /// A collection at work, whatever became of it.
+    pub(super) fn any_job<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        collection: &CollectionName,
+    ) -> Result<Job<'a>, Error> {
         let catalog = &self.tools.catalog;
         let events = catalog.events(namespace);
         let manifest = catalog.manifest(namespace, collection);
-        let unknown = || Error::UnknownCollection(format!("{namespace}.{collection}"));
-        let collection = catalog.collection(namespace, collection).ok_or_else(unknown)?;
+        let known = catalog.any_collection(namespace, collection);
+        let collection = known.ok_or_else(|| unknown(namespace, collection))?;
         Ok(Job { tools: &self.tools, namespace, events, collection, manifest })
     }
+}
+
+fn unknown(namespace: &Namespace, collection: &CollectionName) -> Error {
+    Error::UnknownCollection(format!("{namespace}.{collection}"))
 }

@@ -196,6 +196,20 @@ impl IdIndex {
         }
     }
 
+    /// Forgets what is stored of a namespace.
+    pub(crate) fn forget(&self, namespace: &Namespace) {
+        let ids = self.of(namespace);
+        let mut ids = lock(&ids);
+        let mut forgotten = 0;
+        for table in &mut ids.tables {
+            let before = table.len();
+            table.retain(|_, slot| slot.at & CLAIMED != 0);
+            table.shrink_to_fit();
+            forgotten += before - table.len();
+        }
+        self.count.fetch_sub(forgotten, Ordering::Relaxed);
+    }
+
     /// How many ids are remembered or claimed.
     pub(crate) fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)

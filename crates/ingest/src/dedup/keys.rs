@@ -131,6 +131,13 @@ impl KeyIndex {
         }
     }
 
+    /// Forgets what was used in a namespace.
+    pub(crate) fn forget(&self, namespace: &Namespace) {
+        let keys = self.of(namespace);
+        let mut keys = lock(&keys);
+        keys.tables.iter_mut().for_each(|table| table.retain(|_, state| matches!(state, State::Held(_))));
+    }
+
     /// How many keys are remembered or claimed.
     pub(crate) fn len(&self) -> usize {
         lock(&self.namespaces).values().map(|keys| lock(keys).len()).sum()

@@ -174,6 +174,12 @@ impl ProducerIndex {
         }
     }
 
+    /// Forgets those of a namespace: their sequences begin anew.
+    pub(crate) fn forget(&self, namespace: &Namespace) {
+        let namespaces = lock(&self.namespaces);
+        namespaces.get(namespace).into_iter().flatten().for_each(|(_, slot)| *lock(&slot.stand) = None);
+    }
+
     /// How many are remembered.
     pub(crate) fn len(&self) -> usize {
         count(&lock(&self.namespaces))

@@ -72,6 +72,8 @@ impl Folding<'_> {
                 Call::CleanUp { of, retention, is_dry: self.is_true(Argument::DryRun)? }
             }
             Procedure::Compact => Call::Compact { of },
+            Procedure::DropCollection => Call::DropCollection { of, grace_s: self.number(Argument::GraceS)? },
+            Procedure::UndropCollection => Call::UndropCollection { of },
             Procedure::Restore => Call::Restore {
                 of,
                 then: Then { as_of: self.instant(Argument::AsOf)?, valid_as_of: self.instant(Argument::ValidAsOf)? },

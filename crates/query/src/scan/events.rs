@@ -64,6 +64,7 @@ impl EventsScan<'_> {
     /// Scans of everything up to the instants.
     pub(crate) fn all(&self) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
         let Self { view, at, wanted, .. } = self;
+        view.events.reaches(at.system_time).map_err(ScanError::from)?;
         let all = &view.events.files;
         let reached = all.iter().filter(|file| file.system_time.min <= at.system_time && at.reaches_ts(file.ts.min));
         let (whole, parted): (Vec<_>, Vec<_>) = reached.partition(|file| {

@@ -102,10 +102,10 @@ pub(crate) async fn changes(
     slice: &Slice,
     columns: &SchemaRef,
 ) -> EngineResult<Vec<RecordBatch>> {
-    // What was dropped cannot be told, and must not be passed over in silence.
-    if let Some(window) =
-        source.manifest.window.filter(|window| slice.from.is_none_or(|from| from < window.system_time))
-    {
+    // What was dropped cannot be told, and must not be passed over in silence. What was erased before the collection began
+    // anew is no part of it.
+    let from = slice.from.unwrap_or(source.collection.created_at);
+    if let Some(window) = source.manifest.window.filter(|window| from < window.system_time) {
         return Err(ScanError::Outside(Outside { before: None, after: window.system_time }).into());
     }
     let mut gathered = Gathered { slice, columns, memory: source.memory, batches: Vec::new() };

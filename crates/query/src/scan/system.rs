@@ -136,6 +136,11 @@ pub(crate) const VIEWS: &[View] = &[
         rows: Rows::Held(rows::collections),
     },
     View {
+        name: "dropped",
+        columns: &[("namespace", Text), ("collection", Text), ("dropped_at", Time), ("until", Time)],
+        rows: Rows::Held(rows::dropped),
+    },
+    View {
         name: "files",
         columns: &[
             ("namespace", Text),

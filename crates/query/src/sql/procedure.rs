@@ -18,6 +18,10 @@ pub(crate) enum Procedure {
     CleanUp,
     /// Folds what waits, and makes few files of many.
     Compact,
+    /// Drops a collection, which can be brought back for a while.
+    DropCollection,
+    /// Brings back a collection that was dropped.
+    UndropCollection,
 }
 
 /// An argument; the first of every procedure is the collection.
@@ -34,6 +38,7 @@ pub(crate) enum Argument {
     HistoryWindowS,
     Daily,
     Monthly,
+    GraceS,
 }
 
 impl Argument {
@@ -50,12 +55,21 @@ impl Argument {
             Self::HistoryWindowS => "history_window_s",
             Self::Daily => "daily",
             Self::Monthly => "monthly",
+            Self::GraceS => "grace_s",
         }
     }
 }
 
 impl Procedure {
-    const ALL: [Self; 5] = [Self::Snapshot, Self::DropSnapshot, Self::Restore, Self::CleanUp, Self::Compact];
+    const ALL: [Self; 7] = [
+        Self::Snapshot,
+        Self::DropSnapshot,
+        Self::Restore,
+        Self::CleanUp,
+        Self::Compact,
+        Self::DropCollection,
+        Self::UndropCollection,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -64,20 +78,23 @@ impl Procedure {
             Self::Restore => "restore",
             Self::CleanUp => "clean_up",
             Self::Compact => "compact",
+            Self::DropCollection => "drop_collection",
+            Self::UndropCollection => "undrop_collection",
         }
     }
 
     /// Its arguments by position.
     const fn takes(self) -> &'static [Argument] {
         use Argument::{
-            AsOf, Collection, Daily, DryRun, HistoryWindowS, Into, Monthly, Name, Snapshot, ValidAsOf, Where,
+            AsOf, Collection, Daily, DryRun, GraceS, HistoryWindowS, Into, Monthly, Name, Snapshot, ValidAsOf, Where,
         };
         match self {
             Self::Snapshot => &[Collection, Name, AsOf],
             Self::DropSnapshot => &[Collection, Name],
             Self::Restore => &[Collection, AsOf, ValidAsOf, Snapshot, Into, Where, DryRun],
             Self::CleanUp => &[Collection, HistoryWindowS, Daily, Monthly, DryRun],
-            Self::Compact => &[Collection],
+            Self::Compact | Self::UndropCollection => &[Collection],
+            Self::DropCollection => &[Collection, GraceS],
         }
     }
 

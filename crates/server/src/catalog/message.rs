@@ -7,11 +7,11 @@ use tidemark_model::{
     schema::FieldType,
 };
 use tidemark_proto::v1::{
-    self, CollectionInfo, Column, ColumnsVersion, DeclaredSchema, ListFilesResponse, ListSchemaVersionsResponse,
-    NamespaceInfo, RetentionInfo, SnapshotInfo, file::Kind,
+    self, CollectionInfo, Column, ColumnsVersion, DeclaredSchema, DroppedInfo, ListFilesResponse,
+    ListSchemaVersionsResponse, NamespaceInfo, RetentionInfo, SnapshotInfo, file::Kind,
 };
 
-use crate::administration::{Administration, File, FileKind, Files, Kept};
+use crate::administration::{Administration, Dropped, File, FileKind, Files, Kept};
 
 fn small(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
@@ -79,6 +79,14 @@ fn retention(kept: Retention) -> v1::Retention {
 /// How long the past is kept.
 pub(super) fn kept(kept: Kept) -> RetentionInfo {
     RetentionInfo { said: Some(retention(kept.said)), in_force: Some(retention(kept.in_force)) }
+}
+
+/// What was dropped.
+pub(super) fn dropped(dropped: Dropped) -> DroppedInfo {
+    let Dropped { namespace, collection, at, until } = dropped;
+    let collection = collection.map_or_else(String::new, |name| name.to_string());
+    let (dropped_at_us, until_us) = (at.micros(), until.micros());
+    DroppedInfo { namespace: namespace.to_string(), collection, dropped_at_us, until_us }
 }
 
 /// A declared version.

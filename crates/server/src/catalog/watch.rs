@@ -177,6 +177,13 @@ fn differences(before: &All, now: &All) -> VecDeque<CatalogChange> {
             tell(Kind::RetentionChanged, table, 0, None);
         }
     }
+    // Collections before their namespace.
+    for (namespace, collection) in before.keys().rev().filter(|key| !now.contains_key(*key)) {
+        let kind = if collection.is_some() { Kind::CollectionDropped } else { Kind::NamespaceDropped };
+        let table = collection.as_ref().map_or_else(String::new, ToString::to_string);
+        let (namespace, kind) = (namespace.to_string(), kind.into());
+        changes.push_back(CatalogChange { kind, namespace, table, version: 0, system_time_us: None });
+    }
     changes
 }
 
@@ -210,6 +217,10 @@ mod tests {
         assert_eq!(
             told(&first, &second),
             [named(Kind::Committed, "orders", 3), named(Kind::SnapshotsChanged, "orders", 3)]
+        );
+        assert_eq!(
+            told(&second, &All::new()),
+            [named(Kind::CollectionDropped, "orders", 0), named(Kind::NamespaceDropped, "", 0)]
         );
     }
 }

@@ -57,7 +57,7 @@ pub(super) const TAGS: [(&str, &str); 7] = [
     ("asking", "SQL, exports and what comes in now."),
     ("schemas", "What documents have to look like."),
     ("past", "Snapshots, restores, and how long the past is kept."),
-    ("tables", "Published tables and compaction."),
+    ("tables", "Dropping, published tables and compaction."),
     ("access", "Tokens, and who did what."),
     ("process", "How it is going."),
 ];
@@ -211,6 +211,29 @@ pub(super) const TABLE: &[(&str, &str, Operation)] = &[
         "/v1/{namespace}/{collection}/clean-up",
         about("past", "cleanUp", "Drops now what need not be kept.", Answer::Json("CleanedUp"))
             .taking(Body::Optional("CleanUpWanted")),
+    ),
+    (
+        "GET",
+        "/v1/dropped",
+        about("tables", "dropped", "Lists what was dropped and can be brought back.", Answer::Json("DroppedList")),
+    ),
+    (
+        "POST",
+        "/v1/{namespace}/drop",
+        about("tables", "dropNamespace", "Drops a namespace with all that is in it.", Answer::Json("Dropped"))
+            .taking(Body::Optional("DropWanted")),
+    ),
+    ("POST", "/v1/{namespace}/undrop", about("tables", "undropNamespace", "Brings a namespace back.", Answer::Nothing)),
+    (
+        "POST",
+        "/v1/{namespace}/{collection}/drop",
+        about("tables", "dropCollection", "Drops a collection.", Answer::Json("Dropped"))
+            .taking(Body::Optional("DropWanted")),
+    ),
+    (
+        "POST",
+        "/v1/{namespace}/{collection}/undrop",
+        about("tables", "undropCollection", "Brings a collection back.", Answer::Nothing),
     ),
     (
         "POST",

@@ -5,6 +5,7 @@ use tidemark_model::{
     Kind, Scope,
     name::{EVENT_TYPE_BYTES_MAX, NAME_BYTES_MAX},
     retention::{DAILY_MAX, MONTHLY_MAX, WINDOW_S_MAX},
+    standing::GRACE_S_MAX,
     token::TOKEN_NAME_CHARS_MAX,
 };
 
@@ -283,6 +284,14 @@ fn declarations() -> Shapes {
 }
 
 fn tables() -> Shapes {
+    let dropped =
+        object(&[("namespace", text()), ("collection?", text()), ("dropped_at", instant()), ("until", instant())]);
+    let grace = json!({
+        "type": ["integer", "null"],
+        "minimum": 0,
+        "maximum": GRACE_S_MAX,
+        "description": "How long it can be brought back, seconds; 0 erases it at once. Without it a week.",
+    });
     let published = object(&[
         ("table", text()),
         ("root", text()),
@@ -302,6 +311,9 @@ fn tables() -> Shapes {
     ]);
     let publish = object(&[("namespace?", maybe(text())), ("table?", maybe(text())), ("rebuild?", truth())]);
     vec![
+        ("Dropped", dropped),
+        ("DroppedList", object(&[("dropped", list_of("Dropped"))])),
+        ("DropWanted", object(&[("grace_s?", grace)])),
         ("Publication", published),
         ("Published", object(&[("tables", list_of("Publication"))])),
         ("PublishWanted", publish),

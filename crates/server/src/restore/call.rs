@@ -1,4 +1,5 @@
-//! What SQL can call, done: `CALL snapshot(…)`, `drop_snapshot(…)`, `restore(…)`, `clean_up(…)`, `compact(…)`.
+//! What SQL can call, done: `CALL snapshot(…)`, `drop_snapshot(…)`, `restore(…)`, `clean_up(…)`, `compact(…)`,
+//! `drop_collection(…)`, `undrop_collection(…)`.
 //!
 //! The calls run on the server's own runtime; whoever stops waiting ends a restore between two appends.
 
@@ -6,7 +7,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tidemark_catalog::{Audit, audit::Deed};
-use tidemark_cdc::Cdc;
 use tidemark_model::{Kind, Principal};
 use tidemark_proto::Problem;
 use tidemark_query::{
@@ -30,7 +30,7 @@ const CALLS_MAX: usize = 2;
 #[derive(Debug, Clone)]
 pub struct Caller {
     restorer: Restorer,
-    cdc: Cdc,
+    administration: Administration,
     audit: Audit,
     handle: Handle,
     places: Arc<Semaphore>,
@@ -39,41 +39,45 @@ pub struct Caller {
 impl Caller {
     /// One that works on this runtime.
     #[must_use]
-    pub fn new(restorer: Restorer, cdc: Cdc, audit: Audit, handle: Handle) -> Self {
-        Self { restorer, cdc, audit, handle, places: Arc::new(Semaphore::new(CALLS_MAX)) }
-    }
-
-    fn administration(&self) -> Administration {
-        let Restorer { catalog, ingest, .. } = self.restorer.clone();
-        Administration { catalog, ingest, cdc: self.cdc.clone() }
+    pub fn new(restorer: Restorer, administration: Administration, audit: Audit, handle: Handle) -> Self {
+        Self { restorer, administration, audit, handle, places: Arc::new(Semaphore::new(CALLS_MAX)) }
     }
 
     async fn done(&self, principal: Principal, call: Call) -> Result<Outcome, Problem> {
         match call {
             Call::Snapshot { of: CollectionRef { namespace, collection }, name, as_of } => {
                 let taken =
-                    self.administration().take_snapshot((&namespace, &collection), name.as_deref(), as_of).await?;
+                    self.administration.take_snapshot((&namespace, &collection), name.as_deref(), as_of).await?;
                 let (rows, bytes) = (taken.base.rows, taken.base.bytes());
                 Ok(Outcome::Kept { name: taken.name, instant: taken.instant, rows, bytes })
             }
             Call::DropSnapshot { of: CollectionRef { namespace, collection }, name } => {
-                self.administration().drop_snapshot((&namespace, &collection), &name).await?;
+                self.administration.drop_snapshot((&namespace, &collection), &name).await?;
                 Ok(Outcome::Dropped(name))
             }
             Call::CleanUp { of: CollectionRef { namespace, collection }, retention, is_dry } => {
                 let mode = if is_dry { tidemark_cdc::Mode::Dry } else { tidemark_cdc::Mode::Real };
-                let done = self.cdc.clean_up((&namespace, &collection), retention, mode).await.map_err(refused)?;
+                let cdc = &self.administration.cdc;
+                let done = cdc.clean_up((&namespace, &collection), retention, mode).await.map_err(refused)?;
                 let counts = [done.changes, done.files, done.bytes, done.deleted, done.waiting];
                 Ok(Outcome::CleanedUp { exact_from: done.exact_from, snapshots: done.snapshots, counts })
             }
             Call::Compact { of: CollectionRef { namespace, collection } } => {
-                let Restorer { catalog, ingest, .. } = self.restorer.clone();
-                let compactor = Compactor { catalog, ingest, cdc: self.cdc.clone() };
+                let Administration { catalog, ingest, cdc, .. } = self.administration.clone();
+                let compactor = Compactor { catalog, ingest, cdc };
                 let done = compactor.compact(&namespace, Some(&collection)).await?.into_iter();
                 let counts = |done: &Done| {
                     [done.commits, done.files_before, done.files_after, done.bytes_before, done.bytes_after]
                 };
                 Ok(Outcome::Compacted(done.map(|done| (done.table.clone(), counts(&done))).collect()))
+            }
+            Call::DropCollection { of: CollectionRef { namespace, collection }, grace_s } => {
+                let dropped = self.administration.drop((&namespace, Some(&collection)), grace_s).await?;
+                Ok(Outcome::DroppedUntil { name: format!("{namespace}.{collection}"), until: dropped.until })
+            }
+            Call::UndropCollection { of: CollectionRef { namespace, collection } } => {
+                self.administration.undrop((&namespace, Some(&collection))).await?;
+                Ok(Outcome::BroughtBack(format!("{namespace}.{collection}")))
             }
             Call::Restore { of: source, then, snapshot, into, predicate, is_dry } => {
                 let mode = if is_dry { Mode::Dry } else { Mode::Real };
@@ -128,6 +132,8 @@ fn deed(principal: &Principal, call: &Call) -> Deed {
         Call::CleanUp { .. } => ("clean_up", None),
         Call::Compact { .. } => ("compact", None),
         Call::Restore { .. } => ("restore", None),
+        Call::DropCollection { .. } => ("drop_collection", None),
+        Call::UndropCollection { .. } => ("undrop_collection", None),
     };
     let of = call.collections().first().copied();
     let object =

@@ -49,6 +49,7 @@ fn events() -> EventsManifest {
             sha256: "cd".into(),
             system_time: Range { min: at(1), max: at(8) },
         }],
+        erased: None,
     }
 }
 

@@ -42,7 +42,7 @@ fn events(files: Vec<EventsFile>, mark: Seq) -> EventsManifest {
         orphans_below: 0,
     };
     let system_time = Instant::from_micros(1000);
-    EventsManifest { head, mark: Mark::of(SHARD, mark), system_time, files, sidecars: Vec::new() }
+    EventsManifest { head, mark: Mark::of(SHARD, mark), system_time, files, sidecars: Vec::new(), erased: None }
 }
 
 fn four() -> EventsManifest {

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use tidemark_catalog::{
     Collection, CollectionManifest, EventsManifest, audit::Record, jobs::JobState, manifest::Snapshot,
 };
-use tidemark_model::{Instant, Namespace, Rejected, Scope, Token};
+use tidemark_model::{Instant, Namespace, Rejected, Scope, Standing, Token};
 
 use super::Tellers;
 use crate::{
@@ -107,6 +107,24 @@ pub(super) fn files(seen: &Seen, _: &Tellers) -> Vec<ArrayRef> {
         ints(&rows, |(.., file)| count(file.rows)),
         ints(&rows, |(.., file)| count(file.bytes)),
         texts(&rows, |(.., file)| Some(file.sha256)),
+    ]
+}
+
+pub(super) fn dropped(seen: &Seen, _: &Tellers) -> Vec<ArrayRef> {
+    let away = seen.catalog.away().into_iter();
+    let rows: Vec<_> = away
+        .filter_map(|(namespace, collection, standing)| match standing {
+            Standing::Dropped { at, until } if seen.principal.may_admin(&namespace) => {
+                Some((namespace, collection, at, until))
+            }
+            _ => None,
+        })
+        .collect();
+    vec![
+        texts(&rows, |(namespace, ..)| Some(namespace.as_str())),
+        texts(&rows, |(_, collection, ..)| collection.as_ref().map(|name| name.as_str())),
+        times(&rows, |(.., at, _)| Some(*at)),
+        times(&rows, |(.., until)| Some(*until)),
     ]
 }
 
