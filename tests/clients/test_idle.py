@@ -46,7 +46,7 @@ def files():
     wanted = max(soft, FILES) if soft != resource.RLIM_INFINITY else soft
     if hard != resource.RLIM_INFINITY and hard < wanted:
         reason = f"{wanted} open files are needed, and {hard} are allowed"
-        remark(f"skipped: idle connections: {reason}")
+        remark(f"idle connections were not tried: {reason}")
         pytest.skip(reason)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     yield
