@@ -20,11 +20,22 @@ pub(crate) const REQUEST: u64 = 10_000;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
+/// Where a server answers.
+#[derive(Debug, Clone)]
+pub(crate) struct Doors {
+    /// `http://host:port`.
+    pub http: String,
+    /// The same of the gRPC port.
+    pub grpc: String,
+    /// `host:port`.
+    pub postgres: String,
+}
+
 /// A running server. Killed on drop.
 #[derive(Debug)]
 pub(crate) struct Lake {
     child: Child,
-    url: String,
+    doors: Doors,
     home: TempDir,
     client: reqwest::Client,
 }
@@ -39,15 +50,15 @@ impl Lake {
     pub(crate) fn start_with(settings: &str) -> Result<Self, Error> {
         let home = tempfile::tempdir()?;
         std::fs::write(home.path().join("tidemark.toml"), settings)?;
-        let (child, url) = spawn(&home)?;
-        Ok(Self { child, url, home, client: reqwest::Client::new() })
+        let (child, doors) = spawn(&home)?;
+        Ok(Self { child, doors, home, client: reqwest::Client::new() })
     }
 
     /// Stops with SIGTERM, which flushes everything into files, and starts again on the same directory. The CPU is
     /// that of the ending process.
     pub(crate) fn restart(&mut self) -> Result<f64, Error> {
         let cpu = self.stop()?;
-        (self.child, self.url) = spawn(&self.home)?;
+        (self.child, self.doors) = spawn(&self.home)?;
         Ok(cpu)
     }
 
@@ -68,7 +79,8 @@ impl Lake {
         Ok(cpu)
     }
 
-    fn pid(&self) -> String {
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> String {
         self.child.id().to_string()
     }
 
@@ -79,7 +91,8 @@ impl Lake {
 
     /// Posts NDJSON and gives the receipt.
     pub(crate) async fn post(&self, path: &str, body: Vec<u8>) -> Result<Value, Error> {
-        let request = self.client.post(format!("{}{path}", self.url)).header("content-type", "application/x-ndjson");
+        let request =
+            self.client.post(format!("{}{path}", self.doors.http)).header("content-type", "application/x-ndjson");
         let response = request.body(body).send().await?;
         let (status, text) = (response.status(), response.text().await?);
         if !status.is_success() {
@@ -94,6 +107,26 @@ impl Lake {
         Ok(Instant::parse(receipt["system_time"].as_str().unwrap_or_default())?)
     }
 
+    /// Sends changes of the one collection, again and again while the server has too much to do.
+    pub(crate) async fn send_in_time(&self, body: Vec<u8>) -> Result<Instant, Error> {
+        loop {
+            match self.send("/v1/bench/docs/changes", body.clone()).await {
+                Err(error) if error.to_string().contains("429") => {
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    /// Declares what documents of the one collection look like.
+    pub(crate) async fn declare(&self, schema: &Value) -> Result<(), Error> {
+        let request = self.client.put(format!("{}/v1/bench/docs/schema", self.doors.http));
+        let response = request.header("content-type", "application/json").body(schema.to_string()).send().await?;
+        let (status, text) = (response.status(), response.text().await?);
+        if status.is_success() { Ok(()) } else { Err(format!("the schema: {status} {text}").into()) }
+    }
+
     /// Sends changes 0 to `total` over `keys` documents, one request after the other, so that order of arrival is order of
     /// number; `each` sees the numbers of a request and its system time.
     pub(crate) async fn load(
@@ -103,16 +136,7 @@ impl Lake {
     ) -> Result<(), Error> {
         for from in (0..total).step_by(usize::try_from(REQUEST)?) {
             let range = from..(from + REQUEST).min(total);
-            let body = changes::ndjson(range.clone(), keys);
-            let time = loop {
-                match self.send("/v1/bench/docs/changes", body.clone()).await {
-                    Ok(time) => break time,
-                    Err(error) if error.to_string().contains("429") => {
-                        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                    }
-                    Err(error) => return Err(error),
-                }
-            };
+            let time = self.send_in_time(changes::ndjson(range.clone(), keys)).await?;
             each(range, time)?;
         }
         Ok(())
@@ -121,7 +145,8 @@ impl Lake {
     /// Asks, and gives the rows.
     pub(crate) async fn ask(&self, sql: &str) -> Result<Vec<Value>, Error> {
         let body = serde_json::to_vec(&json!({ "sql": sql }))?;
-        let request = self.client.post(format!("{}/v1/query", self.url)).header("content-type", "application/json");
+        let request =
+            self.client.post(format!("{}/v1/query", self.doors.http)).header("content-type", "application/json");
         let response = request.body(body).send().await?;
         let (status, text) = (response.status(), response.text().await?);
         if !status.is_success() {
@@ -167,9 +192,14 @@ impl Lake {
         self.home.path().to_owned()
     }
 
+    /// Where it answers.
+    pub(crate) const fn doors(&self) -> &Doors {
+        &self.doors
+    }
+
     /// Posting and asking from many tasks.
     pub(crate) fn handle(&self) -> (reqwest::Client, String) {
-        (self.client.clone(), self.url.clone())
+        (self.client.clone(), self.doors.http.clone())
     }
 }
 
@@ -180,31 +210,29 @@ impl Drop for Lake {
     }
 }
 
-fn spawn(home: &TempDir) -> Result<(Child, String), Error> {
+fn spawn(home: &TempDir) -> Result<(Child, Doors), Error> {
     let binary = std::env::current_exe()?.with_file_name("tidemark");
     let mut child = Command::new(&binary)
-        .args([
-            "serve",
-            "--http",
-            "127.0.0.1:0",
-            "--grpc",
-            "127.0.0.1:0",
-            "--postgres",
-            "off",
-            "--allow-unauthenticated",
-            "--data",
-        ])
+        .args(["serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--postgres", "127.0.0.1:0"])
+        .args(["--allow-unauthenticated", "--data"])
         .arg(home.path())
         .stdout(Stdio::piped())
         .stderr(std::fs::File::create(home.path().join("server.log"))?)
         .spawn()
         .map_err(|e| format!("{} cannot be started (build it first): {e}", binary.display()))?;
+    let ready = ready(&mut child)?;
+    let address = |door: &str| {
+        let told = ready.split_whitespace().find_map(|part| part.strip_prefix(door)?.strip_prefix('='));
+        let told = told.ok_or_else(|| format!("no address of {door}"))?;
+        Ok::<_, Error>(told.split_once("://").map_or(told, |(_scheme, rest)| rest).to_owned())
+    };
+    let (http, grpc) = (format!("http://{}", address("http")?), format!("http://{}", address("grpc")?));
+    Ok((child, Doors { http, grpc, postgres: address("postgres")? }))
+}
+
+/// What a child that serves says when it does: the line that begins with `ready `.
+pub(crate) fn ready(child: &mut Child) -> Result<String, Error> {
     let mut lines = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
-    let ready = lines
-        .find_map(|line| line.ok().filter(|line| line.starts_with("ready ")))
-        .ok_or("the server ended before it was ready")?;
-    let address =
-        ready.split_whitespace().find_map(|part| part.strip_prefix("http=")).ok_or("no http address")?.to_owned();
-    let url = if address.contains("://") { address } else { format!("http://{address}") };
-    Ok((child, url))
+    let ready = lines.find_map(|line| line.ok().filter(|line| line.starts_with("ready ")));
+    Ok(ready.ok_or("a server ended before it was ready")?)
 }

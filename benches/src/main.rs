@@ -6,11 +6,13 @@
 //!
 //! 1. [`measure`]: CPU and wall clocks, medians. 2. [`report`]: the table and `results/<name>.json`.
 //! 3. [`lake`]: the real server as a child process, fed over HTTP. 4. [`peer`]: scripts that run DuckDB.
-//! 5. [`changes`]: the seeded data. 6. The benchmarks: [`winner`], [`fold`], [`scan`], [`asof`], [`point`], [`flat`], [`ingest`], [`latency`].
+//! 5. [`changes`]: the seeded data. 6. The benchmarks: [`winner`], [`fold`], [`scan`], [`asof`], [`point`], [`flat`], [`ingest`], [`latency`],
+//! [`doors`].
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to people")]
 
 mod asof;
 mod changes;
+mod doors;
 mod flat;
 mod floor;
 mod fold;
@@ -27,7 +29,7 @@ mod winner;
 /// What a benchmark ends with.
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-const NAMES: &str = "winner, fold, scan, asof, point, flat, ingest, latency";
+const NAMES: &str = "winner, fold, scan, asof, point, flat, ingest, latency, doors";
 
 #[tokio::main]
 async fn main() -> Outcome {
@@ -44,6 +46,8 @@ async fn main() -> Outcome {
         Some("flat") => flat::run(scale.unwrap_or(100_000_000)).await,
         Some("ingest") => ingest::run(scale.unwrap_or(1_000_000)).await,
         Some("latency") => latency::run(scale.unwrap_or(10)).await,
+        Some("doors") => doors::run(scale.unwrap_or(10_000_000)).await,
+        Some(doors::bare::NAME) => doors::bare::serve(args.get(1).ok_or("name a file of batches")?).await,
         _ => Err(format!("name a benchmark: {NAMES}").into()),
     }
 }

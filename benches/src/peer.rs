@@ -17,12 +17,18 @@ pub(crate) struct Told {
     pub answers: Vec<Vec<i64>>,
 }
 
-/// Runs `benches/peers/<script>.py` with the interpreter in `TIDEMARK_BENCH_PYTHON` (`cargo xtask bench` sets it).
-pub(crate) fn run(script: &str, args: &[&str]) -> Result<Told, Box<dyn std::error::Error + Send + Sync>> {
+/// `benches/peers/<script>.py` under the interpreter in `TIDEMARK_BENCH_PYTHON` (`cargo xtask bench` sets it).
+pub(crate) fn command(script: &str) -> Command {
     #[allow(clippy::disallowed_methods, reason = "the interpreter of the peers is the benchmark's own setting")]
     let python = std::env::var("TIDEMARK_BENCH_PYTHON").unwrap_or_else(|_unset| "python3".to_owned());
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("peers").join(script);
-    let output = Command::new(python).arg(path).args(args).output()?;
+    let mut command = Command::new(python);
+    command.arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("peers").join(script));
+    command
+}
+
+/// Runs a script to its end.
+pub(crate) fn run(script: &str, args: &[&str]) -> Result<Told, Box<dyn std::error::Error + Send + Sync>> {
+    let output = command(script).args(args).output()?;
     if !output.status.success() {
         return Err(format!("{script} failed: {}", String::from_utf8_lossy(&output.stderr)).into());
     }

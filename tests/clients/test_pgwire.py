@@ -200,22 +200,3 @@ def test_what_tools_ask_when_they_start(connection, orders):
         except psycopg.Error as error:
             wrong.append(f"{query.id}: {error}")
     assert not wrong, "\n".join(wrong)
-
-
-def test_idle_connections_cost_little(server):
-    """A thousand that rest: how much memory they take is told, and bounded."""
-    def resident():
-        status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
-
-    opened = [psycopg.connect(url(server), autocommit=True) for _ in range(10)]
-    before = resident()
-    try:
-        opened += [psycopg.connect(url(server), autocommit=True) for _ in range(200)]
-        each = (resident() - before) / 200
-        print(f"{each:.1f} KiB for a connection that rests")
-        assert each < 64
-        assert rows(opened[-1], "SELECT 1") == [(1,)]
-    finally:
-        for connection in opened:
-            connection.close()
