@@ -6,8 +6,8 @@
 //!
 //! 1. [`measure`]: CPU and wall clocks, medians. 2. [`report`]: the table and `results/<name>.json`.
 //! 3. [`lake`]: the real server as a child process, fed over HTTP. 4. [`peer`]: scripts that run DuckDB.
-//! 5. [`changes`]: the seeded data. 6. The benchmarks: [`winner`], [`fold`], [`scan`], [`asof`], [`point`], [`flat`], [`ingest`], [`latency`],
-//! [`doors`].
+//! 5. [`changes`]: the seeded data. 6. The benchmarks: [`winner`], [`fold`], [`scan`], [`asof`], [`point`], [`flat`],
+//!    [`ingest`], [`latency`], [`doors`].
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to people")]
 
 mod asof;

@@ -252,25 +252,31 @@ impl Style {
     fn value(&self, text: &[u8], columns: usize, out: &mut Vec<u8>) {
         match self {
             Self::Binary => {}
-            Self::Text(marks) => text.iter().for_each(|byte| escaped(*byte, marks.delimiter, out)),
+            Self::Text(marks) => escaped(text, marks.delimiter, out),
             Self::Csv(marks) => quoted(text, marks, columns, out),
         }
     }
 }
 
-fn escaped(byte: u8, delimiter: u8, out: &mut Vec<u8>) {
-    let letter = match byte {
-        b'\\' => b'\\',
-        b'\n' => b'n',
-        b'\r' => b'r',
-        b'\t' => b't',
-        8 => b'b',
-        11 => b'v',
-        12 => b'f',
-        byte if byte == delimiter => byte,
-        byte => return out.push(byte),
-    };
-    out.extend_from_slice(&[b'\\', letter]);
+/// Most values have nothing to escape: they are copied from one such byte to the next.
+fn escaped(text: &[u8], delimiter: u8, out: &mut Vec<u8>) {
+    let is_special = |byte: &u8| matches!(*byte, 8..=13 | b'\\') || *byte == delimiter;
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(is_special) {
+        let letter = match rest[at] {
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            8 => b'b',
+            11 => b'v',
+            12 => b'f',
+            itself => itself,
+        };
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(&[b'\\', letter]);
+        rest = &rest[at + 1..];
+    }
+    out.extend_from_slice(rest);
 }
 
 fn quoted(text: &[u8], marks: &Marks, columns: usize, out: &mut Vec<u8>) {
