@@ -115,7 +115,7 @@ def low_to_high(samples):
 #: What routes need whose doors check it themselves.
 CHECKED_BY_DOORS = {
     ("POST", "/ingest"): "ingest", ("POST", "/e"): "ingest", ("POST", "/v1/query"): "query",
-    ("POST", "/v1/publish"): "admin", ("POST", "/v1/compact"): "admin", ("GET", "/v1/audit"): "admin",
+    ("POST", "/v1/publish"): "admin", ("POST", "/v1/compact"): "admin", ("GET", "/v1/audit"): "admin", ("GET", "/v1/dropped"): "admin",
     ("GET", "/v1/tokens"): "admin", ("POST", "/v1/tokens"): "admin", ("DELETE", "/v1/tokens/{id}"): "admin",
 }
 BODIES = {
