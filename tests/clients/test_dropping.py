@@ -128,6 +128,32 @@ def test_the_command_line_drops_lists_and_brings_back(server, orders):
     assert "erased shop" in tidemark(server, "drop", "shop", "--now")
 
 
+def test_a_file_is_loaded_again_after_its_collection_was_erased(server, tmp_path):
+    file = tmp_path / "orders.ndjson"
+    file.write_text("".join(json.dumps({"op": "insert", "id": str(n), "doc": {"n": n}}) + "\n" for n in range(3)))
+    load = ("ingest", str(file), "--namespace", "shop", "--collection", "orders")
+    tidemark(server, *load)
+    tidemark(server, *load)
+    assert server.rows("SELECT count(*) FROM history('shop.orders')") == [(3,)], "the same file twice is stored once"
+    call(server, "/v1/shop/orders/drop")
+    again = subprocess.run([binary(), *load], env={**os.environ, "TIDEMARK_URL": server.http}, capture_output=True, text=True, timeout=60)
+    assert again.returncode != 0 and "was dropped" in again.stderr, again
+    call(server, "/v1/shop/orders/drop", {"grace_s": 0})
+    for _again in range(2):
+        tidemark(server, *load)
+        assert server.rows("SELECT count(*) FROM history('shop.orders')") == [(3,)]
+
+
+def test_a_truncate_of_what_was_dropped_is_refused(server, orders):
+    truncate = {"op": "t", "source": {"db": "d", "schema": "s", "table": "orders", "lsn": 1, "ts_ms": 1767300000000}, "ts_ms": 1767300000000}
+    call(server, "/v1/shop/orders/drop")
+    assert refused(lambda: server.post("/v1/shop/orders/changes", truncate)) == (409, "dropped")
+    call(server, "/v1/shop/orders/undrop")
+    assert server.rows("SELECT count(*) FROM shop.orders") == [(2,)]
+    server.post("/v1/shop/orders/changes", truncate)
+    assert server.rows("SELECT count(*) FROM shop.orders") == [(0,)]
+
+
 def test_only_who_administers_a_namespace_drops_it_or_hears_of_it(lake):
     reader, owner = lake.token("query", "ingest"), lake.token("query", "admin")
     assert lake.ask("POST", "/v1/shop/orders_shop/drop", {}, reader)[0] == 403

@@ -97,6 +97,8 @@ pub struct Collection {
     pub steps: Arc<Steps>,
     /// Whether it is there; its namespace may be away.
     pub standing: Standing,
+    /// The system time up to which everything was erased under this name, if ever.
+    pub erased_at: Option<Instant>,
 }
 
 /// How a commit ended. `Lost` hands the work back: appends re-apply on the newer manifest, replacements plan again.

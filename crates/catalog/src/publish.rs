@@ -149,7 +149,7 @@ impl Publisher {
         failed.map_or(Ok(if due.len() > TABLES_MAX { More::Yes } else { More::No }), Err)
     }
 
-    /// The tables there are: of one namespace or of all.
+    /// The tables that are kept, whatever became of them: of one namespace or of all.
     #[must_use]
     pub fn tables(&self, of: Option<&Namespace>) -> Vec<(Namespace, Table)> {
         let mut namespaces = self.catalog.every_namespace();
@@ -160,6 +160,15 @@ impl Publisher {
             std::iter::once(Table::Events).chain(collections).map(move |table| (namespace.clone(), table))
         };
         namespaces.into_iter().flat_map(tables).collect()
+    }
+
+    /// Whether a table is there for those who ask; what was dropped is published on, so that it can be brought back.
+    #[must_use]
+    pub fn is_there(&self, namespace: &Namespace, table: &Table) -> bool {
+        match table {
+            Table::Events => self.catalog.namespaces().contains(namespace),
+            Table::Collection(name) => self.catalog.collection(namespace, name).is_some(),
+        }
     }
 
     /// A table is due when its manifest is another one than when it was looked at last, and that is long enough ago.

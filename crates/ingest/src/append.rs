@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use arrow::error::ArrowError;
 use tidemark_catalog::allowance::Counted;
-use tidemark_model::{Namespace, Principal};
+use tidemark_model::{Instant, Namespace, Principal};
 use tidemark_storage::log::{EncodedRows, KeyRecord, LogBatch};
 
 use crate::{
@@ -49,7 +49,10 @@ impl Room {
     pub(crate) async fn append(self: &Arc<Self>, namespace: &Namespace, request: Request) -> Result<Receipt, Error> {
         let prepared = self.read(namespace, request).await?;
         let Some(key) = prepared.key.clone() else { return self.store_all(namespace, prepared, None).await };
-        match self.claim_key(namespace, &key).await? {
+        let named = || standing::collections(&prepared.batch.groups);
+        self.stands_now(namespace, named())?;
+        let since = self.lives_since(namespace, named());
+        match self.claim_key(namespace, &key, since).await? {
             Ok(claim) => {
                 let receipt = self.store_all(namespace, prepared, Some(&key)).await?;
                 claim.settle(receipt.clone());
@@ -116,10 +119,15 @@ impl Room {
         prepared
     }
 
-    /// The claim, or the receipt of the request that used the key first.
-    async fn claim_key(&self, namespace: &Namespace, key: &Key) -> Result<Result<KeyClaim, Arc<Receipt>>, Error> {
+    /// The claim, or the receipt of the request that used the key first; what was used before an instant is forgotten.
+    async fn claim_key(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        since: Instant,
+    ) -> Result<Result<KeyClaim, Arc<Receipt>>, Error> {
         loop {
-            match self.flusher.seen_keys.claim(namespace, key, self.log.now()) {
+            match self.flusher.seen_keys.claim(namespace, key, (self.log.now(), since)) {
                 keys::Claimed::Taken(claim) => return Ok(Ok(claim)),
                 keys::Claimed::Seen(receipt) => return Ok(Err(receipt)),
                 keys::Claimed::Mismatch => return Err(Error::KeyMismatch { key: key.shown.clone() }),
@@ -181,8 +189,8 @@ impl Room {
         let stands = self.stands(namespace, standing::collections(&batch.groups)).await?;
         let ready = self.ready(namespace, batch, (record, decoded > IN_PLACE_BYTES_MAX)).await?;
         let receipt = self.log(namespace, ready, outcome).await?;
-        drop(stands);
         claim.settle(receipt.system_time);
+        drop(stands);
         self.metrics.accepted(receipt.accepted, decoded);
         tracing::debug!(%namespace, events = receipt.accepted, "buffered events");
         Ok(receipt)

@@ -116,6 +116,7 @@ impl Ingest {
         let room = self.open_room()?;
         // Read before it is stored: what is stored can be used.
         Declaration::read(&schema, strictness, 0)?;
+        let _stands = room.stands(namespace, [collection]).await?;
         let declared = room.catalog.declare((namespace, collection), strictness, schema).await?;
         let declaration = Declaration::read(&declared.schema, declared.strictness, declared.version)?;
         room.rules.put(namespace, &declared, declaration);

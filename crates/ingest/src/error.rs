@@ -167,9 +167,9 @@ pub enum Error {
         /// From when on it may be erased.
         until: Instant,
     },
-    /// What a request adds to is being erased.
-    #[error("{what} is being erased: its name is free in a moment, send the request again")]
-    Erasing {
+    /// What a request adds to is being dropped, brought back or erased.
+    #[error("{what} is being dropped, brought back or erased: send the request again in a moment")]
+    Changing {
         /// The namespace or the collection.
         what: String,
     },
@@ -236,7 +236,7 @@ impl Error {
             Self::Fenced { .. } | Self::SequenceGap { .. } | Self::SequenceMismatch { .. } | Self::Dropped { .. } => {
                 Kind::Conflict
             }
-            Self::Erasing { .. } => Kind::Unavailable,
+            Self::Changing { .. } => Kind::Unavailable,
             Self::KeyMismatch { .. }
             | Self::Durability
             | Self::TooManyCollections { .. }
@@ -283,7 +283,7 @@ impl Error {
             Self::Spent(_) => Spent::CODE,
             Self::NoSchema { .. } => "no_schema",
             Self::Dropped { .. } => "dropped",
-            Self::Erasing { .. } => "erasing",
+            Self::Changing { .. } => "changing",
             Self::Draining => "draining",
             _ => match self.kind() {
                 Kind::OutOfSpace => "out_of_space",

@@ -15,7 +15,7 @@ use tidemark_model::{
     Clock, CollectionName, Denied, Ids, Instant, Mark, Namespace, Principal, Scope, Table, schema::SchemaChange,
 };
 use tidemark_storage::log::{Log, LogDeps, LogOptions};
-use tokio::sync::{RwLock, watch};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -31,6 +31,7 @@ use crate::{
     rejected::Rejects,
     replay,
     request::Request,
+    standing::Standings,
     tasks::Tasks,
     upkeep::Upkeep,
     visible::Visible,
@@ -74,8 +75,7 @@ pub(crate) struct Room {
     pub(crate) visible: Arc<Visible>,
     pub(crate) flusher: Flusher,
     pub(crate) upkeep: Upkeep,
-    /// Read by whoever adds, written by whoever drops.
-    pub(crate) standings: RwLock<()>,
+    pub(crate) standings: Standings,
     /// Bytes of bodies that are being read and parsed.
     pub(crate) bodies: Budget,
     pub(crate) metrics: Arc<Metrics>,
@@ -119,7 +119,7 @@ impl Ingest {
             rules: Rules::of(&deps.catalog),
             rejects,
             upkeep: Upkeep::new(&config, &deps.catalog, deps.points),
-            standings: RwLock::default(),
+            standings: Standings::default(),
             visible: Arc::clone(&flusher.visible),
             metrics: Arc::clone(&flusher.metrics),
             catalog: deps.catalog,

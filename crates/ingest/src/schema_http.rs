@@ -74,6 +74,7 @@ fn read(ingest: &Ingest, principal: &Principal, path: Names, parameters: Paramet
         return Err(Denied::Hidden(namespace).into());
     }
     let parameters = known(parameters)?;
+    ingest.room.stands_now(&namespace, [&collection])?;
     let versions = ingest.room.catalog.declared(&namespace, &collection);
     let found = match parameter(&parameters, "version") {
         None => versions.last(),

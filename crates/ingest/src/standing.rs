@@ -1,19 +1,63 @@
 //! Dropping: nothing is added to what was dropped, and an erased name begins anew.
 //!
-//! An append holds the turn of [`Room::stands`] from the check until it is durable; whoever changes a standing waits until
-//! nobody does. So nothing of what was dropped is appended behind the drop, and a flush after it has all there is.
+//! An append holds the turn of [`Room::stands`] from the check until it is durable. Whoever changes a standing says so
+//! first, which refuses what comes, and waits for those who were let on: so nothing of what was dropped is appended behind
+//! the drop, and a flush after it has all there is. The register is written when nobody is held up by it any more.
+//!
+//! What is remembered of an erased name is forgotten when somebody adds to it again, whoever wrote in the catalog that it
+//! was erased.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Mutex,
+};
 
 use tidemark_catalog::Commit;
-use tidemark_model::{CollectionName, Namespace, Standing};
-use tokio::sync::RwLockReadGuard;
+use tidemark_model::{CollectionName, Instant, Namespace, Standing};
+use tokio::sync::{RwLock, RwLockReadGuard};
 
 use crate::{
     batch::Group,
+    dedup::lock,
     error::Error,
     flush::publish::{ATTEMPTS_MAX, crowded},
     front::{Ingest, Room},
     metrics::Step,
 };
+
+/// A namespace, or a collection of it.
+type Of = (Namespace, Option<CollectionName>);
+
+/// What ingest holds of what becomes of names.
+#[derive(Debug, Default)]
+pub(crate) struct Standings {
+    /// Read by whoever adds, written for a moment by whoever changes a standing.
+    gate: RwLock<()>,
+    changing: Mutex<HashSet<Of>>,
+    /// The erased names of which nothing is remembered any more, and up to which system time they were erased.
+    forgotten: Mutex<HashMap<Of, Instant>>,
+}
+
+/// A name whose standing is being changed; nobody adds to it.
+struct Changing<'r> {
+    standings: &'r Standings,
+    of: Of,
+}
+
+impl Standings {
+    async fn change(&self, of: Of) -> Changing<'_> {
+        lock(&self.changing).insert(of.clone());
+        let changing = Changing { standings: self, of };
+        drop(self.gate.write().await);
+        changing
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        lock(&self.standings.changing).remove(&self.of);
+    }
+}
 
 impl Room {
     /// Lets on what adds to a namespace and to these collections of it; while the answer is held, none of them is dropped.
@@ -22,7 +66,7 @@ impl Room {
         namespace: &Namespace,
         collections: impl IntoIterator<Item = &'c CollectionName>,
     ) -> Result<RwLockReadGuard<'_, ()>, Error> {
-        let turn = self.standings.read().await;
+        let turn = self.standings.gate.read().await;
         self.stands_now(namespace, collections)?;
         Ok(turn)
     }
@@ -38,12 +82,46 @@ impl Room {
     }
 
     fn is_there(&self, namespace: &Namespace, collection: Option<&CollectionName>) -> Result<(), Error> {
+        let of = (namespace.clone(), collection.cloned());
         let what = || collection.map_or_else(|| namespace.to_string(), |name| format!("{namespace}.{name}"));
-        match self.catalog.standing(namespace, collection) {
-            Some(Standing::Dropped { until, .. }) => Err(Error::Dropped { what: what(), until }),
-            Some(Standing::Erasing) => Err(Error::Erasing { what: what() }),
-            Some(Standing::Live | Standing::Erased { .. }) | None => Ok(()),
+        if lock(&self.standings.changing).contains(&of) {
+            return Err(Error::Changing { what: what() });
         }
+        match self.catalog.standing(namespace, collection) {
+            Some(Standing::Dropped { until, .. }) => return Err(Error::Dropped { what: what(), until }),
+            Some(Standing::Erasing) => return Err(Error::Changing { what: what() }),
+            Some(Standing::Erased { at }) => self.forget(of, at),
+            Some(Standing::Live) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Forgets what is remembered of a name that was erased, once.
+    fn forget(&self, of: Of, at: Instant) {
+        let mut forgotten = lock(&self.standings.forgotten);
+        if forgotten.get(&of) == Some(&at) {
+            return;
+        }
+        let (namespace, collection) = (&of.0, of.1.as_ref());
+        self.rules.forget(namespace, collection);
+        self.visible.admission.begin_anew(&self.catalog, namespace, collection);
+        if collection.is_none() {
+            self.flusher.seen_ids.forget(namespace);
+            self.flusher.seen_keys.forget(namespace);
+            self.flusher.producers.forget(namespace);
+        }
+        forgotten.insert(of, at);
+    }
+
+    /// From which system time on these collections are what they are now: what was done before was done to what was erased
+    /// under their names.
+    pub(crate) fn lives_since<'c>(
+        &self,
+        namespace: &Namespace,
+        collections: impl IntoIterator<Item = &'c CollectionName>,
+    ) -> Instant {
+        let erased_at = |name| self.catalog.any_collection(namespace, name)?.erased_at;
+        collections.into_iter().filter_map(erased_at).max().map_or(Instant::MIN, |at| at.plus_micros(1))
     }
 }
 
@@ -64,18 +142,21 @@ impl Ingest {
         standing: Standing,
     ) -> Result<(), Error> {
         let room = &self.room;
-        let _nobody_adds = room.standings.write().await;
-        room.catalog.stand(namespace, collection, standing).await?;
-        if let Standing::Erased { .. } = standing {
-            room.rules.forget(namespace, collection);
-            room.visible.admission.begin_anew(&room.catalog, namespace, collection);
-            if collection.is_none() {
-                room.flusher.seen_ids.forget(namespace);
-                room.flusher.seen_keys.forget(namespace);
-                room.flusher.producers.forget(namespace);
-            }
-        }
-        Ok(())
+        let _changing = room.standings.change((namespace.clone(), collection.cloned())).await;
+        Ok(room.catalog.stand(namespace, collection, standing).await?)
+    }
+
+    /// Waits until nothing changes the standing of a collection, or of a namespace, and refuses where it is not there; while
+    /// the answer is held, none of it is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Dropped`], [`Error::Changing`].
+    pub async fn stands(
+        &self,
+        namespace: &Namespace,
+        collection: Option<&CollectionName>,
+    ) -> Result<RwLockReadGuard<'_, ()>, Error> {
+        self.room.stands(namespace, collection).await
     }
 
     /// Lets all events of a namespace go, with the ids and keys that were remembered; its positions and its system time go on.

@@ -115,7 +115,10 @@ impl Room {
     ) -> Result<(), Error> {
         let nobody = || Error::Internal("nobody knows any more which documents live".to_owned());
         let documents = self.documents().ok_or_else(nobody)?;
+        // Of a collection that was dropped no document is seen: its truncate must not be told as done.
+        self.stands_now(namespace, [&truncation.collection])?;
         let mut live = documents.live((namespace, &truncation.collection), truncation.ts).await?;
+        self.stands_now(namespace, [&truncation.collection])?;
         let mut deleted = 0;
         while let Some(ids) = live.try_next().await? {
             for ids in ids.chunks(DELETES_MAX) {

@@ -138,6 +138,7 @@ impl Administration {
         collection: Option<&CollectionName>,
         said: Retention,
     ) -> Result<Kept, Problem> {
+        let _stands = self.ingest.stands(namespace, collection).await.map_err(Problem::from)?;
         let done = self.catalog.keep(namespace, collection, said).await;
         done.map_err(|error| problem(&tidemark_cdc::Error::Catalog(error)))?;
         let name = collection.map(CollectionName::as_str);

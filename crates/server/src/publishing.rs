@@ -68,6 +68,7 @@ fn asked(publisher: &Publisher, principal: &Principal, body: &[u8]) -> Result<As
     let mut tables = publisher.tables(namespace.as_ref());
     tables.retain(|(namespace, _)| principal.may_admin(namespace));
     tables.retain(|(_, one)| table.as_ref().is_none_or(|table| table == one));
+    tables.retain(|(namespace, table)| publisher.is_there(namespace, table));
     if tables.is_empty() && namespace.is_some() {
         return Err(Problem::new(
             Kind::NotFound,

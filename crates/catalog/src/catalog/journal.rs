@@ -104,6 +104,9 @@ pub(crate) struct CollectionRecord {
     /// Whether it is there.
     #[serde(default, skip_serializing_if = "Standing::is_live")]
     pub(crate) standing: Standing,
+    /// Up to where everything was erased under its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) erased_at: Option<Instant>,
 }
 
 impl NamespaceChanges {
@@ -197,6 +200,7 @@ mod tests {
             schema: schema(),
             steps,
             standing: Standing::Live,
+            erased_at: None,
         };
         let checkpoint = |steps| {
             let collections = vec![record(steps)];

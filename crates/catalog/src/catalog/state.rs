@@ -41,13 +41,23 @@ pub(crate) struct CollectionState {
     pub(crate) slot: Slot<CollectionManifest>,
 }
 
+/// Whether what is said of a name is about what it was before it began anew: an entry that holds everything is of the moment
+/// at which it was begun to be written.
+fn is_past(said: Standing, (standing, begun_at): (Standing, Instant)) -> bool {
+    standing.is_live() && matches!(said, Standing::Erased { at } if at < begun_at)
+}
+
 impl CollectionState {
     /// What became of it. Of an erased one only the name is left, and the number of its schema.
     fn stand(&mut self, standing: Standing) {
+        if is_past(standing, (self.known.standing, self.known.created_at)) {
+            return;
+        }
         let mut known = Collection::clone(&self.known);
         if let Standing::Erased { at } = standing {
             let schema = known.schema.begun_anew();
             known.steps = Arc::new(Steps::from(at, &schema));
+            known.erased_at = Some(at);
             known.schema = Arc::new(schema);
         }
         self.known = Arc::new(Collection { standing, ..known });
@@ -64,6 +74,8 @@ pub(crate) struct NamespaceState {
     pub(crate) retention: BTreeMap<Option<CollectionName>, Retention>,
     /// Whether it is there.
     pub(crate) standing: Standing,
+    /// The system time of the append with which it began anew; the least where it never did.
+    begun_at: Instant,
     /// Whether the register knows the namespace.
     is_persisted: bool,
     /// What the register does not hold yet, in order.
@@ -112,7 +124,7 @@ impl State {
     pub(crate) fn observe(&mut self, namespace: &Namespace, at: Instant, changes: &[SchemaChange]) {
         let known = self.namespace(namespace);
         if known.standing.begins_anew(at) {
-            known.standing = Standing::Live;
+            (known.standing, known.begun_at) = (Standing::Live, at);
             known.unpersisted.push(News::Begun);
         }
         for change in changes {
@@ -152,7 +164,10 @@ impl State {
             Content::Checkpoint(namespaces) => {
                 for NamespaceRecord { namespace, collections, declared, retention, standing } in namespaces {
                     let known = self.namespace(namespace);
-                    (known.is_persisted, known.standing) = (true, *standing);
+                    known.is_persisted = true;
+                    if !is_past(*standing, (known.standing, known.begun_at)) {
+                        known.standing = *standing;
+                    }
                     collections.iter().for_each(|record| self.apply_record(namespace, record, entry.committed_at));
                     declared.iter().for_each(|declared| self.declare(namespace, declared));
                     // What was taken back is not in it.
@@ -185,6 +200,9 @@ impl State {
                 }
             }
             None => {
+                if is_past(*standing, (known.standing, known.begun_at)) {
+                    return;
+                }
                 known.standing = *standing;
                 if let Standing::Erased { .. } = standing {
                     known.collections.values_mut().for_each(|collection| collection.stand(*standing));
@@ -206,7 +224,7 @@ impl State {
     }
 
     fn apply_record(&mut self, namespace: &Namespace, record: &CollectionRecord, committed_at: Instant) {
-        let CollectionRecord { name: collection, directory, shard, created_at, schema, steps, standing } =
+        let CollectionRecord { name: collection, directory, shard, created_at, schema, steps, standing, erased_at } =
             record.clone();
         self.create(namespace, &SchemaChange::Created { collection: collection.clone(), directory, shard, created_at });
         if steps.is_empty() {
@@ -220,6 +238,9 @@ impl State {
                 })
             });
         }
+        self.with_known(namespace, &collection, |known| {
+            (known.erased_at < erased_at).then(|| Collection { erased_at, ..known.clone() })
+        });
         self.stand(namespace, &Stood { collection: Some(collection), standing });
     }
 
@@ -245,6 +266,7 @@ impl State {
             schema: Arc::default(),
             steps: Arc::default(),
             standing: Standing::Live,
+            erased_at: None,
         };
         let slot = Slot { register, manifest: Arc::new(CollectionManifest::before_first()) };
         collections.insert(name.clone(), CollectionState { known: Arc::new(known), slot });
@@ -321,6 +343,7 @@ impl State {
             declared: BTreeMap::new(),
             retention: BTreeMap::new(),
             standing: Standing::Live,
+            begun_at: Instant::MIN,
             is_persisted: false,
             unpersisted: Vec::new(),
         })
@@ -336,6 +359,7 @@ impl State {
             schema: known.schema.as_ref().clone(),
             steps: known.steps.as_ref().clone(),
             standing: known.standing,
+            erased_at: known.erased_at,
         };
         let kept = |(collection, retention): (&Option<CollectionName>, &Retention)| Kept {
             collection: collection.clone(),

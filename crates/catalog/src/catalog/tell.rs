@@ -160,11 +160,13 @@ impl Catalog {
         self.0.owner.check().await?;
         let (version, at) = (journal.newest + 1, self.0.clock.now());
         let put_id = self.0.ids.ulid(at).to_string();
-        let entry = Entry::new(version, self.epoch(), put_id, at, self.told(version, news));
+        let of = |content| Entry::new(version, self.epoch(), put_id.clone(), at, content);
+        let entry = of(self.told(version, news.clone()));
         let created = journal.register.create(entry.version, entry.encode()?).await?;
         journal.newest = entry.version;
         let there = match created {
-            Created::Won => entry,
+            // Of an entry that holds everything the news alone: appends have gone on meanwhile.
+            Created::Won => of(Content::Changes(vec![news])),
             Created::Lost | Created::Fenced => journal::read(&journal.register, version).await?,
         };
         self.0.owner.admits(there.epoch)?;

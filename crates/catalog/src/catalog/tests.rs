@@ -212,6 +212,8 @@ async fn what_was_dropped_or_erased_stays_so_and_begins_anew_with_later_appends(
         catalog.persist(&nyc()).await.unwrap();
         let catalog = world.open().await;
         assert_eq!(live(&catalog), ["flights", "planes"]);
+        let erased_at = catalog.collection(&nyc(), &name("flights")).unwrap().erased_at;
+        assert_eq!(erased_at, Some(Instant::from_micros(50)), "{more}");
         catalog.stand(&nyc(), None, Standing::Erased { at: Instant::from_micros(70) }).await.unwrap();
         let catalog = world.open().await;
         assert!(catalog.namespaces().is_empty() && live(&catalog).is_empty());
@@ -221,6 +223,36 @@ async fn what_was_dropped_or_erased_stays_so_and_begins_anew_with_later_appends(
         catalog.persist(&nyc()).await.unwrap();
         let catalog = world.open().await;
         assert_eq!((catalog.namespaces(), live(&catalog)), (vec![nyc()], vec!["flights".to_owned()]));
+    }
+}
+
+/// While an entry that holds everything is being written appends go on: what it says of an earlier life counts no more.
+#[test]
+fn an_entry_of_before_does_not_take_a_new_life_back() {
+    let at = Instant::from_micros;
+    let entry = |content| Entry::new(64, 1, String::new(), AT, content);
+    let stood = |collection, standing| {
+        let standings = vec![tidemark_model::Stood { collection, standing }];
+        entry(Content::Changes(vec![NamespaceChanges { standings, ..NamespaceChanges::of(nyc()) }]))
+    };
+    for whole in [false, true] {
+        let mut state = State::new(Store::memory());
+        state.observe(&nyc(), AT, &[created("flights", 3), evolved("flights", 2)]);
+        let of = (!whole).then(|| name("flights"));
+        state.absorb(&stood(of, Standing::Erased { at: at(50) }));
+        let before = entry(Content::Checkpoint(state.checkpoint()));
+        let again = SchemaChange::Created {
+            collection: name("flights"),
+            directory: "flights".to_owned(),
+            shard: Shard(3),
+            created_at: at(60),
+        };
+        state.observe(&nyc(), at(60), &[again, evolved("flights", 3)]);
+        state.absorb(&before);
+        let known = &state.namespaces[&nyc()];
+        let flights = &known.collections[&name("flights")].known;
+        assert!(known.standing.is_live() && flights.standing.is_live(), "{whole}");
+        assert_eq!((flights.schema.id, flights.schema.fields.len()), (3, 3), "{whole}");
     }
 }
 

@@ -83,8 +83,8 @@ impl KeyIndex {
         Arc::clone(lock(&self.namespaces).entry(namespace.clone()).or_default())
     }
 
-    /// Claims a key.
-    pub(crate) fn claim(&self, namespace: &Namespace, key: &Key, now: Instant) -> Claimed {
+    /// Claims a key; what it was used for before an instant counts no more.
+    pub(crate) fn claim(&self, namespace: &Namespace, key: &Key, (now, since): (Instant, Instant)) -> Claimed {
         let keys = self.of(namespace);
         let mut held = lock(&keys);
         let full = self.full(&held);
@@ -92,7 +92,9 @@ impl KeyIndex {
         match held.table(key.key).entry(key.key) {
             Entry::Occupied(mut entry) => match entry.get() {
                 State::Held(outcome) => return Claimed::Wait(outcome.clone()),
-                State::Used { at, .. } if is_expired(*at, now) => drop(entry.insert(State::Held(outcome))),
+                State::Used { at, .. } if is_expired(*at, now) || *at < since => {
+                    drop(entry.insert(State::Held(outcome)));
+                }
                 State::Used { body, receipt, .. } if *body == key.body => return Claimed::Seen(Arc::clone(receipt)),
                 State::Used { .. } => return Claimed::Mismatch,
             },
@@ -225,13 +227,18 @@ mod tests {
         let at = Instant::from_micros(1_800_000_000_000_000);
         let index = KeyIndex::new(1000, receipt(at).bytes() * 2);
         for n in 0..2 {
-            let Claimed::Taken(claim) = index.claim(&namespace(), &key(n), at) else { panic!("{n} is not taken") };
+            let Claimed::Taken(claim) = index.claim(&namespace(), &key(n), (at, Instant::MIN)) else {
+                panic!("{n} is not taken")
+            };
             claim.settle(receipt(at));
         }
-        assert!(matches!(index.claim(&namespace(), &key(2), at), Claimed::Full(_, _)));
-        assert!(matches!(index.claim(&namespace(), &key(1), at), Claimed::Seen(_)), "what is known is answered");
+        assert!(matches!(index.claim(&namespace(), &key(2), (at, Instant::MIN)), Claimed::Full(_, _)));
+        assert!(
+            matches!(index.claim(&namespace(), &key(1), (at, Instant::MIN)), Claimed::Seen(_)),
+            "what is known is answered"
+        );
         let late = at.plus_micros(super::super::WINDOW_US + 1);
         (0..TABLES).for_each(|_| index.sweep(late));
-        assert!(matches!(index.claim(&namespace(), &key(2), late), Claimed::Taken(_)));
+        assert!(matches!(index.claim(&namespace(), &key(2), (late, Instant::MIN)), Claimed::Taken(_)));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use datafusion::logical_expr::Volatility;
 use sha2::{Digest, Sha256};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
-use tidemark_model::Namespace;
+use tidemark_model::{Instant, Namespace};
 
 use super::{Query, Room};
 use crate::{Statement, plan::names::Seen, sql::limits};
@@ -68,16 +68,18 @@ impl Room {
         })
     }
 
-    /// The schemas of all collections that somebody sees.
-    fn schemas(&self, statement: &Statement) -> Vec<(Namespace, String, u32)> {
+    /// What of all tables that somebody sees decides what an instant of the past answers: names and schemas, and which life
+    /// of a name it is.
+    fn schemas(&self, statement: &Statement) -> Vec<(Namespace, Option<String>, u32, Option<Instant>)> {
         let catalog = &self.lake.catalog;
         let seen = Seen { catalog: catalog.clone(), principal: statement.principal.clone() };
         let of = |namespace: Namespace| {
-            let collections = catalog.collections(&namespace);
-            collections
-                .into_iter()
-                .map(move |known| (namespace.clone(), known.name.as_str().to_owned(), known.schema.id))
-                .collect::<Vec<_>>()
+            let erased = catalog.events(&namespace).erased.as_ref().map(|erased| erased.system_time);
+            let events = (namespace.clone(), None, 0, erased);
+            let collections = catalog.collections(&namespace).into_iter().map(move |known| {
+                (namespace.clone(), Some(known.name.as_str().to_owned()), known.schema.id, Some(known.created_at))
+            });
+            std::iter::once(events).chain(collections).collect::<Vec<_>>()
         };
         seen.namespaces().into_iter().flat_map(of).collect()
     }

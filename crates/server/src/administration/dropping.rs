@@ -37,6 +37,11 @@ impl Administration {
     /// # Errors
     /// 404; 400 for a grace that is too long; 409 `erasing`; what the rooms say.
     pub async fn drop(&self, (namespace, collection): Of<'_>, grace_s: Option<u64>) -> Result<Dropped, Problem> {
+        let (this, namespace, collection) = (self.clone(), namespace.clone(), collection.cloned());
+        to_its_end(async move { this.drop_now((&namespace, collection.as_ref()), grace_s).await }).await
+    }
+
+    async fn drop_now(&self, (namespace, collection): Of<'_>, grace_s: Option<u64>) -> Result<Dropped, Problem> {
         let _turn = self.standings.lock().await;
         let grace_s = grace_s.unwrap_or(GRACE_S);
         if grace_s > GRACE_S_MAX {
@@ -64,6 +69,11 @@ impl Administration {
     /// # Errors
     /// 404; 409 `not_dropped`, `erasing`; what the rooms say.
     pub async fn undrop(&self, (namespace, collection): Of<'_>) -> Result<(), Problem> {
+        let (this, namespace, collection) = (self.clone(), namespace.clone(), collection.cloned());
+        to_its_end(async move { this.undrop_now((&namespace, collection.as_ref())).await }).await
+    }
+
+    async fn undrop_now(&self, (namespace, collection): Of<'_>) -> Result<(), Problem> {
         let _turn = self.standings.lock().await;
         match self.standing((namespace, collection))? {
             Standing::Dropped { .. } => {}
@@ -89,18 +99,23 @@ impl Administration {
         dropped.collect()
     }
 
-    /// Erases one namespace or collection whose grace is over, or goes on with one; whether there was one.
+    /// Erases the namespaces and collections whose grace is over, and goes on with those that are being erased; whether there
+    /// were any.
     ///
     /// # Errors
-    /// What the rooms say; the next call goes on.
+    /// The first that the rooms say, once the others had their turn; the next call goes on.
     pub async fn erase_due(&self) -> Result<bool, Problem> {
         let _turn = self.standings.lock().await;
         let now = self.ingest.now();
         let is_due = |standing: &Standing| standing.is_due(now) || *standing == Standing::Erasing;
-        let due = self.catalog.away().into_iter().find(|(_, _, standing)| is_due(standing));
-        let Some((namespace, collection, _)) = due else { return Ok(false) };
-        self.erase((&namespace, collection.as_ref())).await?;
-        Ok(true)
+        let (mut any, mut failed) = (false, None);
+        for (namespace, collection, _) in self.catalog.away().into_iter().filter(|(_, _, standing)| is_due(standing)) {
+            any = true;
+            if let Err(problem) = self.erase((&namespace, collection.as_ref())).await {
+                failed = failed.or(Some(problem));
+            }
+        }
+        failed.map_or(Ok(any), Err)
     }
 
     /// Erases what was dropped, in whoever's turn it is. From its first step on it cannot be brought back; each of the others
@@ -139,6 +154,15 @@ impl Administration {
         let unknown = || problem(&tidemark_cdc::Error::UnknownCollection(format!("{namespace}.{name}")));
         standing.filter(|standing| !matches!(standing, Standing::Erased { .. })).ok_or_else(unknown)
     }
+}
+
+/// Runs work to its end, also when whoever asked goes away.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    let ended = tokio::spawn(work).await;
+    let early = |error| Err(Problem::new(Kind::Internal, "internal", format!("the work ended early: {error}")));
+    ended.unwrap_or_else(early)
 }
 
 fn shown((namespace, collection): Of<'_>) -> String {

@@ -39,6 +39,8 @@ struct Seen {
     declared: u32,
     snapshots: Vec<String>,
     retention: Retention,
+    /// When the collection was made: another one under the same name has another.
+    created_at: Option<SystemTime>,
 }
 
 /// Namespace and table (none is the namespace as such), what is known of it.
@@ -130,6 +132,7 @@ impl Watching {
                     declared: self.catalog.declared(&namespace, &known.name).last().map_or(0, |one| one.version),
                     snapshots: manifest.snapshots.iter().map(|snapshot| snapshot.name.clone()).collect(),
                     retention: self.catalog.retention_said(&namespace, Some(&known.name)),
+                    created_at: Some(known.created_at),
                 };
                 all.insert((namespace.clone(), Some(known.name.clone())), seen);
             }
@@ -149,6 +152,8 @@ fn differences(before: &All, now: &All) -> VecDeque<CatalogChange> {
     let mut changes = VecDeque::new();
     for ((namespace, collection), seen) in now {
         let known = before.get(&(namespace.clone(), collection.clone()));
+        let is_another = known.is_some_and(|known| known.created_at != seen.created_at);
+        let known = known.filter(|_| !is_another);
         let was = known.cloned().unwrap_or_default();
         let table = collection.as_ref().map_or("", CollectionName::as_str);
         let mut tell = |kind: Kind, table: &str, version: u64, system_time: Option<SystemTime>| {
@@ -156,6 +161,9 @@ fn differences(before: &All, now: &All) -> VecDeque<CatalogChange> {
             let system_time_us = system_time.map(SystemTime::micros);
             changes.push_back(CatalogChange { kind: kind.into(), namespace, table, version, system_time_us });
         };
+        if is_another {
+            tell(Kind::CollectionDropped, table, 0, None);
+        }
         if known.is_none() {
             let kind = if collection.is_some() { Kind::CollectionCreated } else { Kind::NamespaceCreated };
             tell(kind, table, 0, None);
@@ -213,10 +221,20 @@ mod tests {
         );
         assert!(told(&first, &first).is_empty());
         let mut second = first.clone();
-        second.insert((shop, orders), Seen { version: 3, snapshots: vec!["a".to_owned()], ..of(3, 1) });
+        second.insert((shop.clone(), orders.clone()), Seen { version: 3, snapshots: vec!["a".to_owned()], ..of(3, 1) });
         assert_eq!(
             told(&first, &second),
             [named(Kind::Committed, "orders", 3), named(Kind::SnapshotsChanged, "orders", 3)]
+        );
+        let mut third = second.clone();
+        third.insert((shop, orders), Seen { created_at: Some(SystemTime::MIN), ..of(4, 0) });
+        assert_eq!(
+            told(&second, &third),
+            [
+                named(Kind::CollectionDropped, "orders", 0),
+                named(Kind::CollectionCreated, "orders", 0),
+                named(Kind::Committed, "orders", 4),
+            ]
         );
         assert_eq!(
             told(&second, &All::new()),

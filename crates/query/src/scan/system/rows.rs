@@ -170,7 +170,17 @@ pub(super) fn time_travel(seen: &Seen, _: &Tellers) -> Vec<ArrayRef> {
 
 pub(super) fn rejected(seen: &Seen, tellers: &Tellers) -> Vec<ArrayRef> {
     let rows: Vec<Arc<Rejected>> = tellers.shown.get().map_or_else(Vec::new, |shown| shown.rejects.rejected());
-    let rows: Vec<Arc<Rejected>> = rows.into_iter().filter(|row| seen.shows(&row.namespace)).collect();
+    // Of what was dropped nothing is shown, nor of what was erased under a name that began anew.
+    let is_seen = |row: &Arc<Rejected>| {
+        let of = (&row.namespace, row.collection.as_ref());
+        let is_live = |standing: Option<Standing>| standing.is_none_or(|standing| standing.is_live());
+        let erased = seen.catalog.events(of.0).erased.as_ref().map(|erased| erased.system_time);
+        seen.shows(of.0)
+            && is_live(seen.catalog.standing(of.0, None))
+            && is_live(of.1.and_then(|name| seen.catalog.standing(of.0, Some(name))))
+            && erased.is_none_or(|erased| row.at > erased)
+    };
+    let rows: Vec<Arc<Rejected>> = rows.into_iter().filter(is_seen).collect();
     vec![
         texts(&rows, |row| Some(row.id.as_str())),
         times(&rows, |row| Some(row.at)),
