@@ -8,6 +8,7 @@
 use tidemark_catalog::LiveTail as _;
 use tidemark_model::{CollectionName, Denied, Instant, Kind, Namespace, Standing, standing::GRACE_S_MAX};
 use tidemark_proto::Problem;
+use tokio_util::task::TaskTracker;
 
 use super::Administration;
 use crate::reply::problem;
@@ -160,7 +161,7 @@ impl Administration {
 async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
-    let ended = tokio::spawn(work).await;
+    let ended = TaskTracker::new().spawn(work).await;
     let early = |error| Err(Problem::new(Kind::Internal, "internal", format!("the work ended early: {error}")));
     ended.unwrap_or_else(early)
 }
