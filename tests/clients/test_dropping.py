@@ -154,6 +154,45 @@ def test_a_truncate_of_what_was_dropped_is_refused(server, orders):
     assert server.rows("SELECT count(*) FROM shop.orders") == [(0,)]
 
 
+def test_no_side_door_speaks_of_what_was_dropped(server, orders):
+    schema = {"type": "object", "properties": {"total": {"type": "integer"}}}
+    server.put("/v1/shop/orders/schema?strictness=lenient", schema)
+    partly = [{"op": "insert", "id": "7", "doc": {"total": 7}}, {"op": "insert", "id": "8"}]
+    body = "\n".join(json.dumps(change) for change in partly).encode()
+    assert server.post("/v1/shop/orders/changes?on_error=partial", body, "application/x-ndjson")["rejected"] == 1
+    assert server.rows("SELECT count(*) FROM system.rejected") == [(1,)]
+    call(server, "/v1/shop/orders/drop")
+    assert refused(lambda: server.put("/v1/shop/orders/schema", schema)) == (409, "dropped")
+    assert refused(lambda: server.put("/v1/shop/orders/retention", {"daily": 3})) == (409, "dropped")
+    assert refused(lambda: urllib.request.urlopen(server.http + "/v1/shop/orders/schema", timeout=60)) == (409, "dropped")
+    assert refused(lambda: server.post("/v1/publish", {"namespace": "shop", "table": "orders"})) == (404, "unknown_table")
+    assert server.rows("SELECT count(*) FROM system.rejected") == [(0,)]
+    call(server, "/v1/shop/orders/undrop")
+    assert server.rows("SELECT count(*) FROM system.rejected") == [(1,)]
+
+
+def test_what_a_client_has_of_the_past_does_not_outlive_its_table(server, orders):
+    server.post("/v1/shop/events", {"events": [{"type": "click", "data": {}}]})
+    question = json.dumps({"sql": "SELECT count(*) FROM shop.events", "as_of": orders}).encode()
+
+    def asked(tag=None):
+        headers = {"Content-Type": "application/json", **({"If-None-Match": tag} if tag else {})}
+        request = urllib.request.Request(server.http + "/v1/query", data=question, headers=headers, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.headers["ETag"]
+        except urllib.error.HTTPError as told:
+            return told.code, None
+
+    status, tag = asked()
+    assert status == 200 and tag and asked(tag)[0] == 304
+    call(server, "/v1/shop/drop")
+    assert asked(tag)[0] == 404
+    call(server, "/v1/shop/drop", {"grace_s": 0})
+    server.post("/v1/shop/events", {"events": [{"type": "click", "data": {}}]})
+    assert asked(tag)[0] == 400
+
+
 def test_only_who_administers_a_namespace_drops_it_or_hears_of_it(lake):
     reader, owner = lake.token("query", "ingest"), lake.token("query", "admin")
     assert lake.ask("POST", "/v1/shop/orders_shop/drop", {}, reader)[0] == 403
