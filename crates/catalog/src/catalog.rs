@@ -11,7 +11,7 @@ pub(crate) mod error;
 pub(crate) mod journal;
 pub(crate) mod lake;
 mod open;
-mod owner;
+pub(crate) mod owner;
 mod past;
 pub(crate) mod state;
 pub(crate) mod tables;
@@ -33,9 +33,13 @@ use tidemark_storage::{
     register::{Created, Register},
 };
 
-pub use self::{error::CatalogError, versions::Version};
+pub(crate) use self::error::check_format;
+pub use self::{
+    error::CatalogError,
+    owner::{Held, OwnLogs, Tenure},
+    versions::Version,
+};
 use self::{
-    error::check_format,
     journal::{Content, Entry, NamespaceChanges},
     lake::Lake,
     owner::Owner,
@@ -43,6 +47,7 @@ use self::{
     tables::{Attempt, Copies},
 };
 use crate::{
+    lease::Lease,
     manifest::{
         CollectionManifest, EventsManifest, Head,
         stored::{self, Manifest},
@@ -147,7 +152,45 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`].
     pub async fn open(config: Config, deps: Deps) -> Result<Self, CatalogError> {
-        open::open(config, deps).await.map(|inner| Self(Arc::new(inner)))
+        Self::open_as(config, deps, &Tenure::default()).await
+    }
+
+    /// The same for a process that says how it means to hold the lake.
+    ///
+    /// # Errors
+    /// [`CatalogError::Fenced`] when it was not its turn, [`CatalogError::LogInStore`], or any other.
+    pub async fn open_as(config: Config, deps: Deps, tenure: &Tenure) -> Result<Self, CatalogError> {
+        let catalog = Self(Arc::new(open::open(config, deps, tenure).await?));
+        if tenure.lease_ms > 0 {
+            catalog.0.owner.lease.spoken_beside(catalog.begin_journal()).await?;
+        }
+        Ok(catalog)
+    }
+
+    /// How this process holds the lake.
+    #[must_use]
+    pub fn lease(&self) -> &Lease {
+        &self.0.owner.lease
+    }
+
+    /// The same for people.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        self.0.owner.held()
+    }
+
+    /// The logs of this owner, if it keeps them in the lake's store.
+    #[must_use]
+    pub fn own_logs(&self) -> Option<&OwnLogs> {
+        self.0.owner.logs.as_ref()
+    }
+
+    /// Refuses when another process may own the lake by now: what is known here may not be all there is.
+    ///
+    /// # Errors
+    /// [`CatalogError::Lapsed`].
+    pub fn check_held(&self) -> Result<(), CatalogError> {
+        if self.lease().is_held() { Ok(()) } else { Err(CatalogError::Lapsed) }
     }
 
     /// The lake's bytes, metered.

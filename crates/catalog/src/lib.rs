@@ -10,7 +10,8 @@
 //! 6. [`cleanup`]: files that no manifest names any more, and manifests long past.
 //! 7. [`tokens`]: who may ask; [`audit`]: who did what.
 //! 8. [`mod@verify`]: looks a lake over without owning it.
-//! 9. [`point`]: where tests let a process die.
+//! 9. [`lease`]: whose lake it is, and whose turn is next.
+//! 10. [`point`]: where tests let a process die.
 
 pub mod allowance;
 pub mod appends;
@@ -19,6 +20,7 @@ pub mod catalog;
 pub mod cleanup;
 pub mod documents;
 pub mod jobs;
+pub mod lease;
 pub mod live;
 pub mod login;
 pub mod manifest;
@@ -31,7 +33,7 @@ pub mod view;
 
 pub use allowance::Allowance;
 pub use audit::Audit;
-pub use catalog::{Catalog, CatalogError, Collection, Commit, Version};
+pub use catalog::{Catalog, CatalogError, Collection, Commit, Held, OwnLogs, Tenure, Version};
 pub use jobs::Jobs;
 pub use live::{Behind, Bell, LiveTail, NotClosed, Rejects, Tail};
 pub use login::{Login, NoLogin};

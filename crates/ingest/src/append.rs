@@ -67,7 +67,7 @@ impl Room {
 
     /// Reads a request, unless there is no room for what it holds.
     pub(crate) async fn read(self: &Arc<Self>, namespace: &Namespace, request: Request) -> Result<Prepared, Error> {
-        if request.durability == Durability::Object {
+        if request.durability > self.durability {
             return Err(Error::Durability);
         }
         self.has_room()?;
@@ -175,7 +175,8 @@ impl Room {
         self.stands_now(namespace, standing::collections(&prepared.batch.groups))?;
         let (claim, verdicts) = self.claim_ids(namespace, &prepared.batch.ids).await?;
         let note_bytes = self.rejects.is_on().then_some(self.config.rejected_record_bytes_max);
-        let Judged { batch, outcome, noted } = judge(prepared, &verdicts, note_bytes)?;
+        let Judged { batch, mut outcome, noted } = judge(prepared, &verdicts, note_bytes)?;
+        outcome.durability = self.durability;
         // Before the receipt, which tells of them.
         self.rejects.keep(namespace, &sender, noted).await?;
         self.metrics.duplicate_events(outcome.duplicates);

@@ -131,8 +131,11 @@ pub enum Error {
         /// The sequence.
         sequence: u64,
     },
-    /// `durability=object` before the object log exists.
-    #[error("durability \"object\" is not offered by this server: its log is local; ask for durability=local")]
+    /// `durability=object` where the log is on a disk.
+    #[error(
+        "durability \"object\" is not offered by this server: its log is local; ask for durability=local, or start it \
+         with --log object"
+    )]
     Durability,
     /// A cap of bytes or entries is reached.
     #[error("{what} reached its limit of {limit}: try again later")]
@@ -298,7 +301,7 @@ impl Error {
     /// Whether the process must end: what is durable is unknown, or another owner has taken over.
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
-        matches!(self, Self::Log(LogError::Unknown) | Self::Catalog(CatalogError::Fenced { .. }))
+        matches!(self, Self::Log(LogError::Unknown | LogError::Fenced) | Self::Catalog(CatalogError::Fenced { .. }))
     }
 }
 
@@ -306,7 +309,12 @@ fn log_kind(error: &LogError) -> Kind {
     match error {
         LogError::OutOfSpace => Kind::OutOfSpace,
         LogError::TooLarge { .. } => Kind::TooLarge,
-        LogError::Unknown | LogError::Closed | LogError::NotClosed(_) | LogError::Io { .. } => Kind::Unavailable,
+        LogError::Unknown
+        | LogError::Fenced
+        | LogError::Closed
+        | LogError::NotClosed(_)
+        | LogError::Store(_)
+        | LogError::Io { .. } => Kind::Unavailable,
         _ => Kind::Internal,
     }
 }

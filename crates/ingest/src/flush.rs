@@ -151,6 +151,10 @@ impl Flusher {
     async fn written(&self, namespace: &Namespace, appends: &[Arc<Kept>]) -> Result<Arc<EventsManifest>, Error> {
         for _attempt in 0..publish::ATTEMPTS_MAX {
             let on = self.catalog.events(namespace);
+            // A commit of unknown outcome, or one that an owner before made late, may have been seen by another job first.
+            if appends.first().is_some_and(|first| first.system_time <= on.system_time) {
+                return Ok(on);
+            }
             let file = write::events_file(self, namespace, appends, on.head.version).await?;
             let sidecars = sidecar::write(self, namespace, appends, &on.sidecars).await?;
             // The catalog's own entry comes before the commit that first needs it: what the manifest names, exists.

@@ -14,7 +14,7 @@ use tidemark_catalog::{Allowance, Behind, Bell, Catalog, LiveTail, NotClosed, Ta
 use tidemark_model::{
     Clock, CollectionName, Denied, Ids, Instant, Mark, Namespace, Principal, Scope, Table, schema::SchemaChange,
 };
-use tidemark_storage::log::{Log, LogDeps, LogOptions};
+use tidemark_storage::log::{Log, LogDeps, LogError, LogPlace};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -30,7 +30,7 @@ use crate::{
     receipt::Receipt,
     rejected::Rejects,
     replay,
-    request::Request,
+    request::{Durability, Request},
     standing::Standings,
     tasks::Tasks,
     upkeep::Upkeep,
@@ -47,7 +47,7 @@ pub struct Deps {
     /// Unique ids.
     pub ids: Arc<Ids>,
     /// The log to take over and write on.
-    pub log: LogOptions,
+    pub log: LogPlace,
     /// Where metrics are registered.
     pub metrics: prometheus::Registry,
     /// Where tests let the process die; none by default.
@@ -68,6 +68,8 @@ pub(crate) struct Room {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<Ids>,
     pub(crate) log: Log,
+    /// What an acknowledgement means.
+    pub(crate) durability: Durability,
     /// The declared schemas in force.
     pub(crate) rules: Rules,
     /// What was refused and is kept.
@@ -101,6 +103,7 @@ impl Ingest {
         let flusher = flusher(&config, &deps, Arc::new(metrics));
         let chance = (Arc::clone(&deps.clock), Arc::clone(&deps.ids));
         let rejects = Rejects::open(&config, &deps.catalog, chance).await?;
+        let durability = Durability::of(&deps.log);
         let recovery = replay::all(&flusher, deps.log, &config).await?;
         let (next, above) = deps.catalog.frontier();
         let log_deps = LogDeps {
@@ -109,12 +112,13 @@ impl Ingest {
             sink: Arc::clone(&flusher.visible) as _,
             metrics: deps.metrics,
         };
-        let log = recovery.start(next, above, log_deps)?;
+        let log = replay::on_thread(move || recovery.start(next, above, log_deps)).await?;
         for namespace in deps.catalog.every_namespace() {
             log.release(&namespace, deps.catalog.events(&namespace).system_time)?;
         }
         flusher.log.get_or_init(|| log.clone());
         let room = Room {
+            durability,
             bodies: Budget::new(config.bodies_bytes_max),
             rules: Rules::of(&deps.catalog),
             rejects,
@@ -201,12 +205,13 @@ impl Ingest {
         self.finish(async move { room.append(&namespace, request).await }).await
     }
 
-    /// The room, unless it takes no requests any more.
+    /// The room, unless it takes no requests any more, or does not know whether the lake is still its own.
     pub(crate) fn open_room(&self) -> Result<Arc<Room>, Error> {
-        match self.room.is_draining.load(Ordering::Acquire) {
-            true => Err(Error::Draining),
-            false => Ok(Arc::clone(&self.room)),
+        if self.room.is_draining.load(Ordering::Acquire) {
+            return Err(Error::Draining);
         }
+        self.room.catalog.check_held()?;
+        Ok(Arc::clone(&self.room))
     }
 
     /// Runs work to its end, also when the caller goes away.
@@ -250,7 +255,7 @@ impl Ingest {
     }
 
     /// Ends when the log failed: what is on its medium is unknown, and the process must end and recover.
-    pub fn log_failed(&self) -> impl Future<Output = ()> + Send + use<> {
+    pub fn log_failed(&self) -> impl Future<Output = LogError> + Send + use<> {
         self.room.log.failed()
     }
 }

@@ -8,7 +8,7 @@
 
 mod ends;
 
-use tidemark_storage::log::{Append, LogError, LogOptions, Recovery};
+use tidemark_storage::log::{Append, LogError, LogPlace, Recovery};
 
 use self::ends::{Ends, Standing};
 use crate::{config::Config, dedup::lock, error::Error, flush::Flusher, sidecar, visible};
@@ -17,9 +17,9 @@ use crate::{config::Config, dedup::lock, error::Error, flush::Flusher, sidecar, 
 const READ_BYTES: usize = 8 << 20;
 
 /// Replays everything; the log can then be started.
-pub(crate) async fn all(flusher: &Flusher, options: LogOptions, config: &Config) -> Result<Recovery, Error> {
+pub(crate) async fn all(flusher: &Flusher, log: LogPlace, config: &Config) -> Result<Recovery, Error> {
     remember_sidecars(flusher).await?;
-    let mut recovery = on_thread(move || Recovery::open(options)).await?;
+    let mut recovery = on_thread(move || Recovery::open(log)).await?;
     let mut ends = Ends::new(flusher.catalog.clone(), recovery.epochs().clone());
     let (mut taken, mut covered) = (0u64, 0u64);
     loop {
@@ -95,8 +95,10 @@ async fn remember_sidecars(flusher: &Flusher) -> Result<(), Error> {
     Ok(())
 }
 
-/// The log's own work blocks: it reads and syncs files.
-async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, LogError> + Send + 'static) -> Result<T, Error> {
+/// The log's own work blocks: it reads and syncs files, or waits for the store.
+pub(crate) async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await;
     Ok(done.map_err(|ended| Error::Internal(format!("the replaying task ended early: {ended}")))??)
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use tidemark_model::{CollectionName, Principal};
+use tidemark_storage::log::LogPlace;
 
 use crate::{budget::Reservation, transcode::binary::Attributes};
 
@@ -88,8 +89,8 @@ pub enum OnError {
     Partial,
 }
 
-/// What an ack promises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+/// What an ack promises, the weaker first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
     /// Synced on the owner's disk.
@@ -97,6 +98,16 @@ pub enum Durability {
     Local,
     /// In the bucket.
     Object,
+}
+
+impl Durability {
+    /// What a log of this kind gives.
+    pub(crate) const fn of(log: &LogPlace) -> Self {
+        match log {
+            LogPlace::Directory(_) => Self::Local,
+            LogPlace::Objects(_) => Self::Object,
+        }
+    }
 }
 
 /// A body as it came: nothing about it has been checked but its size on the wire.

@@ -35,7 +35,7 @@ impl Tasks {
     /// waits for it beside its other reasons to stop.
     pub async fn failed(&mut self) -> Error {
         tokio::select! {
-            () = self.ingest.log_failed() => Error::Log(tidemark_storage::log::LogError::Unknown),
+            error = self.ingest.log_failed() => Error::Log(error),
             ended = &mut self.flushing => match ended {
                 Ok(Err(error)) => error,
                 Ok(Ok(())) => std::future::pending().await,

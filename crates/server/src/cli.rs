@@ -15,7 +15,7 @@ use self::{
     dropping::{DropArgs, DroppedArgs, UndropArgs},
     reading::{ExportArgs, TailArgs},
 };
-use crate::config::{Layer, Listen, LogFormat};
+use crate::config::{Layer, Listen, LogFormat, LogPlace};
 
 /// The most records of one request that a server takes.
 const BATCH_MAX: u64 = 10_000;
@@ -41,7 +41,8 @@ pub enum Command {
     /// Serve: ingest, SQL over HTTP and Flight SQL, health and metrics.
     #[command(
         after_help = "Examples:\n  tidemark serve\n  tidemark serve --data /var/lib/tidemark --http 0.0.0.0:7070 \
-                            --grpc 0.0.0.0:7071   (with AUTH_TOKEN set)\n  tidemark serve --store s3://bucket/lake --log /var/lib/tidemark/log"
+                            --grpc 0.0.0.0:7071   (with AUTH_TOKEN set)\n  tidemark serve --store s3://bucket/lake --log /var/lib/tidemark/log\n  tidemark serve --store s3://bucket/lake --log object   \
+                            (nothing on a disk)\n  tidemark serve --store s3://bucket/lake --log object --standby   (takes over when the other ends)"
     )]
     Serve(ServeArgs),
     /// Serve with a week of real flights loaded, show five things to try with their answers, and open a prompt.
@@ -144,9 +145,14 @@ pub struct ServeArgs {
     /// Store elsewhere: file:///path, s3://bucket/prefix, memory:// [env: TIDEMARK_STORE] [default: DATA/lake]
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
-    /// Directory of the log [env: TIDEMARK_LOG] [default: DATA/log]
-    #[arg(long, value_name = "DIR")]
-    pub log: Option<PathBuf>,
+    /// Directory of the log, or object: in the store, which then is all that is needed [env: TIDEMARK_LOG]
+    /// [default: DATA/log]
+    #[arg(long, value_name = "DIR|object")]
+    pub log: Option<LogPlace>,
+    /// Wait while another process owns the lake, and take over when it ends or falls silent; needs --log object
+    /// [env: TIDEMARK_STANDBY]
+    #[arg(long)]
+    pub standby: bool,
     /// Address of the HTTP port; port 0 picks a free one [env: TIDEMARK_HTTP] [default: 127.0.0.1:7070]
     #[arg(long, value_name = "ADDR")]
     pub http: Option<SocketAddr>,
@@ -180,7 +186,7 @@ impl ServeArgs {
         let texts = [
             ("data", self.data.as_ref().map(path)),
             ("store", self.store.clone()),
-            ("log", self.log.as_ref().map(path)),
+            ("log", self.log.as_ref().map(LogPlace::to_string)),
             ("http", self.http.map(|address| address.to_string())),
             ("grpc", self.grpc.map(|address| address.to_string())),
             ("postgres", self.postgres.map(|address| address.to_string())),
@@ -193,6 +199,9 @@ impl ServeArgs {
             }
         }
         self.tls.lay(&mut layer);
+        if self.standby {
+            layer.set("standby", true);
+        }
         if self.allow_unauthenticated {
             layer.set("auth.allow_unauthenticated", true);
         }

@@ -6,10 +6,11 @@
 //!
 //! 1. `settings`: what can be set, with units and defaults.
 //! 2. `environment`: variables and the keys they stand for.
-//! 3. `listen`: an address, or none. 4. `secret`: values that are not printed.
+//! 3. `listen`: an address, or none. 4. `log_place`: where the log lies. 5. `secret`: values that are not printed.
 
 mod environment;
 mod listen;
+mod log_place;
 mod secret;
 mod settings;
 
@@ -23,8 +24,9 @@ use toml::{Table, Value};
 
 pub use environment::Environment;
 pub use listen::Listen;
+pub use log_place::LogPlace;
 pub use secret::Secret;
-pub use settings::{Auth, Connections, Limits, LogFormat, Logs, Settings, Stop, Tls};
+pub use settings::{Auth, Connections, Lease, Limits, LogFormat, Logs, ObjectLog, Settings, Stop, Tls};
 
 /// The name of the settings file.
 const FILE_NAME: &str = "tidemark.toml";

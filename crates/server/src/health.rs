@@ -117,10 +117,10 @@ async fn metrics(State(health): State<Health>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], health.0.metrics.text()).into_response()
 }
 
-async fn version() -> Response {
+pub(crate) async fn version() -> Response {
     answer(&json!({"service": "tidemark", "version": VERSION}))
 }
 
-fn answer(document: &serde_json::Value) -> Response {
+pub(crate) fn answer(document: &serde_json::Value) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], document.to_string()).into_response()
 }

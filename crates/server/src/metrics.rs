@@ -3,6 +3,7 @@
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use tidemark_catalog::CatalogError;
 
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -21,6 +22,8 @@ pub struct Metrics {
     open_files: IntGauge,
     jobs: IntCounterVec,
     rate_limited: IntCounterVec,
+    lease_held: IntGauge,
+    lease_renewals: IntCounterVec,
 }
 
 impl Metrics {
@@ -51,6 +54,14 @@ impl Metrics {
                 Opts::new("tidemark_rate_limited_total", "Refusals because a client spent what it may do in a minute"),
                 &["counted"],
             )?,
+            lease_held: IntGauge::new(
+                "tidemark_lease_held",
+                "1 while nobody else can have taken the lake over, 0 when the lease has run out",
+            )?,
+            lease_renewals: IntCounterVec::new(
+                Opts::new("tidemark_lease_renewals_total", "Renewals of the lease on the lake by outcome"),
+                &["outcome"],
+            )?,
         };
         let build = IntGaugeVec::new(Opts::new("tidemark_build_info", "1, labelled with the version"), &["version"])?;
         build.with_label_values(&[VERSION]).set(1);
@@ -62,6 +73,8 @@ impl Metrics {
         registry.register(Box::new(metrics.open_files.clone()))?;
         registry.register(Box::new(metrics.jobs.clone()))?;
         registry.register(Box::new(metrics.rate_limited.clone()))?;
+        registry.register(Box::new(metrics.lease_held.clone()))?;
+        registry.register(Box::new(metrics.lease_renewals.clone()))?;
         Ok(metrics)
     }
 
@@ -81,6 +94,17 @@ impl Metrics {
     /// A background job ticked: `done`, `again` or `failed`.
     pub fn job_ticked(&self, job: &str, outcome: &str) {
         self.jobs.with_label_values(&[job, outcome]).inc();
+    }
+
+    /// The lease was renewed, or not; whether it is held all the same.
+    pub fn lease_renewed(&self, renewed: &Result<(), CatalogError>, is_held: bool) {
+        let outcome = match renewed {
+            Ok(()) => "renewed",
+            Err(CatalogError::Fenced { .. }) => "lost",
+            Err(_) => "failed",
+        };
+        self.lease_renewals.with_label_values(&[outcome]).inc();
+        self.lease_held.set(i64::from(is_held));
     }
 
     /// Where refusals of clients that did too much in a minute are counted.

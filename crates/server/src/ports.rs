@@ -47,7 +47,7 @@ pub struct PortError {
 pub struct Port {
     name: &'static str,
     address: SocketAddr,
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     tls: Option<Tls>,
 }
 
@@ -74,7 +74,8 @@ impl Port {
     pub async fn open(name: &'static str, address: SocketAddr) -> Result<Self, PortError> {
         let failed = |source| PortError { name, address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
-        Ok(Self { name, address: listener.local_addr().map_err(failed)?, listener, tls: None })
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { name, address, listener: Arc::new(listener), tls: None })
     }
 
     /// The address it really has.
@@ -87,6 +88,12 @@ impl Port {
     #[must_use]
     pub fn with_tls(self, tls: Option<Tls>) -> Self {
         Self { tls, ..self }
+    }
+
+    /// The same port once more, for whoever answers on it first.
+    pub(crate) fn again(&self) -> Self {
+        let Self { name, address, listener, tls } = self;
+        Self { name, address: *address, listener: Arc::clone(listener), tls: tls.clone() }
     }
 
     /// The TLS that it is to speak.

@@ -22,6 +22,7 @@ use crate::{
     limits::Limits,
     machine, openapi,
     ports::{Life, Port, PortError},
+    standby::Standby,
     tls::{Speaks, Tls, TlsError},
     tokens::{self, Office},
     wiring::{Parts, Rooms, WiringError, open_store},
@@ -74,7 +75,13 @@ impl Server {
         let ports = (Port::open("http", settings.http).await?, Port::open("grpc", settings.grpc).await?);
         let postgres = open_postgres(&settings).await?;
         let parts = Parts::of_process()?;
+        let ports = (ports.0.with_tls(tls.clone()), ports.1.with_tls(tls));
+        let (doors, connections) = ([&ports.0, &ports.1], &settings.connections);
+        let standby = settings.standby.then(|| Standby::begin(doors, postgres.as_ref(), connections));
         let rooms = Rooms::open(&settings, environment, &parts).await?;
+        if let Some(standby) = standby {
+            standby.end().await;
+        }
         let authority = Authority::new(&settings.auth, rooms.tokens().clone(), parts.clock.clone());
         let limits = Limits::new(&settings.limits, parts.metrics.rate_limited());
         rooms.limit(&limits);
@@ -110,8 +117,8 @@ impl Server {
             .merge(rooms.http().layer(Extension(login)))
             .merge(tokens::router(office));
         let routes = door(Wire::Http, guards.0).around(routes.merge(audit::router(rooms.audit().clone())));
-        ports.0.with_tls(tls.clone()).serve(routes, connections.clone(), &life);
-        ports.1.with_tls(tls).serve(door(Wire::Grpc, guards.1).around(grpc_routes), connections.clone(), &life);
+        ports.0.serve(routes, connections.clone(), &life);
+        ports.1.serve(door(Wire::Grpc, guards.1).around(grpc_routes), connections.clone(), &life);
         let address = postgres.as_ref().map(Port::address);
         #[cfg(feature = "postgres")]
         if let Some(port) = postgres {

@@ -1,20 +1,25 @@
 //! Wiring: which room gets what, in which order they open and end.
 //!
-//! Opening: the claim on the log directory, store, catalog (takes the next epoch), ingest (takes the log over and replays it), cdc, query. Ending goes
-//! the other way for what writes: ingest puts what is acknowledged into files, then cdc takes these in.
+//! Opening: the claim on the log directory, store, the turn to own the lake, catalog (takes the next epoch), the lease, ingest
+//! (takes the log over and replays it), cdc, query. Ending goes the other way for what writes: ingest puts what is
+//! acknowledged into files, then cdc takes these in; the last word is that the lease has ended.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use tidemark_catalog::{
-    Allowance, Audit, Catalog, CatalogError, LiveTail, Login, Publisher, Tokens, documents::Documents, point::Points,
+    Allowance, Audit, Catalog, CatalogError, LiveTail, Login, OwnLogs, Publisher, Tokens, documents::Documents,
+    lease::TurnError, point::Points,
 };
 use tidemark_cdc::Cdc;
 use tidemark_ingest::Ingest;
 use tidemark_model::{Clock, Ids};
 use tidemark_proto::DESCRIPTORS;
 use tidemark_query::{Query, Shown, procedure::Procedures};
-use tidemark_storage::{Store, StoreError, log::LogOptions};
+use tidemark_storage::{
+    Store, StoreError,
+    log::{LogOptions, LogPlace, ObjectLogOptions},
+};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic_reflection::server::Builder as Reflection;
@@ -27,6 +32,7 @@ use crate::{
     config::{Environment, Secret, Settings},
     documents::Asking,
     health::Health,
+    lease::{self, Leasing},
     limits::Limits,
     machine,
     metrics::Metrics,
@@ -68,6 +74,18 @@ pub enum WiringError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Another process owns the lake.
+    #[error(transparent)]
+    Turn(#[from] TurnError),
+    /// A log on a disk was not emptied, and the log is to lie in the store.
+    #[error(
+        "the log in {0} may hold what was acknowledged and is in no file: start once with it, stop that server in order, \
+         and then use --log object"
+    )]
+    LogLeft(std::path::PathBuf),
+    /// The log's directory could not be read.
+    #[error("the epochs of the log could not be read")]
+    Epochs(#[source] std::io::Error),
     /// The catalog.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -109,8 +127,9 @@ pub struct Rooms {
     _procedures: Arc<dyn Procedures>,
     /// Tells ingest which documents live; held weakly too.
     _documents: Arc<dyn Documents>,
+    leasing: Leasing,
     /// Last, so that it is given back after everything else.
-    _claim: Claim,
+    _claim: Option<Claim>,
 }
 
 impl Rooms {
@@ -120,8 +139,9 @@ impl Rooms {
     /// [`WiringError`] of the first room that does not open.
     pub async fn open(settings: &Settings, environment: &Environment, parts: &Parts) -> Result<Self, WiringError> {
         let failed = CancellationToken::new();
-        let claim = Claim::take(&settings.log_directory())?;
+        let claim = settings.log_directory().as_deref().map(Claim::take).transpose()?;
         let catalog = open_catalog(settings, environment, parts).await?;
+        let leasing = Leasing::begin(&catalog, parts, failed.clone());
         let (ingest, tasks) = open_ingest(settings, parts, &catalog).await?;
         let keeper = Keeper::of(tasks, failed.clone());
         let cdc = open_cdc(settings, parts, &catalog, &ingest)?;
@@ -166,6 +186,7 @@ impl Rooms {
             cdc_drain,
             _procedures: procedures,
             _documents: documents,
+            leasing,
             _claim: claim,
         })
     }
@@ -265,6 +286,7 @@ impl Rooms {
             Ok(Err(error)) => tracing::warn!(%error, "changes remain outside of deltas: the next start takes them in"),
             Err(_late) => tracing::warn!("changes remain outside of deltas: the next start takes them in"),
         }
+        self.leasing.end().await;
         Ok(())
     }
 }
@@ -279,13 +301,20 @@ pub(crate) fn open_store(settings: &Settings, environment: &Environment) -> Resu
 }
 
 async fn open_catalog(settings: &Settings, environment: &Environment, parts: &Parts) -> Result<Catalog, WiringError> {
-    let deps = tidemark_catalog::catalog::Deps {
-        store: open_store(settings, environment)?,
-        clock: Arc::clone(&parts.clock),
-        ids: Arc::clone(&parts.ids),
-        metrics: parts.registry.clone(),
-    };
-    Ok(Catalog::open(settings.catalog.clone(), deps).await?)
+    let store = open_store(settings, environment)?;
+    loop {
+        let tenure = lease::tenure(settings, &store, parts).await?;
+        let deps = tidemark_catalog::catalog::Deps {
+            store: store.clone(),
+            clock: Arc::clone(&parts.clock),
+            ids: Arc::clone(&parts.ids),
+            metrics: parts.registry.clone(),
+        };
+        match Catalog::open_as(settings.catalog.clone(), deps, &tenure).await {
+            Err(error @ CatalogError::Fenced { .. }) => tracing::info!(%error, "somebody else was faster"),
+            opened => return Ok(opened?),
+        }
+    }
 }
 
 async fn open_ingest(
@@ -297,11 +326,28 @@ async fn open_ingest(
         catalog: catalog.clone(),
         clock: Arc::clone(&parts.clock),
         ids: Arc::clone(&parts.ids),
-        log: LogOptions::new(settings.log_directory(), catalog.cluster().to_owned(), catalog.epoch()),
+        log: log_place(settings, catalog),
         metrics: parts.registry.clone(),
         points: Points::default(),
     };
     Ok(Ingest::open(settings.ingest.clone(), deps).await?)
+}
+
+/// Where the log lies, and which logs of owners before are read.
+fn log_place(settings: &Settings, catalog: &Catalog) -> LogPlace {
+    let (cluster, epoch) = (catalog.cluster().to_owned(), catalog.epoch());
+    match (settings.log_directory(), catalog.own_logs()) {
+        (None, Some(OwnLogs { log, inherited, since })) => LogPlace::Objects(ObjectLogOptions {
+            inherited: inherited.clone(),
+            since: *since,
+            window: Duration::from_millis(settings.object_log.window_ms),
+            ..ObjectLogOptions::new(catalog.store().clone(), cluster, epoch, *log)
+        }),
+        (directory, _) => {
+            let directory = directory.unwrap_or_else(|| settings.data.join("log"));
+            LogPlace::Directory(LogOptions::new(directory, cluster, epoch))
+        }
+    }
 }
 
 /// Without a loop of its own: the jobs of the process tick it.

@@ -13,8 +13,9 @@
 //! waits for [`Log::failed`] and ends the process.
 //!
 //! Read in this order: `append` (what goes in and comes out), `handle` (the verbs), `sequencer` (the lock), `writer` (the
-//! thread), `medium`, `segments` and `disk` (where groups go), `ledger` and `space` (what is deleted and refused),
-//! `recovery` and `scan` (what is found again). Persisted formats: `header`, `group`, `record`, `rows`.
+//! thread), `medium` (where groups go: `segments` on a `disk`, or `objects` of the lake's store), `ledger`, `shelf` and
+//! `space` (what is deleted and refused), `recovery` and `scan` (what is found again). Persisted formats: `header`, `group`,
+//! `record`, `rows`.
 
 mod append;
 mod disk;
@@ -26,6 +27,7 @@ mod header;
 mod ledger;
 mod medium;
 mod metrics;
+mod objects;
 mod options;
 mod record;
 mod recovery;
@@ -33,6 +35,7 @@ mod rows;
 mod scan;
 mod segments;
 mod sequencer;
+mod shelf;
 mod space;
 mod writer;
 
@@ -40,8 +43,9 @@ pub use append::{Append, Assigned, Durable, KeyRecord, LogBatch};
 pub use epochs::Epochs;
 pub use error::LogError;
 pub use handle::{Log, Pressure};
-pub use options::{LogDeps, LogOptions};
-pub use recovery::Recovery;
+pub use objects::{fence, is_released};
+pub use options::{LogDeps, LogOptions, LogPlace, ObjectLogOptions};
+pub use recovery::{Recovery, holds_appends};
 pub use rows::EncodedRows;
 
 #[cfg(test)]

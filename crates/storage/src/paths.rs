@@ -38,6 +38,18 @@ pub fn owner() -> Path {
     Path::from_iter([SYSTEM, "owner"])
 }
 
+/// `_tidemark/lease/{epoch}`: how the owner of an epoch says that it is alive.
+#[must_use]
+pub fn lease(epoch: u64) -> Path {
+    Path::from_iter([SYSTEM, "lease"]).join(format!("{epoch:020}"))
+}
+
+/// `_tidemark/log/{ulid}`: the log of one owner, where its log lies in the store.
+#[must_use]
+pub fn log(id: Ulid) -> Path {
+    Path::from_iter([SYSTEM, "log"]).join(id.to_string())
+}
+
 /// `_tidemark/rejected`: records that were refused while the rest of their request was taken.
 #[must_use]
 pub fn rejected() -> Path {
@@ -62,7 +74,19 @@ pub fn floor(register: &Path) -> Path {
 /// One entry of a register: twenty digits, so that text order is number order.
 #[must_use]
 pub fn entry(register: &Path, number: u64) -> Path {
-    register.clone().join(format!("{number:020}.json"))
+    numbered(register, number, "json")
+}
+
+/// One of numbered objects: twenty digits, so that text order is number order.
+pub(crate) fn numbered(directory: &Path, number: u64, extension: &str) -> Path {
+    directory.clone().join(format!("{number:020}.{extension}"))
+}
+
+/// The number in the name of such an object.
+#[must_use]
+pub fn number_of(path: &Path) -> Option<u64> {
+    let (digits, _extension) = path.filename()?.split_once('.')?;
+    if digits.len() == 20 { digits.parse().ok() } else { None }
 }
 
 /// `{namespace}/{directory}`: a table; the events table's directory is `events`.
@@ -205,6 +229,11 @@ mod tests {
             (format(), "_tidemark/format.json"),
             (entry(&catalog(), 7), "_tidemark/catalog/00000000000000000007.json"),
             (floor(&catalog()), "_tidemark/catalog_floor"),
+            (entry(&lease(3), 7), "_tidemark/lease/00000000000000000003/00000000000000000007.json"),
+            (
+                numbered(&log(Ulid::nil()), 7, "seg"),
+                "_tidemark/log/00000000000000000000000000/00000000000000000007.seg",
+            ),
             (rejected_file(at, Ulid::nil()), "_tidemark/rejected/1770042600000000-00000000000000000000000000.json"),
             (floor(&manifests(&nyc, "events")), "nyc/events/_floor"),
             (
@@ -237,5 +266,6 @@ mod tests {
         }
         assert_eq!(versions_of(&versions_file(&flights, 1, 42)), Some((1, 42)));
         assert_eq!(versions_of(&entry(&catalog(), 7)), None);
+        assert_eq!((number_of(&entry(&catalog(), 7)), number_of(&format())), (Some(7), None));
     }
 }

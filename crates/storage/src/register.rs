@@ -24,6 +24,7 @@ const LATEST_ATTEMPTS: usize = 8;
 pub struct Register {
     store: Store,
     directory: Path,
+    extension: &'static str,
     floor: Floor,
 }
 
@@ -43,14 +44,19 @@ impl Register {
     /// The register in a directory; its floor is `paths::floor(directory)`.
     #[must_use]
     pub fn new(store: Store, directory: Path) -> Self {
+        Self::of(store, directory, "json")
+    }
+
+    /// A register whose entries have this extension.
+    pub(crate) fn of(store: Store, directory: Path, extension: &'static str) -> Self {
         let floor = Floor::new(store.clone(), paths::floor(&directory));
-        Self { store, directory, floor }
+        Self { store, directory, extension, floor }
     }
 
     /// Where entry `number` lies.
     #[must_use]
     pub fn path(&self, number: u64) -> Path {
-        paths::entry(&self.directory, number)
+        paths::numbered(&self.directory, number, self.extension)
     }
 
     /// Creates entry `number`. `body` must hold a put id no other body has: on "already exists" the entry is read back
@@ -59,11 +65,21 @@ impl Register {
     /// # Errors
     /// When the store fails for longer than its retries; the outcome is then unknown and the caller reads again.
     pub async fn create(&self, number: u64, body: Bytes) -> Result<Created, StoreError> {
-        if !create_once(&self.store, &self.path(number), body).await? {
+        if !self.put(number, body).await? {
             return Ok(Created::Lost);
         }
         let is_fenced = self.floor.number().await? > number;
         Ok(if is_fenced { Created::Fenced } else { Created::Won })
+    }
+
+    /// Creates entry `number`, unless it is there; whether it is ours. The floor is not looked at: for registers whose
+    /// entries are deleted by their only writer, or end with an entry that is never deleted and that stops whoever has
+    /// been away.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub async fn put(&self, number: u64, body: Bytes) -> Result<bool, StoreError> {
+        create_once(&self.store, &self.path(number), body).await
     }
 
     /// Entry `number`, if it exists.
@@ -93,7 +109,7 @@ impl Register {
             None => self.floor.number().await?,
         };
         for _attempt in 0..LATEST_ATTEMPTS {
-            let newest = newest_from(&self.store, &self.directory, from).await?;
+            let newest = newest_from(&self.store, |number| self.path(number), from).await?;
             let found = if newest == 0 { None } else { self.read(newest).await? };
             let floor = self.floor.number().await?;
             match found {
@@ -169,9 +185,9 @@ async fn read_entry(store: &Store, path: &Path) -> Result<Option<Bytes>, StoreEr
 }
 
 /// The number of the last entry of a run without gaps that begins at `from`; `from` itself if none follows it.
-async fn newest_from(store: &Store, directory: &Path, from: u64) -> Result<u64, StoreError> {
+async fn newest_from(store: &Store, path: impl Fn(u64) -> Path, from: u64) -> Result<u64, StoreError> {
     let (mut there, mut step) = (from, 1);
-    while store.exists(&paths::entry(directory, there + step)).await? {
+    while store.exists(&path(there + step)).await? {
         there += step;
         step *= 2;
     }
@@ -179,7 +195,7 @@ async fn newest_from(store: &Store, directory: &Path, from: u64) -> Result<u64, 
     let mut absent = there + step;
     while absent - there > 1 {
         let middle = there + (absent - there) / 2;
-        if store.exists(&paths::entry(directory, middle)).await? {
+        if store.exists(&path(middle)).await? {
             there = middle;
         } else {
             absent = middle;
@@ -189,4 +205,4 @@ async fn newest_from(store: &Store, directory: &Path, from: u64) -> Result<u64, 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -16,7 +16,7 @@ mod url;
 use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use object_store::{
     GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path, prefix::PrefixStore,
 };
@@ -198,6 +198,23 @@ impl Store {
         let mut objects = listed.map_err(|source| StoreError::of("list", prefix, source))?;
         objects.sort_by(|a, b| a.location.cmp(&b.location));
         Ok(objects)
+    }
+
+    /// Deletes objects, many in a request where the store can; one that does not exist is no error.
+    ///
+    /// # Errors
+    /// What the store says of the first that stayed; the others are tried all the same.
+    pub async fn delete_all(&self, paths: impl IntoIterator<Item = Path>) -> Result<(), StoreError> {
+        let paths: Vec<object_store::Result<Path>> = paths.into_iter().map(Ok).collect();
+        let mut deleted = self.objects.delete_stream(futures::stream::iter(paths).boxed());
+        let mut all = Ok(());
+        while let Some(outcome) = deleted.next().await {
+            match outcome {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(source) => all = all.and(Err(StoreError::of("delete", &Path::default(), source))),
+            }
+        }
+        all
     }
 
     /// Deletes an object; one that does not exist is no error.

@@ -1,7 +1,7 @@
 //! What the catalog could not do, and what the caller should do about it.
 
 use tidemark_model::Kind;
-use tidemark_storage::StoreError;
+use tidemark_storage::{StoreError, log::LogError};
 
 /// What the catalog could not do.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,18 @@ pub enum CatalogError {
         /// What the log says.
         reason: String,
     },
+    /// The log of an owner before could not be read or ended.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// An owner before left what is in no file in a log in the store, and this one keeps its log elsewhere.
+    #[error(
+        "the log of this lake lies in its store and holds what is in no file yet: start once with --log object, and stop \
+         that server in order, before another kind of log is used"
+    )]
+    LogInStore,
+    /// The owner could not say for too long that it is alive: another may have taken over.
+    #[error("the lease on the lake has run out because the store did not answer: it is being renewed, try again")]
+    Lapsed,
     /// A newer owner has taken over: this process must end.
     #[error("epoch {ours} was fenced by epoch {theirs}: another process owns this lake now")]
     Fenced {
@@ -55,8 +67,8 @@ impl CatalogError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Store(store) => store.kind(),
-            Self::Unreadable { .. } | Self::NewerFormat { .. } => Kind::Internal,
-            Self::Fenced { .. } | Self::Publish { .. } => Kind::Unavailable,
+            Self::Unreadable { .. } | Self::NewerFormat { .. } | Self::Log(_) => Kind::Internal,
+            Self::Fenced { .. } | Self::Publish { .. } | Self::LogInStore | Self::Lapsed => Kind::Unavailable,
         }
     }
 }

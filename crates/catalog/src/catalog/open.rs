@@ -8,7 +8,7 @@ use tidemark_storage::{Store, paths, register::Register};
 use super::{
     CatalogError, Config, Deps, Inner, Journal, journal,
     lake::{self, Lake},
-    owner::Owner,
+    owner::{Owner, Taking, Tenure},
     state::{Slot, State},
     tables::{self, Copies},
 };
@@ -21,21 +21,27 @@ use crate::{
 const TABLES_MAX: usize = 16;
 
 /// Opens or creates a lake. The epoch is taken before anything is read that an earlier owner could still change.
-pub(super) async fn open(config: Config, deps: Deps) -> Result<Inner, CatalogError> {
+pub(super) async fn open(config: Config, deps: Deps, tenure: &Tenure) -> Result<Inner, CatalogError> {
     let Deps { store, clock, ids, metrics } = deps;
     let store = store.metered(&metrics);
     let ulid = || ids.ulid(clock.now()).to_string();
     let lake = lake::open(&store, Lake::new(ulid(), config.shards, clock.now())).await?;
-    let owner = Owner::take(&store, &ulid(), clock.now()).await?;
+    let taking = Taking { store: &store, cluster: &lake.cluster, clock: clock.as_ref(), ids: &ids };
+    let owner = Owner::take(taking, tenure).await?;
     let register = Register::new(store.clone(), paths::catalog());
-    let entries = journal::load(&register).await?;
-    let mut state = State::new(store.clone());
-    for entry in &entries {
-        owner.admits(entry.epoch)?;
-        state.absorb(entry);
-    }
-    find_manifests(&store, &mut state).await?;
-    let newest = entries.last().map_or(0, |entry| entry.version);
+    let reading = async {
+        owner.take_logs(taking).await?;
+        let entries = journal::load(&register).await?;
+        let mut state = State::new(store.clone());
+        for entry in &entries {
+            owner.admits(entry.epoch)?;
+            state.absorb(entry);
+        }
+        find_manifests(&store, &mut state).await?;
+        Ok::<_, CatalogError>((state, entries.last().map_or(0, |entry| entry.version)))
+    };
+    // All of this may take longer than a lease lasts.
+    let (state, newest) = owner.lease.spoken_beside(reading).await?;
     let (copies, metrics) = (Copies::default(), Metrics::registered(&metrics));
     let (state, journal) = (RwLock::new(state), tokio::sync::Mutex::new(Journal { register, newest }));
     let publishing = Arc::default();

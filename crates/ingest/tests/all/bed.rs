@@ -212,7 +212,7 @@ impl Stopped {
             catalog: catalog.clone(),
             clock: Arc::clone(&clock) as _,
             ids,
-            log,
+            log: log.into(),
             metrics,
             points: Points::default(),
         };

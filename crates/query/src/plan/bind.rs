@@ -156,6 +156,8 @@ impl Lake {
             }
             relations.put(reference, table)?;
         }
+        // What was read is all there is only if nobody else can have taken over before it was.
+        self.catalog.check_held().map_err(|lapsed| Error::Unavailable(lapsed.to_string()))?;
         let as_of = shared(tables.iter().map(|(_, _, spans)| *spans), asked.pin);
         Ok((relations, as_of))
     }

@@ -7,9 +7,16 @@ use crate::{cli::ServeArgs, config::Environment, server::Server, shutdown::Signa
 pub(super) async fn run(args: &ServeArgs, environment: &Environment) -> Result<(), Failure> {
     let settings = settings(args, environment)?.settings;
     telemetry::install(&settings.logs).map_err(Failure::saying)?;
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     tracing::info!(version = crate::metrics::VERSION, store = settings.store_name(), "starting");
-    let server = Server::start(settings, environment).await?;
+    let server = tokio::select! {
+        started = Server::start(settings, environment) => started?,
+        // It may stand by for days. What a start has begun, the next one finishes.
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped before it served");
+            return Ok(());
+        }
+    };
     out(ready(&server))?;
     until_told(server, signals).await
 }

@@ -31,6 +31,7 @@ const NAMED: &[(&str, &str, Shape)] = &[
     ("TIDEMARK_DATA", "data", Shape::Text),
     ("TIDEMARK_STORE", "store", Shape::Text),
     ("TIDEMARK_LOG", "log", Shape::Text),
+    ("TIDEMARK_STANDBY", "standby", Shape::Flag),
     ("TIDEMARK_HTTP", "http", Shape::Text),
     ("TIDEMARK_GRPC", "grpc", Shape::Text),
     ("TIDEMARK_POSTGRES", "postgres", Shape::Text),

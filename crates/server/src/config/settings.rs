@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, Listen, Secret};
+use super::{ConfigError, Listen, LogPlace, Secret};
+
+/// The longest window of a log in the store, ms.
+const WINDOW_MS_MAX: u64 = 60_000;
+/// The shortest lease, ms.
+const LEASE_MS_MIN: u64 = 300;
 
 /// Settings of one process.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -14,8 +19,10 @@ pub struct Settings {
     pub data: PathBuf,
     /// URL of the store: `file:///path`, `s3://bucket/prefix`, `memory://`. Default: `{data}/lake`.
     pub store: Option<String>,
-    /// Directory of the log. Default: `{data}/log`.
-    pub log: Option<PathBuf>,
+    /// Directory of the log, or `object`: in the store, so that no disk is needed. Default: `{data}/log`.
+    pub log: Option<LogPlace>,
+    /// Wait for as long as another process owns the lake, and take over when it ends. Default false.
+    pub standby: bool,
     /// Address of the HTTP port; port 0 picks a free one. Default `127.0.0.1:7070`.
     pub http: SocketAddr,
     /// Address of the gRPC port; port 0 picks a free one. Default `127.0.0.1:7071`.
@@ -33,6 +40,10 @@ pub struct Settings {
     pub connections: Connections,
     /// What a client may do in a minute.
     pub limits: Limits,
+    /// A log in the store.
+    pub object_log: ObjectLog,
+    /// How long the process may be silent before another takes over.
+    pub lease: Lease,
     /// How the process ends.
     pub stop: Stop,
     /// Where logs go and what they look like.
@@ -57,6 +68,7 @@ impl Default for Settings {
             data: "./tidemark-data".into(),
             store: None,
             log: None,
+            standby: false,
             http: SocketAddr::from(([127, 0, 0, 1], 7070)),
             grpc: SocketAddr::from(([127, 0, 0, 1], 7071)),
             postgres: None,
@@ -65,6 +77,8 @@ impl Default for Settings {
             tls: Tls::default(),
             connections: Connections::default(),
             limits: Limits::default(),
+            object_log: ObjectLog::default(),
+            lease: Lease::default(),
             stop: Stop::default(),
             logs: Logs::default(),
             object_store: BTreeMap::new(),
@@ -133,6 +147,36 @@ pub struct Limits {
     pub events_per_minute: Option<u32>,
 }
 
+/// A log in the store.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ObjectLog {
+    /// Milliseconds from the beginning of one object to that of the next, at least: meanwhile requests gather, and each
+    /// object costs one request to the store. Default 100.
+    pub window_ms: u64,
+}
+
+impl Default for ObjectLog {
+    fn default() -> Self {
+        Self { window_ms: 100 }
+    }
+}
+
+/// The lease on the lake: how others learn that its owner is alive.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lease {
+    /// Milliseconds that the owner may be silent before another may take over; it speaks three times in that time, each a
+    /// request to the store. Default 10,000, at least 300.
+    pub time_ms: u64,
+}
+
+impl Default for Lease {
+    fn default() -> Self {
+        Self { time_ms: 10_000 }
+    }
+}
+
 /// How the process ends.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -196,10 +240,14 @@ impl Settings {
         self.store.clone().unwrap_or_else(|| self.data.join("lake").display().to_string())
     }
 
-    /// The directory of the log.
+    /// The directory of the log; none where it lies in the store.
     #[must_use]
-    pub fn log_directory(&self) -> PathBuf {
-        self.log.clone().unwrap_or_else(|| self.data.join("log"))
+    pub fn log_directory(&self) -> Option<PathBuf> {
+        match &self.log {
+            Some(LogPlace::Object) => None,
+            Some(LogPlace::Directory(directory)) => Some(directory.clone()),
+            None => Some(self.data.join("log")),
+        }
     }
 
     /// Replaces every `file:` secret by its content.
@@ -219,6 +267,25 @@ impl Settings {
 
     /// Checks what no setting knows by itself.
     pub(super) fn check_together(&self) -> Result<(), ConfigError> {
+        if self.standby && self.log_directory().is_some() {
+            return Err(ConfigError::Together(
+                "standby needs --log object: what the log of another machine holds on its disk cannot be taken over"
+                    .to_owned(),
+            ));
+        }
+        if self.object_log.window_ms > WINDOW_MS_MAX {
+            let window_ms = self.object_log.window_ms;
+            return Err(ConfigError::Together(format!(
+                "object_log.window_ms = {window_ms} would hold every acknowledgement up for that long: give at most \
+                 {WINDOW_MS_MAX}"
+            )));
+        }
+        if self.lease.time_ms < LEASE_MS_MIN {
+            let time_ms = self.lease.time_ms;
+            return Err(ConfigError::Together(format!(
+                "lease.time_ms = {time_ms} cannot be held: give {LEASE_MS_MIN} or more"
+            )));
+        }
         let Limits { requests_per_minute, events_per_minute } = self.limits;
         for (key, most) in [("requests", requests_per_minute), ("events", events_per_minute)] {
             if most == Some(0) {

@@ -4,11 +4,11 @@
 //! log is read back, so whatever an owner commits out of this log it commits in an epoch that stands here. A manifest of
 //! another epoch was committed by someone who had another log, and says nothing about what this one holds.
 
-use std::io;
+use std::{io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::Disk;
+use super::disk::{Disk, LocalDisk};
 
 const FORMAT: u32 = 1;
 const NAME: &str = "epochs";
@@ -34,6 +34,22 @@ impl Epochs {
     /// All epochs up to this one: what is assumed of a log that was written before they were noted.
     pub(super) fn up_to(last: u64) -> Self {
         Self { epochs: vec![(0, last)], ..Self::default() }
+    }
+
+    /// All epochs from one to another, both included.
+    pub(super) fn between(first: u64, last: u64) -> Self {
+        Self { epochs: vec![(first, last)], ..Self::default() }
+    }
+
+    /// What a directory of this machine holds; none if there is no log yet. Whoever asks should hold the directory.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn of_directory(directory: &Path) -> io::Result<Option<Self>> {
+        if !directory.is_dir() {
+            return Ok(None);
+        }
+        Self::read(&LocalDisk::open(directory)?)
     }
 
     /// Whether this log was the owner's in an epoch.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use tidemark_model::Instant;
 
+use crate::StoreError;
+
 /// What the log could not do.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -51,12 +53,18 @@ pub enum LogError {
     /// A sync failed: whether the append is durable is unknown, and the process must end.
     #[error("the log could not be synced; whether the append is durable is unknown")]
     Unknown,
+    /// Another owner has taken the lake over and ended the log: the append is not in it, and the process must end.
+    #[error("another process owns this lake now and has ended the log: the append is not stored")]
+    Fenced,
     /// The log is closed.
     #[error("the log is closed")]
     Closed,
     /// The instant could not be closed in time.
     #[error("appends up to {0} were still in flight when the deadline passed")]
     NotClosed(Instant),
+    /// The lake's store, where the log lies, failed before anything was acknowledged.
+    #[error("the log could not be read from the store")]
+    Store(#[from] StoreError),
     /// A file operation failed before anything was acknowledged.
     #[error("the log could not {what}")]
     Io {

@@ -136,14 +136,16 @@ impl Log {
         self.front.ledger.pressure()
     }
 
-    /// Ends when a write or sync failed: what is on the medium is unknown, and the process must end and recover.
+    /// Ends when a write or sync failed, or when another owner has ended the log: the process must end and recover.
     /// The server waits for it beside its other reasons to stop. Never ends when the log is shut down in order.
-    pub fn failed(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut progress = self.front.sequencer.progress();
+    pub fn failed(&self) -> impl Future<Output = LogError> + Send + use<> {
+        let sequencer = Arc::clone(&self.front.sequencer);
         async move {
+            let mut progress = sequencer.progress();
             if progress.wait_for(|now| now.phase == Phase::Failed).await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
+            sequencer.ended()
         }
     }
 

@@ -1,8 +1,7 @@
 //! Which segments are kept, and for whom: decides what a release deletes.
 //!
 //! A segment goes when every namespace with an append in it has been released up to its last append there, and only
-//! from the oldest on, so that a segment that is missing between two others is damage and nothing else. The names are
-//! synced after every deletion: no power cut can undo an earlier one and keep a later one.
+//! from the oldest on, so that a segment that is missing between two others is damage and nothing else.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -12,12 +11,14 @@ use std::{
 
 use tidemark_model::{Instant, Namespace};
 
-use super::{Append, Pressure, disk::Disk, medium::Advanced, metrics::LogMetrics, segments};
+use super::{Append, Pressure, medium::Advanced, metrics::LogMetrics, record::Spot, shelf::Shelf};
 
 /// One segment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Kept {
-    /// Its number.
+    /// The log it belongs to.
+    pub(crate) log: u128,
+    /// Its number in it.
     pub(crate) number: u32,
     /// Its bytes on the medium.
     pub(crate) bytes: u64,
@@ -25,6 +26,10 @@ pub(crate) struct Kept {
     pub(crate) used: u64,
     /// The last append of every namespace in it.
     pub(crate) last: BTreeMap<Namespace, Instant>,
+    /// What it says is needed no more.
+    pub(crate) released: Option<Spot>,
+    /// It ends its log.
+    pub(crate) is_fence: bool,
 }
 
 impl Kept {
@@ -53,7 +58,9 @@ pub(crate) enum Released {
 /// The books of a log's segments, the oldest first; the last is written to.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    disk: Arc<dyn Disk>,
+    /// The log that is written to.
+    log: u128,
+    shelf: Arc<dyn Shelf>,
     metrics: LogMetrics,
     books: Mutex<Books>,
     /// Held while files are deleted, so that they go in order.
@@ -75,17 +82,22 @@ impl Books {
         segment.last.iter().filter(is_kept).map(|(namespace, _last)| namespace)
     }
 
-    fn spent_front(&self) -> Option<u32> {
-        let front = self.segments.front().filter(|_front| self.segments.len() > 1)?;
-        self.keepers(front).next().is_none().then_some(front.number)
+    fn spent_front(&self, left_min: usize) -> Option<Spot> {
+        let front = self.segments.front().filter(|_front| self.segments.len() > left_min)?;
+        self.keepers(front).next().is_none().then_some(Spot { log: front.log, number: front.number })
     }
 }
 
 impl Ledger {
     /// Books of what recovery found.
-    pub(crate) fn new(disk: Arc<dyn Disk>, metrics: LogMetrics, found: Vec<Kept>, spent_bytes_min: u64) -> Self {
+    pub(crate) fn new(
+        (log, found): (u128, Vec<Kept>),
+        shelf: Arc<dyn Shelf>,
+        metrics: LogMetrics,
+        spent_bytes_min: u64,
+    ) -> Self {
         let books = Books { segments: found.into(), released: HashMap::new() };
-        Self { disk, metrics, books: Mutex::new(books), sweeping: Mutex::new(()), spent_bytes_min }
+        Self { log, shelf, metrics, books: Mutex::new(books), sweeping: Mutex::new(()), spent_bytes_min }
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -95,10 +107,10 @@ impl Ledger {
     /// The writer moved on to a new segment.
     pub(crate) fn advanced(&self, to: Advanced) {
         let mut books = self.books();
-        if let Some(closed) = books.segments.back_mut() {
-            closed.bytes = to.closed_bytes;
+        if let (Some(closed), Some(bytes)) = (books.segments.back_mut(), to.closed_bytes) {
+            closed.bytes = bytes;
         }
-        books.segments.push_back(Kept { number: to.opened, bytes: to.opened_bytes, ..Kept::default() });
+        books.segments.push_back(Kept { log: self.log, number: to.opened, bytes: to.opened_bytes, ..Kept::default() });
         self.measure(&books);
     }
 
@@ -129,14 +141,20 @@ impl Ledger {
 
     /// Deletes what nobody keeps, the oldest first, never the last.
     pub(crate) fn sweep(&self) -> io::Result<()> {
+        self.sweep_down_to(1)
+    }
+
+    /// Deletes what nobody keeps, the last too: nothing will be written to it any more.
+    pub(crate) fn sweep_all(&self) -> io::Result<()> {
+        self.sweep_down_to(0)
+    }
+
+    fn sweep_down_to(&self, left_min: usize) -> io::Result<()> {
         let _in_order = self.sweeping.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let Some(number) = self.books().spent_front() else { return Ok(()) };
-            match self.disk.remove(&segments::name(number)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _gone => self.disk.sync_names()?,
-            }
-            tracing::debug!(number, "deleted a released log segment");
+            let Some(spent) = self.books().spent_front(left_min) else { return Ok(()) };
+            self.shelf.discard(spent)?;
+            tracing::debug!(number = spent.number, "a log segment is needed no more");
             let mut books = self.books();
             books.segments.pop_front();
             self.measure(&books);

@@ -1,5 +1,6 @@
 //! What the log measures, one function per measurement: `tidemark_log_…`.
 
+use super::{LogDeps, LogError};
 use prometheus::{Histogram, HistogramOpts, HistogramTimer, IntCounter, IntGauge, Registry, core::Collector};
 
 /// Sync times: 0.1 ms to 3.3 s.
@@ -35,6 +36,14 @@ impl LogMetrics {
                 registry,
                 IntCounter::new("tidemark_log_out_of_space_total", "Appends refused for want of space.")?,
             ),
+        })
+    }
+
+    /// The instruments of a log that is given this.
+    pub(crate) fn of(deps: &LogDeps) -> Result<Self, LogError> {
+        Self::new(&deps.metrics).map_err(|error| LogError::Io {
+            what: "make its metrics".to_owned(),
+            source: std::io::Error::other(error.to_string()),
         })
     }
 

@@ -5,6 +5,9 @@
 //!   [key u128 | body u128 | receipt u32+bytes] | changes u32+JSON (nothing = none) | rows u32+bytes (rows.rs)`
 //! - `2 | last i64 | horizon i64`: the greatest system time given and the durable horizon, whenever a horizon was asked
 //!   for and at the beginning of every segment, so that they outlive the segments before it.
+//! - `3 | log u128 | number u32`, in objects only: everything up to this object, and every log before its log, is needed no
+//!   more; clocks stand beside it.
+//! - `4 | epoch u64 | put id u128`, in objects only: the log ends here, by the owner of that epoch.
 
 use bytes::Bytes;
 use tidemark_model::{Instant, Namespace, Positions, Seq, Shard, schema::SchemaChange};
@@ -13,6 +16,8 @@ use super::{Append, Assigned, KeyRecord, group::PAYLOAD_VERSION};
 
 const APPEND: u8 = 1;
 const CLOCKS: u8 = 2;
+const RELEASED: u8 = 3;
+const FENCE: u8 = 4;
 
 /// Bytes of a clocks record.
 pub(crate) const CLOCKS_BYTES: usize = 17;
@@ -51,6 +56,24 @@ pub(crate) struct Head<'a> {
     pub(crate) rows: &'a [u8],
 }
 
+/// An object of the store's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spot {
+    /// The log it is of.
+    pub(crate) log: u128,
+    /// Its number in it.
+    pub(crate) number: u32,
+}
+
+/// The end of a log, written by whoever took the lake over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fence {
+    /// Their epoch.
+    pub(crate) epoch: u64,
+    /// No two fences are the same.
+    pub(crate) put_id: u128,
+}
+
 /// One record of a payload.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Record<'a> {
@@ -58,6 +81,10 @@ pub(crate) enum Record<'a> {
     Append(Head<'a>),
     /// The clocks.
     Clocks(Clocks),
+    /// What is needed no more.
+    Released(Spot),
+    /// The end of the log.
+    Fence(Fence),
 }
 
 /// The most bytes an append takes, its catalog changes left out (they are known only when it has its place).
@@ -116,6 +143,20 @@ pub(crate) fn put_clocks(out: &mut Vec<u8>, clocks: Clocks) {
     out.extend_from_slice(&clocks.horizon.micros().to_le_bytes());
 }
 
+/// Puts what is needed no more behind what is there.
+pub(crate) fn put_released(out: &mut Vec<u8>, up_to: Spot) {
+    out.push(RELEASED);
+    out.extend_from_slice(&up_to.log.to_le_bytes());
+    out.extend_from_slice(&up_to.number.to_le_bytes());
+}
+
+/// Puts the end of a log.
+pub(crate) fn put_fence(out: &mut Vec<u8>, fence: Fence) {
+    out.push(FENCE);
+    out.extend_from_slice(&fence.epoch.to_le_bytes());
+    out.extend_from_slice(&fence.put_id.to_le_bytes());
+}
+
 fn length(of: usize) -> [u8; 4] {
     u32::try_from(of).unwrap_or(u32::MAX).to_le_bytes()
 }
@@ -171,6 +212,14 @@ impl<'a> Reader<'a> {
         match self.take(1)?[0] {
             APPEND => Some(Record::Append(self.head()?)),
             CLOCKS => Some(Record::Clocks(Clocks { last: self.instant()?, horizon: self.instant()? })),
+            RELEASED => Some(Record::Released(Spot {
+                log: u128::from_le_bytes(self.array()?),
+                number: u32::from_le_bytes(self.array()?),
+            })),
+            FENCE => Some(Record::Fence(Fence {
+                epoch: u64::from_le_bytes(self.array()?),
+                put_id: u128::from_le_bytes(self.array()?),
+            })),
             _ => None,
         }
     }

@@ -1,247 +1,136 @@
-//! Recovery: takes the lock, checks everything, cuts a torn tail, syncs what it found, and only then shows it.
+//! Recovery: what a log holds, found again, checked, and yielded oldest first; then writing begins behind it.
 //!
-//! A kill leaves unsynced bytes in the page cache: they read well now and are gone after a power cut. So what was found
-//! is synced before anyone sees it. Only the tail of the last segment may be cut; everything else that does not verify
-//! refuses the start, naming file and offset. Appends are decoded when they are asked for, a group at a time.
+//! `files`: the segment files of a directory. `objects`: the objects of this owner's predecessors in the lake's store.
+//! `start`: from either to a running log. Appends are decoded when they are asked for, a group at a time.
 
+mod files;
+mod objects;
 mod start;
 
-use std::{collections::VecDeque, io, sync::Arc};
-
-use super::{
-    Append, LogError, LogOptions,
-    disk::{Disk, DiskFile, Held, LocalDisk, is_out_of_space},
-    epochs::Epochs,
-    group::{self, Place},
-    header::{CLUSTER_BYTES_MAX, SegmentHeader},
-    record::{self, Head, Record},
-    rows,
-    scan::{GroupAt, Learned, Scanned, Tail, scan},
-    segments,
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
 };
 
-/// A log that was found and checked, and is not yet written to: yields what it holds, oldest first.
+use tidemark_model::{Instant, Namespace, Seq, Shard};
+
+use self::files::FileRecovery;
+use self::objects::ObjectRecovery;
+pub use self::objects::holds_appends;
+use super::{
+    Append, Log, LogDeps, LogError, LogPlace,
+    epochs::Epochs,
+    group::Group,
+    record::{self, Head, Record},
+    rows,
+};
+
+/// A log that was found and checked, and is not yet written to.
 #[derive(Debug)]
-pub struct Recovery {
-    options: LogOptions,
-    disk: Arc<dyn Disk>,
-    held: Option<Held>,
-    log: Option<u128>,
-    segments: Vec<Scanned>,
-    learned: Learned,
-    groups: VecDeque<GroupAt>,
-    ready: VecDeque<(u64, Append)>,
-    reading: Option<(u32, Box<dyn DiskFile>)>,
-    epochs: Epochs,
+pub struct Recovery(Found);
+
+#[derive(Debug)]
+enum Found {
+    Files(Box<FileRecovery>),
+    Objects(Box<ObjectRecovery>),
 }
 
 impl Recovery {
-    /// Takes the lock, checks every group, cuts a torn tail, syncs what was found.
+    /// Finds and checks what the log holds. Of a directory: takes its lock, cuts a torn tail, syncs what was found. Blocks:
+    /// not for threads that run tasks.
     ///
     /// # Errors
-    /// [`LogError::InUse`], [`LogError::Foreign`], [`LogError::Corrupt`] or [`LogError::Io`].
-    pub fn open(options: LogOptions) -> Result<Self, LogError> {
-        let disk = LocalDisk::open(&options.directory).map_err(failed("open its directory"))?;
-        let held = disk.hold()?;
-        Self::open_on(options, Arc::new(disk), Some(held))
-    }
-
-    /// The same on any disk.
-    pub(crate) fn open_on(options: LogOptions, disk: Arc<dyn Disk>, held: Option<Held>) -> Result<Self, LogError> {
-        if options.cluster.len() > CLUSTER_BYTES_MAX {
-            return Err(failed("use a cluster id that long")(io::ErrorKind::InvalidInput.into()));
-        }
-        let mut recovery = Self {
-            options,
-            disk,
-            held,
-            log: None,
-            segments: Vec::new(),
-            learned: Learned::default(),
-            groups: VecDeque::new(),
-            ready: VecDeque::new(),
-            reading: None,
-            epochs: Epochs::default(),
-        };
-        recovery.scan_all()?;
-        recovery.check_ends()?;
-        recovery.settle().map_err(failed("sync what it found"))?;
-        recovery.note_epoch().map_err(|error| {
-            if is_out_of_space(&error) { LogError::OutOfSpace } else { failed("note its epoch")(error) }
-        })?;
-        if recovery.learned.epoch > recovery.options.epoch {
-            let (found, epoch) = (recovery.learned.epoch, recovery.options.epoch);
-            tracing::warn!(found, epoch, "the log was last written by a later owner than this one");
-        }
-        recovery.groups =
-            recovery.segments.iter_mut().flat_map(|segment| std::mem::take(&mut segment.groups)).collect();
-        Ok(recovery)
-    }
-
-    fn scan_all(&mut self) -> Result<(), LogError> {
-        let names = self.disk.list().map_err(failed("list its segments"))?;
-        let mut numbers: Vec<u32> = names.iter().filter_map(|name| segments::number(name)).collect();
-        numbers.sort_unstable();
-        let mut bytes = Vec::new();
-        let mut expected = numbers.first().copied();
-        for number in numbers {
-            if let Some(missing) = expected.filter(|expected| *expected != number) {
-                return Err(self.corrupt(missing, 0, "the segment is missing"));
-            }
-            expected = number.checked_add(1);
-            self.read(number, &mut bytes).map_err(failed("read its segments"))?;
-            let log = self.check_header(number, &bytes)?;
-            let scanned = scan(&bytes, log, number, &mut self.learned);
-            let scanned = scanned.map_err(|found| self.corrupt(number, found.offset, found.reason))?;
-            self.segments.push(scanned);
-        }
-        Ok(())
-    }
-
-    fn read(&self, number: u32, into: &mut Vec<u8>) -> io::Result<()> {
-        let file = self.disk.open(&segments::name(number))?;
-        into.resize(usize::try_from(file.len()?).map_err(io::Error::other)?, 0);
-        file.read_at(into, 0)
-    }
-
-    fn check_header(&mut self, number: u32, bytes: &[u8]) -> Result<u128, LogError> {
-        let header = SegmentHeader::decode(bytes).map_err(|reason| self.corrupt(number, 0, reason))?;
-        if header.cluster != self.options.cluster {
-            let (directory, wanted) = (self.options.directory.clone(), self.options.cluster.clone());
-            return Err(LogError::Foreign { directory, found: header.cluster, wanted });
-        }
-        if header.number != number || *self.log.get_or_insert(header.log) != header.log {
-            return Err(self.corrupt(number, 0, "the segment belongs to another log or has another number"));
-        }
-        Ok(header.log)
-    }
-
-    /// Every segment must reach to where something written later says it was synced; only the last may have a torn tail.
-    fn check_ends(&self) -> Result<(), LogError> {
-        for (at, segment) in self.segments.iter().enumerate() {
-            let number = segment.kept.number;
-            let synced = self.learned.synced.get(&number).copied().unwrap_or(0);
-            let is_last = at + 1 == self.segments.len();
-            match segment.tail {
-                Tail::Damaged(flaw) => return Err(self.corrupt(number, segment.end, &flaw.to_string())),
-                Tail::Torn(flaw) if !is_last || segment.groups.is_empty() => {
-                    return Err(self.corrupt(number, segment.end, &flaw.to_string()));
-                }
-                _ if segment.end < synced || segment.groups.is_empty() => {
-                    return Err(self.corrupt(number, segment.end, "what was synced here is gone"));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn corrupt(&self, number: u32, offset: u32, reason: &str) -> LogError {
-        let file = self.options.directory.join(segments::name(number));
-        LogError::Corrupt { file, offset: u64::from(offset), reason: reason.to_owned() }
-    }
-
-    /// Notes that the log belongs to this owner's epoch, before anything is committed out of it.
-    fn note_epoch(&mut self) -> io::Result<()> {
-        let known = if self.segments.is_empty() { None } else { Epochs::read(self.disk.as_ref())? };
-        let is_older = known.is_none() && !self.segments.is_empty();
-        self.epochs = known.unwrap_or_default();
-        if is_older {
-            self.epochs = Epochs::up_to(self.learned.epoch);
-        }
-        self.epochs.add(self.options.epoch);
-        self.epochs.write(self.disk.as_ref())
+    /// [`LogError::InUse`], [`LogError::Foreign`], [`LogError::Corrupt`], [`LogError::Store`] or [`LogError::Io`].
+    pub fn open(place: impl Into<LogPlace>) -> Result<Self, LogError> {
+        Ok(Self(match place.into() {
+            LogPlace::Directory(options) => Found::Files(Box::new(FileRecovery::open(options)?)),
+            LogPlace::Objects(options) => Found::Objects(Box::new(ObjectRecovery::open(options)?)),
+        }))
     }
 
     /// In which epochs this log was the owner's, this one included.
     #[must_use]
-    pub const fn epochs(&self) -> &Epochs {
-        &self.epochs
-    }
-
-    /// Cuts the torn tail, removes what a preparation left, and makes all that was found durable.
-    ///
-    /// A process that ended after a failed sync leaves pages that read well, count as clean and are on no disk: a sync
-    /// alone would find nothing to do. So what nothing written later proves to be synced is written anew.
-    fn settle(&mut self) -> io::Result<()> {
-        for name in self.disk.list()?.iter().filter(|name| segments::is_prepared(name)) {
-            self.disk.remove(name)?;
+    pub fn epochs(&self) -> &Epochs {
+        match &self.0 {
+            Found::Files(files) => files.epochs(),
+            Found::Objects(objects) => objects.epochs(),
         }
-        let last = self.segments.len().saturating_sub(1);
-        for (at, segment) in self.segments.iter_mut().enumerate() {
-            let name = segments::name(segment.kept.number);
-            let file = self.disk.open(&name)?;
-            if at == last {
-                if let Tail::Torn(flaw) = segment.tail {
-                    tracing::warn!(segment = name, offset = segment.end, %flaw, "cut the torn tail of the log");
-                }
-                file.truncate(u64::from(segment.end))?;
-                let synced = self.learned.synced.get(&segment.kept.number).copied().unwrap_or(0);
-                rewrite(file.as_ref(), synced..segment.end)?;
-                segment.kept.bytes = u64::from(segment.end);
-            }
-            file.sync()?;
-        }
-        self.disk.sync_names()
     }
 
     /// The next append, in order of system time.
     ///
     /// # Errors
-    /// [`LogError::Corrupt`], [`LogError::Io`].
+    /// [`LogError::Corrupt`], [`LogError::Store`], [`LogError::Io`].
     pub fn next_append(&mut self) -> Result<Option<Append>, LogError> {
         self.next_of_epoch().map(|next| next.map(|(_epoch, append)| append))
     }
 
-    /// The next append, in order of system time, and the epoch of the owner that acknowledged it.
+    /// The next append, in order of system time, and the epoch of the owner that acknowledged it. Blocks.
     ///
     /// # Errors
-    /// [`LogError::Corrupt`], [`LogError::Io`].
+    /// [`LogError::Corrupt`], [`LogError::Store`], [`LogError::Io`].
     pub fn next_of_epoch(&mut self) -> Result<Option<(u64, Append)>, LogError> {
-        loop {
-            if let Some(append) = self.ready.pop_front() {
-                return Ok(Some(append));
-            }
-            let Some(group) = self.groups.pop_front() else { return Ok(None) };
-            self.ready = self.decode(group)?;
+        match &mut self.0 {
+            Found::Files(files) => files.next_of_epoch(),
+            Found::Objects(objects) => objects.next_of_epoch(),
         }
     }
 
-    fn decode(&mut self, at: GroupAt) -> Result<VecDeque<(u64, Append)>, LogError> {
-        let Place { segment, offset } = at.place;
-        let mut bytes = vec![0; at.length];
-        self.read_group(at, &mut bytes).map_err(failed("read its segments"))?;
-        let log = self.log.unwrap_or_default();
-        let group = group::read(&bytes, log, at.place);
-        let group = group.map_err(|flaw| self.corrupt(segment, offset, &flaw.to_string()))?;
-        let records = record::read(group.payload).map_err(|reason| self.corrupt(segment, offset, reason))?;
-        let epoch = group.header.epoch;
-        let appends = records.into_iter().filter_map(|record| match record {
-            Record::Append(head) => Some(append(head).map(|append| (epoch, append))),
-            Record::Clocks(_) => None,
-        });
-        appends.collect::<Result<_, _>>().map_err(|error: arrow::error::ArrowError| {
-            self.corrupt(segment, offset, &format!("the rows of an append cannot be decoded: {error}"))
-        })
-    }
-
-    fn read_group(&mut self, at: GroupAt, into: &mut [u8]) -> io::Result<()> {
-        let number = at.place.segment;
-        let file = match self.reading.take() {
-            Some((open, file)) if open == number => file,
-            _ => self.disk.open(&segments::name(number))?,
-        };
-        file.read_at(into, u64::from(at.place.offset))?;
-        self.reading = Some((number, file));
-        Ok(())
+    /// Begins writing behind what was found. `next` is the first free sequence of every (namespace, shard) as far as
+    /// committed manifests tell, `above` the greatest system time they cover; the log takes the greater of these and
+    /// of what it holds, and starts above its durable horizon. Blocks.
+    ///
+    /// # Errors
+    /// [`LogError::Fenced`], [`LogError::Io`], [`LogError::OutOfSpace`].
+    pub fn start(
+        self,
+        next: BTreeMap<(Namespace, Shard), Seq>,
+        above: Instant,
+        deps: LogDeps,
+    ) -> Result<Log, LogError> {
+        match self.0 {
+            Found::Files(files) => files.start_with(next, above, deps, |segments| Box::new(segments)),
+            Found::Objects(objects) => objects.start(next, above, deps),
+        }
     }
 }
 
-/// Writes bytes of a file where they stand, so that the next sync carries them.
-fn rewrite(file: &dyn DiskFile, range: std::ops::Range<u32>) -> io::Result<()> {
-    let mut bytes = vec![0; range.len()];
-    file.read_at(&mut bytes, range.start.into())?;
-    file.write_at(&bytes, range.start.into())
+#[cfg(test)]
+impl Recovery {
+    /// Segment files on any disk.
+    pub(crate) fn open_on(
+        options: super::LogOptions,
+        disk: std::sync::Arc<dyn super::disk::Disk>,
+        held: Option<super::disk::Held>,
+    ) -> Result<Self, LogError> {
+        FileRecovery::open_on(options, disk, held).map(|files| Self(Found::Files(Box::new(files))))
+    }
+
+    /// Begins to write to segment files, with something around the medium.
+    pub(crate) fn start_with(
+        self,
+        next: BTreeMap<(Namespace, Shard), Seq>,
+        above: Instant,
+        deps: LogDeps,
+        wrap: impl FnOnce(super::segments::Segments) -> Box<dyn super::medium::Medium>,
+    ) -> Result<Log, LogError> {
+        match self.0 {
+            Found::Files(files) => files.start_with(next, above, deps, wrap),
+            Found::Objects(_) => Err(LogError::Closed),
+        }
+    }
+}
+
+/// The appends of a group and the epoch it was written in, or why they cannot be read.
+fn decoded(group: &Group<'_>) -> Result<VecDeque<(u64, Append)>, String> {
+    let epoch = group.header.epoch;
+    let heads = record::read(group.payload)?.into_iter().filter_map(|record| match record {
+        Record::Append(head) => Some(head),
+        Record::Clocks(_) | Record::Released(_) | Record::Fence(_) => None,
+    });
+    let appends = heads.map(|head| append(head).map(|append| (epoch, append)));
+    let appends: Result<_, arrow::error::ArrowError> = appends.collect();
+    appends.map_err(|error| format!("the rows of an append cannot be decoded: {error}"))
 }
 
 fn append(head: Head<'_>) -> Result<Append, arrow::error::ArrowError> {

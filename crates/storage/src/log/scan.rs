@@ -78,7 +78,7 @@ pub(crate) struct Unreadable {
 
 /// Reads a segment's bytes; its header was read before.
 pub(crate) fn scan(bytes: &[u8], log: u128, number: u32, learned: &mut Learned) -> Result<Scanned, Unreadable> {
-    let kept = Kept { number, bytes: bytes.len() as u64, ..Kept::default() };
+    let kept = Kept { log, number, bytes: bytes.len() as u64, ..Kept::default() };
     let mut scanned = Scanned { groups: Vec::new(), end: SEGMENT_HEADER_BYTES as u32, tail: Tail::Clean, kept };
     loop {
         let place = Place { segment: number, offset: scanned.end };
@@ -119,6 +119,8 @@ impl Learned {
         for record in record::read(group.payload)? {
             match record {
                 Record::Clocks(clocks) => self.clocks = self.clocks.and(clocks),
+                Record::Released(spot) => kept.released = Some(spot),
+                Record::Fence(_) => kept.is_fence = true,
                 Record::Append(head) => {
                     self.clocks.last = self.clocks.last.max(head.assigned.system_time);
                     kept.note(&head.namespace, head.assigned.system_time, head.rows.len());

@@ -139,16 +139,16 @@ impl Medium for Segments {
             // Gives the unused rest back. Not synced: zeros behind the end mean the same.
             active.file.truncate(u64::from(self.end.offset))?;
         }
-        let closed_bytes = u64::from(self.end.offset);
+        let closed_bytes = Some(u64::from(self.end.offset));
         self.end = Place { offset, ..place };
         self.active = Some(Active { file: prepared.file });
         Ok(Advanced { opened: number, opened_bytes: prepared.bytes, closed_bytes })
     }
 
-    fn commit(&mut self, group: &mut GroupBuffer) -> io::Result<()> {
+    fn commit(&mut self, group: &mut GroupBuffer) -> io::Result<Option<Advanced>> {
         let active = self.active.as_ref().ok_or_else(|| io::Error::other("no segment is open"))?;
         let offset = self.write(active.file.as_ref(), group, self.end)?;
         self.end.offset = offset;
-        Ok(())
+        Ok(None)
     }
 }

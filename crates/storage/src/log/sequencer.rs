@@ -241,7 +241,7 @@ impl Sequencer {
 
     /// Why nothing is taken any more.
     pub(crate) fn ended(&self) -> LogError {
-        if self.progress.borrow().phase == Phase::Failed { LogError::Unknown } else { LogError::Closed }
+        if self.progress.borrow().phase == Phase::Failed { self.lock().failed_with() } else { LogError::Closed }
     }
 }
 

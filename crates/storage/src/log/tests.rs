@@ -2,6 +2,7 @@
 
 mod damage;
 mod door;
+mod objects;
 mod power;
 mod sim;
 mod trouble;

@@ -4,7 +4,11 @@
 //! instant, and only then wake the waiters (H1, H4). While one group syncs the next one gathers: that is what gives
 //! throughput. The first error of a write or sync ends it: the group's waiters get [`LogError::Unknown`].
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant as Monotonic},
+};
 
 use tidemark_model::Instant;
 
@@ -13,7 +17,7 @@ use super::{
     disk::Held,
     group::GroupBuffer,
     ledger::Ledger,
-    medium::{Medium, Prepared},
+    medium::{self, Advanced, Medium, Prepared},
     metrics::LogMetrics,
     record::{self, Clocks},
     sequencer::{Queued, Sequencer, Work},
@@ -37,6 +41,8 @@ pub(crate) struct Writer {
     pub(crate) metrics: LogMetrics,
     /// The greatest durable system time and the horizon.
     pub(crate) clocks: Clocks,
+    /// The shortest time from the beginning of one group to that of the next: while it lasts the next one gathers.
+    pub(crate) window: Duration,
     /// The lock on the directory.
     #[expect(dead_code, reason = "gives itself back when the writer ends")]
     pub(crate) held: Option<Held>,
@@ -58,8 +64,11 @@ impl Writer {
         let _ending = Ending(Arc::clone(&self.sequencer));
         let mut writer = self;
         let mut group = GroupBuffer::new();
+        let mut next = Monotonic::now();
         loop {
+            std::thread::sleep(next.saturating_duration_since(Monotonic::now()));
             let work = writer.sequencer.next_work();
+            next = Monotonic::now() + writer.window;
             match writer.step(work, &mut group) {
                 Ok(true) => {}
                 Ok(false) => return,
@@ -110,7 +119,7 @@ impl Writer {
         if let Err(error) = self.commit(&appends, horizon, group) {
             for queued in appends {
                 self.metrics.settled(queued.append.encoded_bytes);
-                let _ = queued.waiter.send(Err(LogError::Unknown));
+                let _ = queued.waiter.send(Err(medium::lost(&error)));
             }
             return Err(error);
         }
@@ -139,24 +148,35 @@ impl Writer {
             record::put_clocks(group.payload(), self.clocks.and(Clocks { horizon, ..Clocks::NONE }));
         }
         self.metrics.group(group.len(), appends.len());
-        self.medium.commit(group)?;
+        if let Some(own) = self.put(group)? {
+            self.ledger.advanced(own);
+        }
         if group.len() > BUFFER_BYTES_KEPT {
             *group = GroupBuffer::new();
         }
         Ok(())
     }
 
+    fn put(&mut self, group: &mut GroupBuffer) -> io::Result<Option<Advanced>> {
+        if self.medium.is_one_segment_a_group() {
+            // The group takes a new one: the last may go with those before it.
+            self.ledger.sweep_all()?;
+        }
+        self.medium.carry(self.clocks, group);
+        self.medium.commit(group)
+    }
+
     /// An empty group behind the last one: after a clean end, damage to any append is told from a torn tail.
     fn finish(&mut self, group: &mut GroupBuffer) {
         group.clear();
-        if let Err(error) = self.medium.commit(group) {
+        if let Err(error) = self.put(group) {
             tracing::warn!(%error, "the end of the log could not be written; everything acknowledged is durable");
         }
     }
 
     fn fail(self, error: &io::Error) {
         tracing::error!(%error, "the log could not be written or synced: it takes nothing more, the process must end");
-        for queued in self.sequencer.fail() {
+        for queued in self.sequencer.fail(medium::lost(error)) {
             self.metrics.settled(queued.append.encoded_bytes);
             let _ = queued.waiter.send(Err(LogError::Closed));
         }

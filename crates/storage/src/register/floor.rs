@@ -61,7 +61,7 @@ impl Floor {
 
     async fn newest(&self) -> Result<(u64, u64), StoreError> {
         let seen = *self.seen();
-        let newest = newest_from(&self.store, &self.directory, seen.0).await?;
+        let newest = newest_from(&self.store, |entry| paths::entry(&self.directory, entry), seen.0).await?;
         if newest == seen.0 {
             return Ok(seen);
         }

@@ -1,6 +1,6 @@
 //! The register among racing writers, stores that lie about outcomes, and a floor that moves.
 
-mod liar;
+pub(crate) mod liar;
 mod sleepers;
 
 use liar::{Liar, Lie};

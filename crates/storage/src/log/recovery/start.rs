@@ -1,66 +1,75 @@
-//! From what was found to a running log: a new segment behind it, and the writer's thread.
+//! From what was found to a running log: room behind it, and the writer's thread.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use tidemark_model::{Instant, Namespace, Seq, Shard};
 
-use super::{Recovery, failed};
+use super::failed;
 use crate::log::{
-    Log, LogDeps, LogError, LogOptions,
-    disk::is_out_of_space,
-    group::{GroupBuffer, Place},
+    Log, LogDeps, LogError,
+    disk::{Held, is_out_of_space},
+    group::GroupBuffer,
     handle::Front,
-    ledger::Ledger,
-    medium::{Medium, Prepared},
+    ledger::{Kept, Ledger},
+    medium::{self, Medium, Prepared},
     metrics::LogMetrics,
     record::{self, Clocks},
-    segments::{Segments, SegmentsOptions},
+    scan::Learned,
     sequencer::{Sequencer, Start},
+    shelf::Shelf,
     space::Floor,
     writer::Writer,
 };
 
-/// A segment that is spent is left where it is below this part of its size.
-const SPENT_PART: u64 = 16;
+/// A log that is about to be written to.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    /// The log that is written to.
+    pub(super) log: u128,
+    /// Where its groups go.
+    pub(super) medium: Box<dyn Medium>,
+    /// Where released segments go.
+    pub(super) shelf: Arc<dyn Shelf>,
+    /// What was found, the oldest first.
+    pub(super) found: Vec<Kept>,
+    /// What it says.
+    pub(super) learned: Learned,
+    /// Below so many bytes of appends, a spent segment is left where it is.
+    pub(super) spent_bytes_min: u64,
+    /// See [`LogOptions`](crate::log::LogOptions).
+    pub(super) queue_bytes_max: usize,
+    /// See [`LogOptions`](crate::log::LogOptions).
+    pub(super) group_bytes_max: usize,
+    /// The shortest time between the beginnings of two groups.
+    pub(super) window: Duration,
+    /// How full the medium may be.
+    pub(super) floor: Floor,
+    /// The lock on the directory, if there is one.
+    pub(super) held: Option<Held>,
+}
 
-/// Offsets of a segment are 32 bits wide; half of that leaves room for one large group behind the end.
-const SEGMENT_BYTES_MAX: u64 = 1 << 31;
+/// What a log begins above, and with what.
+#[derive(Debug)]
+pub(super) struct Begun {
+    /// The first free sequence of every shard, as manifests tell.
+    pub(super) next: BTreeMap<(Namespace, Shard), Seq>,
+    /// The greatest system time they cover.
+    pub(super) above: Instant,
+    /// Its surroundings.
+    pub(super) deps: LogDeps,
+    /// Its instruments.
+    pub(super) metrics: LogMetrics,
+}
 
-impl Recovery {
-    /// Begins writing behind what was found. `next` is the first free sequence of every (namespace, shard) as far as
-    /// committed manifests tell, `above` the greatest system time they cover; the log takes the greater of these and
-    /// of what it holds, and starts above its durable horizon.
-    ///
-    /// # Errors
-    /// [`LogError::Io`], [`LogError::OutOfSpace`].
-    pub fn start(
-        self,
-        next: BTreeMap<(Namespace, Shard), Seq>,
-        above: Instant,
-        deps: LogDeps,
-    ) -> Result<Log, LogError> {
-        self.start_with(next, above, deps, |segments| Box::new(segments))
-    }
-
-    /// The same with something around the medium.
-    pub(crate) fn start_with(
-        self,
-        next: BTreeMap<(Namespace, Shard), Seq>,
-        above: Instant,
-        deps: LogDeps,
-        wrap: impl FnOnce(Segments) -> Box<dyn Medium>,
-    ) -> Result<Log, LogError> {
-        let metrics = LogMetrics::new(&deps.metrics)
-            .map_err(|error| failed("make its metrics")(io::Error::other(error.to_string())))?;
-        let clocks = self.learned.clocks.and(Clocks { last: above, ..Clocks::NONE });
-        let next = greater(next, &self.learned.next);
-        let log = self.log.unwrap_or_else(|| deps.ids.ulid(deps.clock.now()).into());
-        let mut medium = wrap(self.medium(log, &metrics));
-        let kept: Vec<_> = self.segments.into_iter().map(|segment| segment.kept).collect();
-        let spent_bytes_min = self.options.segment_bytes / SPENT_PART;
-        let ledger = Arc::new(Ledger::new(Arc::clone(&self.disk), metrics.clone(), kept, spent_bytes_min));
-        let room = begin(medium.as_mut(), &ledger, clocks)?;
-        let LogOptions { queue_bytes_max, group_bytes_max, free_space_min_percent, .. } = self.options;
+impl Beginning {
+    /// Takes room behind what was found and starts the writer.
+    pub(super) fn begin(self, begun: Begun) -> Result<Log, LogError> {
+        let Self { log, mut medium, shelf, found, learned, queue_bytes_max, group_bytes_max, .. } = self;
+        let Begun { next, above, deps, metrics } = begun;
+        let clocks = learned.clocks.and(Clocks { last: above, ..Clocks::NONE });
+        let next = greater(next, &learned.next);
+        let ledger = Arc::new(Ledger::new((log, found), shelf, metrics.clone(), self.spent_bytes_min));
+        let room = open_first(medium.as_mut(), &ledger, clocks)?;
         let start = Start { clock: deps.clock, next, clocks, queue_bytes_max, group_bytes_max, room };
         let sequencer = Arc::new(Sequencer::new(start));
         let writer = Writer {
@@ -70,26 +79,21 @@ impl Recovery {
             sink: deps.sink,
             metrics: metrics.clone(),
             clocks,
+            window: self.window,
             held: self.held,
         };
         let thread = std::thread::Builder::new().name("tidemark-log".to_owned());
         thread.spawn(move || writer.run()).map_err(failed("start its writer thread"))?;
-        Ok(Log::new(Front { sequencer, ledger, floor: Floor::new(self.disk, free_space_min_percent), metrics }))
-    }
-
-    fn medium(&self, log: u128, metrics: &LogMetrics) -> Segments {
-        let last = self.segments.last();
-        let end = last.map_or_else(Place::default, |last| Place { segment: last.kept.number, offset: last.end });
-        let LogOptions { cluster, epoch, segment_bytes, .. } = self.options.clone();
-        let segment_bytes = segment_bytes.min(SEGMENT_BYTES_MAX);
-        let options = SegmentsOptions { log, cluster, epoch, segment_bytes };
-        Segments::behind(end, Arc::clone(&self.disk), options, metrics.clone())
+        Ok(Log::new(Front { sequencer, ledger, floor: self.floor, metrics }))
     }
 }
 
 /// Opens the first segment of this owner; says how much fits into it.
-fn begin(medium: &mut dyn Medium, ledger: &Ledger, clocks: Clocks) -> Result<u64, LogError> {
+fn open_first(medium: &mut dyn Medium, ledger: &Ledger, clocks: Clocks) -> Result<u64, LogError> {
     let opening = |error: io::Error| {
+        if let LogError::Fenced = medium::lost(&error) {
+            return LogError::Fenced;
+        }
         if is_out_of_space(&error) { LogError::OutOfSpace } else { failed("open a new segment")(error) }
     };
     let room = match medium.prepare(0).map_err(opening)? {

@@ -3,7 +3,7 @@
 use std::sync::{PoisonError, atomic::Ordering};
 
 use super::{Item, Phase, Progress, Queued, Sequencer, State};
-use crate::log::{medium::Prepared, record::Clocks};
+use crate::log::{LogError, medium::Prepared, record::Clocks};
 use tidemark_model::Instant;
 
 /// What the writer does next.
@@ -75,9 +75,10 @@ impl Sequencer {
     }
 
     /// A write or sync failed: nothing more is written. Those still queued were not written at all.
-    pub(crate) fn fail(&self) -> Vec<Queued> {
+    pub(crate) fn fail(&self, with: LogError) -> Vec<Queued> {
         let mut state = self.lock();
         state.phase = Phase::Failed;
+        state.is_fenced = matches!(with, LogError::Fenced);
         let left = std::mem::take(&mut state.queue);
         drop(state);
         self.progress.send_modify(|progress| progress.phase = Phase::Failed);
@@ -89,7 +90,7 @@ impl Sequencer {
     pub(crate) fn over(&self) {
         if self.progress.borrow().phase == Phase::Open {
             // Their waiters learn that it is unknown what became of them.
-            drop(self.fail());
+            drop(self.fail(LogError::Unknown));
         }
         self.progress.send_modify(|progress: &mut Progress| progress.is_over = true);
     }

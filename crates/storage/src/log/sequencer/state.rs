@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) is_advancing: bool,
     /// The open segment is spent: advance when nothing is queued.
     pub(super) is_spent: bool,
+    /// It failed because another owner has ended the log.
+    pub(super) is_fenced: bool,
     /// The highest horizon asked for.
     pub(super) horizon: Instant,
 }
@@ -59,6 +61,7 @@ impl State {
             refusal: None,
             is_advancing: false,
             is_spent: false,
+            is_fenced: false,
             horizon,
         }
     }
@@ -68,8 +71,13 @@ impl State {
         match self.phase {
             Phase::Open => Ok(()),
             Phase::Closing => Err(LogError::Closed),
-            Phase::Failed => Err(LogError::Unknown),
+            Phase::Failed => Err(self.failed_with()),
         }
+    }
+
+    /// What became of what was under way when the log failed.
+    pub(super) fn failed_with(&self) -> LogError {
+        if self.is_fenced { LogError::Fenced } else { LogError::Unknown }
     }
 
     /// Takes room in front of the next advance, or advances; otherwise asks the writer to prepare more.

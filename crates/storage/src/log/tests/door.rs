@@ -150,7 +150,7 @@ impl<M: Medium> Medium for Gate<M> {
         self.inside.advance(first)
     }
 
-    fn commit(&mut self, group: &mut GroupBuffer) -> std::io::Result<()> {
+    fn commit(&mut self, group: &mut GroupBuffer) -> std::io::Result<Option<Advanced>> {
         let _nobody_cares = self.arrived.try_send(());
         let _let_go_for_good = self.passes.recv();
         *self.groups.lock().expect("no panic") += 1;

@@ -20,7 +20,7 @@ use crate::Store;
 
 /// What a put is answered although something else happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lie {
+pub(crate) enum Lie {
     /// Applied, answered with an error: a time-out.
     AppliedButFailed,
     /// Applied, answered "exists": the client retried its own success.
@@ -33,28 +33,56 @@ pub(super) enum Lie {
 
 /// A store in memory that lies about the next creates.
 #[derive(Debug)]
-pub(super) struct Liar {
+pub(crate) struct Liar {
     inner: InMemory,
     lie: Lie,
     lies: AtomicUsize,
+    /// It lies about one of so many creates, for ever; 0: about the next ones only.
+    every: usize,
+    creates: AtomicUsize,
     /// Decides how long an operation sleeps before and after it takes effect.
     chance: Option<Ids>,
 }
 
 impl Liar {
     /// A store that lies about the first creates.
-    pub(super) fn store(lie: Lie, lies: usize) -> Store {
-        Self::wrapped(Self { inner: InMemory::new(), lie, lies: lies.into(), chance: None })
+    pub(crate) fn store(lie: Lie, lies: usize) -> Store {
+        Self::wrapped(Self {
+            inner: InMemory::new(),
+            lie,
+            lies: lies.into(),
+            every: 0,
+            creates: 0.into(),
+            chance: None,
+        })
+    }
+
+    /// A store that lies about one of so many creates.
+    pub(crate) fn often(lie: Lie, every: usize) -> Store {
+        Self::wrapped(Self { inner: InMemory::new(), lie, lies: 0.into(), every, creates: 0.into(), chance: None })
     }
 
     /// An honest store whose operations overlap as the seed says.
-    pub(super) fn sleepy(seed: u128) -> Store {
+    pub(crate) fn sleepy(seed: u128) -> Store {
         let chance = Some(Ids::seeded(seed));
-        Self::wrapped(Self { inner: InMemory::new(), lie: Lie::Failed, lies: 0.into(), chance })
+        Self::wrapped(Self {
+            inner: InMemory::new(),
+            lie: Lie::Failed,
+            lies: 0.into(),
+            every: 0,
+            creates: 0.into(),
+            chance,
+        })
     }
 
     fn wrapped(self) -> Store {
         Store::wrapping(Arc::new(self), "memory://")
+    }
+
+    fn is_lie(&self) -> bool {
+        let nth = self.creates.fetch_add(1, Ordering::SeqCst) + 1;
+        (self.every > 0 && nth.is_multiple_of(self.every))
+            || self.lies.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
     }
 
     async fn sleep(&self) {
@@ -74,8 +102,7 @@ impl fmt::Display for Liar {
 impl ObjectStore for Liar {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> StoreResult<PutResult> {
         self.sleep().await;
-        let is_lie = opts.mode == PutMode::Create
-            && self.lies.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        let is_lie = opts.mode == PutMode::Create && self.is_lie();
         let applies = !is_lie || matches!(self.lie, Lie::AppliedButFailed | Lie::AppliedButExists);
         let applied = if applies { Some(self.inner.put_opts(location, payload, opts).await) } else { None };
         self.sleep().await;

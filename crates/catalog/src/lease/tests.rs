@@ -1,0 +1,253 @@
+//! Leases: who is alive, who has to wait, who has lost.
+
+use tidemark_model::{Ids, Instant, clock::ManualClock};
+
+use std::{
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+};
+
+use super::*;
+use crate::catalog::{Catalog, Config, Deps, Tenure};
+
+const LEASE_MS: u64 = 1000;
+const LEASE: Duration = Duration::from_millis(LEASE_MS);
+
+/// Time that passes when nobody has anything else to do: now, and the next instant that somebody waits for.
+#[derive(Debug, Default)]
+struct Dial(Mutex<(Duration, Option<Duration>)>);
+
+struct Sleeping<'a>(&'a Dial, Duration);
+
+impl Future for Sleeping<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<()> {
+        let mut dial = self.0.0.lock().unwrap();
+        if dial.0 >= self.1 {
+            return Poll::Ready(());
+        }
+        dial.1 = Some(dial.1.map_or(self.1, |next| next.min(self.1)));
+        Poll::Pending
+    }
+}
+
+#[async_trait::async_trait]
+impl Ticks for Dial {
+    fn now(&self) -> Duration {
+        self.0.lock().unwrap().0
+    }
+
+    async fn sleep(&self, time: Duration) {
+        Sleeping(self, self.now() + time).await;
+    }
+}
+
+impl Dial {
+    /// Runs work, time passing whenever all of it waits. Stores in memory answer at once.
+    fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            if let Poll::Ready(done) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return done;
+            }
+            let mut dial = self.0.lock().unwrap();
+            if let Some(next) = dial.1.take() {
+                dial.0 = next;
+            }
+        }
+    }
+}
+
+/// A lake, and time.
+#[derive(Default)]
+struct Bench {
+    dial: Arc<Dial>,
+}
+
+impl Bench {
+    fn tenure(&self, holder: &str) -> Tenure {
+        Tenure { holder: holder.to_owned(), lease_ms: LEASE_MS, ticks: self.dial.clone(), ..Tenure::default() }
+    }
+
+    /// The turn of somebody who knows nothing of the owner, and how long it took.
+    async fn turn(&self, store: &Store, patience: Patience) -> (Result<Turn, TurnError>, Duration) {
+        let (began, ticks) = (self.dial.now(), self.dial.clone());
+        let waiting = Waiting { store: store.clone(), patience, put_id: Ulid::from(9), ticks };
+        let turn = waiting.turn(|_epoch| false).await;
+        (turn, self.dial.now() - began)
+    }
+}
+
+async fn open(store: &Store, seed: u128, tenure: &Tenure) -> Catalog {
+    let deps = Deps {
+        store: store.clone(),
+        clock: Arc::new(ManualClock::at(Instant::from_micros(1))),
+        ids: Arc::new(Ids::seeded(seed)),
+        metrics: prometheus::Registry::new(),
+    };
+    Catalog::open_as(Config::default(), deps, tenure).await.unwrap()
+}
+
+#[test]
+fn bytes_are_pinned() {
+    let said = Said { format: FORMAT, epoch: 3, number: 7, put_id: Ulid::nil().to_string(), word: Word::Alive };
+    let bytes = br#"{"format":1,"epoch":3,"number":7,"put_id":"00000000000000000000000000","word":"alive"}"#;
+    assert_eq!(encode(&said).unwrap().as_ref(), bytes);
+    assert_eq!(decode(&"said", bytes).unwrap(), said);
+    assert!(decode(&"said", br#"{"format":1,"epoch":3,"number":7,"put_id":"","word":"other"}"#).is_err());
+}
+
+#[test]
+fn a_lake_that_nobody_holds_is_free_at_once() {
+    let bench = Bench::default();
+    bench.dial.run(async {
+        let store = Store::memory();
+        assert!(matches!(bench.turn(&store, Patience::Short).await, (Ok(Turn { after: 0, .. }), Duration::ZERO)));
+        let unleased = open(&store, 1, &Tenure::default()).await;
+        assert!(matches!(bench.turn(&store, Patience::Short).await, (Ok(Turn { after: 1, .. }), Duration::ZERO)));
+        bench.dial.sleep(100 * LEASE).await;
+        unleased.check_held().unwrap();
+        let leased = open(&store, 2, &bench.tenure("a")).await;
+        let (patience, put_id, ticks) = (Patience::Short, Ulid::from(9), bench.dial.clone());
+        let waiting = Waiting { store: store.clone(), patience, put_id, ticks };
+        let turn = waiting.turn(|epoch| epoch == leased.epoch()).await;
+        assert_eq!(turn.unwrap().after, 2, "its owner is known to be dead");
+    });
+}
+
+#[test]
+fn an_owner_that_speaks_is_waited_for_or_refuses_others() {
+    let bench = Bench::default();
+    bench.dial.run(async {
+        let store = Store::memory();
+        let owner = open(&store, 1, &bench.tenure("the first")).await;
+        let speaking = async {
+            // Longer than what is kept: old words go, whoever comes later still finds the newest.
+            for _word in 0..2 * WORDS_KEPT {
+                owner.lease().renew().await.unwrap();
+                owner.check_held().unwrap();
+                bench.dial.sleep(owner.lease().pause().unwrap()).await;
+            }
+            owner.lease().end().await.unwrap();
+            owner.check_held().unwrap_err();
+            bench.dial.now()
+        };
+        let refused = async {
+            bench.dial.sleep(100 * LEASE / 3).await;
+            bench.turn(&store, Patience::Short).await
+        };
+        let began = bench.dial.now();
+        let (ended, refused, (turn, waited)) = tokio::join!(speaking, refused, bench.turn(&store, Patience::Endless));
+        let Err(error) = refused.0 else { panic!("two owners") };
+        assert!(error.to_string().contains("(the first, epoch 1)") && refused.1 < LEASE, "{error}");
+        assert_eq!(turn.unwrap().after, 1);
+        let after = began + waited - ended;
+        assert!(after < Duration::from_secs(1), "it drained, and was waited for another {after:?}");
+        let listed = store.list(&paths::lease(1)).await.unwrap().len() as u64;
+        assert!((WORDS_KEPT..=WORDS_KEPT + 2).contains(&listed), "{listed}");
+    });
+}
+
+#[test]
+fn an_owner_that_falls_silent_is_followed_and_knows_that_it_may_be() {
+    let bench = Bench::default();
+    bench.dial.run(async {
+        let store = Store::memory();
+        let owner = open(&store, 1, &bench.tenure("the first")).await;
+        owner.lease().renew().await.unwrap();
+        let (turn, waited) = bench.turn(&store, Patience::Short).await;
+        assert_eq!(turn.unwrap().after, 1);
+        assert!(waited > LEASE && waited < 2 * LEASE, "{waited:?}");
+        assert!(matches!(owner.check_held(), Err(CatalogError::Lapsed)), "it answers no more before others may");
+        // Nobody has taken the next epoch yet, and still it cannot come back.
+        assert!(matches!(owner.lease().renew().await, Err(CatalogError::Fenced { ours: 1, theirs: 2 })));
+        owner.check_held().unwrap_err();
+        let next = open(&store, 2, &Tenure { after: Some(1), ..bench.tenure("the second") }).await;
+        next.lease().renew().await.unwrap();
+        assert!(owner.lease().renew().await.is_err());
+        next.check_held().unwrap();
+    });
+}
+
+#[test]
+fn an_owner_that_is_only_slow_goes_on() {
+    let bench = Bench::default();
+    bench.dial.run(async {
+        let store = Store::memory();
+        let owner = open(&store, 1, &bench.tenure("the first")).await;
+        let slow = async {
+            for _word in 0..20 {
+                bench.dial.sleep(LEASE + LEASE / 5).await;
+                assert!(owner.check_held().is_err(), "it does not know whether it still owns the lake");
+                owner.lease().renew().await.unwrap();
+                owner.check_held().unwrap();
+            }
+            owner.lease().end().await.unwrap();
+        };
+        let ((), (turn, waited)) = tokio::join!(slow, bench.turn(&store, Patience::Endless));
+        assert_eq!(turn.unwrap().after, 1);
+        assert!(waited > 20 * LEASE);
+    });
+}
+
+#[test]
+fn whoever_took_over_by_force_fences_the_lease_too() {
+    let bench = Bench::default();
+    bench.dial.run(async {
+        let store = Store::memory();
+        let owner = open(&store, 1, &bench.tenure("the first")).await;
+        owner.lease().renew().await.unwrap();
+        let _next = open(&store, 2, &Tenure::default()).await;
+        assert!(matches!(owner.lease().renew().await, Err(CatalogError::Fenced { ours: 1, theirs: 2 })));
+        owner.check_held().unwrap_err();
+    });
+}
+
+#[test]
+fn whoever_sleeps_for_very_long_takes_no_word_that_was_forgotten() {
+    let bench = Bench::default();
+    bench.dial.run(async {
+        let store = Store::memory();
+        let owner = open(&store, 1, &bench.tenure("the first")).await;
+        // Asleep between two looks for longer than words are kept.
+        let sleepy = async {
+            bench.dial.sleep(LEASE / 2).await;
+            let waiting = Waiting {
+                store: store.clone(),
+                patience: Patience::Endless,
+                put_id: Ulid::from(9),
+                ticks: Arc::new(Sleepy { dial: bench.dial.clone(), first: Mutex::new(true) }),
+            };
+            waiting.turn(|_epoch| false).await
+        };
+        let speaking = async {
+            for _word in 0..3 * WORDS_KEPT {
+                owner.lease().renew().await.unwrap();
+                bench.dial.sleep(owner.lease().pause().unwrap()).await;
+            }
+            owner.lease().end().await.unwrap();
+        };
+        let ((), turn) = tokio::join!(speaking, sleepy);
+        assert_eq!(turn.unwrap(), Turn { after: 1, may_have_left_log: false }, "it waited for the end");
+    });
+}
+
+/// The same time, for somebody whose first nap is long.
+#[derive(Debug)]
+struct Sleepy {
+    dial: Arc<Dial>,
+    first: Mutex<bool>,
+}
+
+#[async_trait::async_trait]
+impl Ticks for Sleepy {
+    fn now(&self) -> Duration {
+        self.dial.now()
+    }
+
+    async fn sleep(&self, time: Duration) {
+        let is_first = std::mem::take(&mut *self.first.lock().unwrap());
+        self.dial.sleep(if is_first { LEASE * 40 } else { time }).await;
+    }
+}
