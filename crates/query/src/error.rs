@@ -164,6 +164,9 @@ impl From<DataFusionError> for Error {
         } else {
             error.strip_backtrace()
         };
+        if is_of_store(root) {
+            return Self::Unavailable(format!("the store could not be read: {}", first_line(&text)));
+        }
         match root {
             DataFusionError::ResourcesExhausted(reason) => Self::Memory(first_line(reason)),
             DataFusionError::Plan(reason) if reason.starts_with("table '") && reason.contains("not found") => {
@@ -175,15 +178,27 @@ impl From<DataFusionError> for Error {
             | DataFusionError::Configuration(_)
             | DataFusionError::SchemaError(..) => Self::Invalid(first_line(&text)),
             DataFusionError::External(inner) => external(inner.as_ref(), &text),
-            DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
-                Self::Unavailable(format!("the store could not be read: {}", first_line(&text)))
-            }
             DataFusionError::Internal(_) | DataFusionError::ParquetError(_) | DataFusionError::ExecutionJoin(_) => {
                 Self::Internal(first_line(&text))
             }
             _ => Self::Engine(first_line(&text), Box::new(error)),
         }
     }
+}
+
+/// Whether an error began in the store, however many readers it went through.
+fn is_of_store(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<object_store::Error>()
+            || error.is::<std::io::Error>()
+            || error.is::<tidemark_storage::StoreError>()
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 fn first_line(text: &str) -> String {

@@ -169,6 +169,20 @@ pub(crate) const VIEWS: &[View] = &[
         rows: Rows::Held(rows::jobs),
     },
     View {
+        name: "leases",
+        columns: &[
+            ("epoch", Int),
+            ("holder", Text),
+            ("taken_at", Time),
+            ("lease_ms", Int),
+            ("is_held", Bool),
+            ("log", Text),
+            ("log_id", Text),
+            ("inherited_logs", Int),
+        ],
+        rows: Rows::Held(rows::leases),
+    },
+    View {
         name: "namespaces",
         columns: &[
             ("namespace", Text),

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, BooleanArray};
 use datafusion::{common::Result, error::DataFusionError};
 use futures::future::BoxFuture;
 use tidemark_catalog::{
-    Collection, CollectionManifest, EventsManifest, audit::Record, jobs::JobState, manifest::Snapshot,
+    Collection, CollectionManifest, EventsManifest, Held, audit::Record, jobs::JobState, manifest::Snapshot,
 };
 use tidemark_model::{Instant, Namespace, Rejected, Scope, Standing, Token};
 
@@ -125,6 +125,27 @@ pub(super) fn dropped(seen: &Seen, _: &Tellers) -> Vec<ArrayRef> {
         texts(&rows, |(_, collection, ..)| collection.as_ref().map(|name| name.as_str())),
         times(&rows, |(.., at, _)| Some(*at)),
         times(&rows, |(.., until)| Some(*until)),
+    ]
+}
+
+/// Who owns the lake: of interest to whoever may ask all of it.
+pub(super) fn leases(seen: &Seen, _: &Tellers) -> Vec<ArrayRef> {
+    let held = seen.principal.may_everywhere(Scope::Query).then(|| seen.catalog.held());
+    let with_id = |held: Held| {
+        let id = held.logs.as_ref().map(|logs| logs.log.to_string());
+        (held, id)
+    };
+    let rows: Vec<(Held, Option<String>)> = held.into_iter().map(with_id).collect();
+    let log = |id: &Option<String>| if id.is_some() { "object" } else { "directory" };
+    vec![
+        ints(&rows, |(held, _)| count(held.epoch)),
+        texts(&rows, |(held, _)| Some(held.holder.as_str())),
+        times(&rows, |(held, _)| Some(held.taken_at)),
+        ints(&rows, |(held, _)| count(held.lease_ms)),
+        Arc::new(rows.iter().map(|(held, _)| Some(held.is_held)).collect::<BooleanArray>()),
+        texts(&rows, |(_, id)| Some(log(id))),
+        texts(&rows, |(_, id)| id.as_deref()),
+        ints(&rows, |(held, _)| size(held.logs.as_ref().map_or(0, |logs| logs.inherited.len()))),
     ]
 }
 
