@@ -90,11 +90,19 @@ pub enum Kind {
     AskedHistory,
     /// A version row that ends on both clocks.
     ClosedTwice,
+    /// Another process took the lake over while the one before lived.
+    TakenOver,
+    /// A process died in the middle of taking over.
+    CrashInTakeOver,
+    /// A process that had lost the lake without knowing was sent something.
+    SentToWhoWasAway,
+    /// A process that had lost the lake without knowing did a job.
+    JobOfWhoWasAway,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 36] = [
         Self::Tie,
         Self::Late,
         Self::Duplicate,
@@ -127,6 +135,10 @@ impl Kind {
         Self::AskedDiff,
         Self::AskedHistory,
         Self::ClosedTwice,
+        Self::TakenOver,
+        Self::CrashInTakeOver,
+        Self::SentToWhoWasAway,
+        Self::JobOfWhoWasAway,
     ];
 }
 

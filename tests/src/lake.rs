@@ -13,7 +13,7 @@ use arrow::array::RecordBatch;
 use futures::TryStreamExt as _;
 use object_store::{ObjectStore, memory::InMemory};
 use tidemark_catalog::{
-    Catalog, CollectionManifest, EventsManifest, LiveTail, Publisher, catalog,
+    Catalog, CollectionManifest, EventsManifest, LiveTail, OwnLogs, Publisher, Tenure, catalog,
     publish::{self, How},
     verify::{Depth, verify},
 };
@@ -24,7 +24,7 @@ use tidemark_query::{CollectionRef, Export, Holds, Query, Session, Statement, Th
 use tidemark_server::administration::Administration;
 use tidemark_storage::{
     Store,
-    log::{LogError, LogOptions},
+    log::{LogError, LogOptions, LogPlace, ObjectLogOptions},
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -52,6 +52,8 @@ pub struct World {
     pub cdc: tidemark_cdc::Config,
     /// Settings of the ingest room.
     pub ingest: tidemark_ingest::Config,
+    /// Whether processes keep their logs in the store; they may then take over from one another while both live.
+    pub log_in_store: bool,
 }
 
 /// One process.
@@ -133,6 +135,7 @@ impl World {
             starts: 0,
             cdc: tidemark_cdc::Config::default(),
             ingest,
+            log_in_store: false,
         }
     }
 
@@ -141,11 +144,31 @@ impl World {
     /// # Panics
     /// When it does not come up.
     pub fn start(&mut self) -> Lake {
+        let halt = Arc::new(Halt::default());
+        self.start_with(halt).expect("nothing halts it")
+    }
+
+    /// Starts a process that dies after so many writes, unless it is up by then.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_dying(&mut self, writes: i64, last: Last) -> Option<Lake> {
+        let halt = Arc::new(Halt::default());
+        halt.arm(writes, last);
+        self.start_with(halt)
+    }
+
+    fn start_with(&mut self, halt: Arc<Halt>) -> Option<Lake> {
         self.starts += 1;
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let halt = Arc::new(Halt::default());
-        let rooms = runtime.block_on(self.open(&halt));
-        Lake { rooms: Some(rooms), runtime, halt }
+        let rooms = runtime.block_on(async {
+            tokio::select! {
+                rooms = self.open(&halt) => Some(rooms),
+                () = halt.reached() => None,
+            }
+        });
+        halt.disarm();
+        Some(Lake { rooms: Some(rooms?), runtime, halt })
     }
 
     async fn open(&self, halt: &Arc<Halt>) -> Rooms {
@@ -154,7 +177,8 @@ impl World {
         let ids = Arc::new(Ids::seeded((u128::from(self.seed) << 64) | u128::from(self.starts)));
         let store = Store::wrapping(Arc::new(objects), "memory:///");
         let deps = catalog::Deps { store, clock: Arc::clone(&clock), ids: Arc::clone(&ids), metrics: metrics.clone() };
-        let catalog = Catalog::open(catalog::Config::default(), deps).await.expect("the catalog opens");
+        let tenure = Tenure { log_in_store: self.log_in_store, ..Tenure::default() };
+        let catalog = Catalog::open_as(catalog::Config::default(), deps, &tenure).await.expect("the catalog opens");
         let (ingest, tasks) = self.open_ingest(&catalog, (&clock, &ids), &metrics, halt).await;
         let live = Arc::new(ingest.clone()) as Arc<dyn LiveTail>;
         let deps = tidemark_cdc::Deps {
@@ -187,12 +211,7 @@ impl World {
         halt: &Arc<Halt>,
     ) -> (Ingest, tidemark_ingest::Tasks) {
         for _try in 0..LOCK_TRIES_MAX {
-            let folder = self.log.clone();
-            let log = LogOptions {
-                segment_bytes: SEGMENT_BYTES,
-                free_space_min_percent: 0,
-                ..LogOptions::new(folder, catalog.cluster().to_owned(), catalog.epoch())
-            };
+            let log = self.log_place(catalog);
             let deps = tidemark_ingest::Deps {
                 catalog: catalog.clone(),
                 clock: Arc::clone(clock),
@@ -209,6 +228,23 @@ impl World {
             }
         }
         panic!("the lock of the log was not given back");
+    }
+
+    fn log_place(&self, catalog: &Catalog) -> LogPlace {
+        let (cluster, epoch) = (catalog.cluster().to_owned(), catalog.epoch());
+        match catalog.own_logs().cloned() {
+            Some(OwnLogs { log, inherited, since }) => LogPlace::Objects(ObjectLogOptions {
+                inherited,
+                since,
+                window: Duration::ZERO,
+                ..ObjectLogOptions::new(catalog.store().clone(), cluster, epoch, log)
+            }),
+            None => LogPlace::Directory(LogOptions {
+                segment_bytes: SEGMENT_BYTES,
+                free_space_min_percent: 0,
+                ..LogOptions::new(self.log.clone(), cluster, epoch)
+            }),
+        }
     }
 }
 
@@ -399,19 +435,28 @@ impl Lake {
     /// # Panics
     /// When the job fails.
     pub fn run(&self, job: Job, namespace: &Namespace) -> Ended {
+        self.until_killed(async { self.work(job, namespace).await.map_err(|error| format!("{job:?}: {error}")) })
+    }
+
+    /// Does a job in a process that may have lost the lake.
+    ///
+    /// # Errors
+    /// What the room says.
+    pub fn try_run(&self, job: Job, namespace: &Namespace) -> Result<(), String> {
+        self.runtime.block_on(self.work(job, namespace))
+    }
+
+    async fn work(&self, job: Job, namespace: &Namespace) -> Result<(), String> {
         let rooms = self.rooms();
-        let work = async {
-            match job {
-                Job::Flush => rooms.ingest.flush(namespace).await.map_err(|error| error.to_string()),
-                Job::Delta => rooms.cdc.drain().await.map_err(|error| error.to_string()),
-                Job::Upkeep(duty) => upkeep(&rooms.cdc, duty).await,
-                Job::Events(duty) => events_upkeep(&rooms.ingest, duty).await,
-                Job::Publish(how) => published(&rooms.publisher, how).await,
-                Job::Fold => rooms.cdc.settle(namespace).await.map_err(|error| error.to_string()),
-                Job::Erase => erased(&rooms.administration).await,
-            }
-        };
-        self.until_killed(async { work.await.map_err(|error| format!("{job:?}: {error}")) })
+        match job {
+            Job::Flush => rooms.ingest.flush(namespace).await.map_err(|error| error.to_string()),
+            Job::Delta => rooms.cdc.drain().await.map_err(|error| error.to_string()),
+            Job::Upkeep(duty) => upkeep(&rooms.cdc, duty).await,
+            Job::Events(duty) => events_upkeep(&rooms.ingest, duty).await,
+            Job::Publish(how) => published(&rooms.publisher, how).await,
+            Job::Fold => rooms.cdc.settle(namespace).await.map_err(|error| error.to_string()),
+            Job::Erase => erased(&rooms.administration).await,
+        }
     }
 
     /// Lets so many writes of the next job through, and no more.

@@ -24,6 +24,7 @@ use tidemark_tests::{
 };
 
 mod past;
+mod two_owners;
 
 /// Histories of one run, unless `TIDEMARK_ORACLE_HISTORIES` says another number.
 const HISTORIES: u64 = 256;
@@ -101,6 +102,8 @@ struct Run {
     collection: CollectionName,
     world: World,
     lake: Option<Lake>,
+    /// A process that lost the lake and does not know.
+    away: Option<Lake>,
     history: History,
     asked: u64,
     stepped_back: bool,
@@ -131,6 +134,7 @@ impl Run {
         (world.ingest.compact_after_s, world.ingest.grace_s) = (0, 0);
         world.ingest.compact_bytes = if chance.percent(50) { 128 << 20 } else { 24 << 10 };
         world.ingest.manifests_max = world.cdc.manifests_max;
+        world.log_in_store = chance.percent(50);
         let lake = Some(world.start());
         Self {
             chance,
@@ -138,6 +142,7 @@ impl Run {
             collection: CollectionName::parse("docs").unwrap(),
             world,
             lake,
+            away: None,
             history: History::default(),
             asked: 0,
             stepped_back: false,
@@ -148,6 +153,9 @@ impl Run {
         for _ in 0..STEPS {
             self.world.clock.step(i64::try_from(self.chance.below(2_000_000)).unwrap());
             self.step();
+            if self.chance.percent(20) {
+                self.wake();
+            }
         }
         self.ask(QUESTIONS_LAST);
         self.lake.take().unwrap().drain();
@@ -172,11 +180,12 @@ impl Run {
             46..=53 => self.job(Job::Flush),
             54..=58 => self.job(Job::Delta),
             59..=65 => self.job(Job::Fold),
-            66..=68 => {
+            66..=67 => {
                 self.lake.take().unwrap().drain();
                 self.lake = Some(self.world.start());
             }
-            69..=71 => self.crash(),
+            68..=69 => self.take_over(),
+            70..=71 => self.crash(),
             72..=73 => {
                 self.world.clock.step(-i64::try_from(self.chance.below(BACK_US)).unwrap());
                 self.stepped_back = true;
