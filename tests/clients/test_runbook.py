@@ -54,7 +54,7 @@ cat "$MACHINE/journal"
 
 
 def blocks():
-    """Line, text, what happens first and what must be shown, of each block of the run."""
+    """What is put before each block; and line, text, what happens first and what must be shown, of each block of the run."""
     lines = OPERATIONS.read_text().splitlines()
     first, last = (lines.index(heading) for heading in SECTIONS)
     before, found = "", []
@@ -69,8 +69,8 @@ def blocks():
         if parts.get("before"):
             before += text
         else:
-            found.append((at + 2, before + text, parts.get("after"), parts.get("shows")))
-    return found
+            found.append((at + 2, text, parts.get("after"), parts.get("shows")))
+    return before, found
 
 
 class Machine:
@@ -100,6 +100,8 @@ class Machine:
         return text.replace("http://127.0.0.1:7070", self.url).replace("127.0.0.1:7080", self.reading)
 
     def run(self, text):
+        """Status and output of commands."""
+        text = blocks()[0] + text
         shell = subprocess.Popen(["sh", "-eu"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                  cwd=self.home, env=self.environment, start_new_session=True)
         try:
@@ -126,7 +128,10 @@ post /v1/shop/orders/changes '{"op":"insert","id":"1","doc":{"total":10}}
 {"op":"insert","id":"3","doc":{"total":30}}'
 tidemark compact
 """
-DELETED = 'curl -sf -H "authorization: Bearer $TIDEMARK_TOKEN" "$TIDEMARK_URL/v1/shop/orders/changes" -d \'{"op":"delete","id":"2"}\' -H "content-type: application/json"\n'
+DELETED = """
+curl -sf -H "authorization: Bearer $TIDEMARK_TOKEN" -H 'content-type: application/json' "$TIDEMARK_URL/v1/shop/orders/changes" \\
+  --data '{"op":"delete","id":"2"}'
+"""
 
 
 def damage(machine):
@@ -140,7 +145,7 @@ def damage(machine):
 
 
 def delete(machine):
-    status, output = machine.run(blocks()[0][1].split("systemctl")[0] + DELETED)
+    status, output = machine.run(DELETED)
     assert status == 0, output
 
 
@@ -156,11 +161,9 @@ def machine(tmp_path):
 
 
 def test_the_runbook_runs(machine):
-    found = blocks()
-    prelude = found[0][1].split("systemctl")[0]
-    status, output = machine.run(prelude + SEED)
+    status, output = machine.run(SEED)
     assert status == 0, f"{output}\n{machine.journal()}"
-    for line, text, after, shows in found:
+    for line, text, after, shows in blocks()[1]:
         if after:
             HAPPENS[after](machine)
         status, output = machine.run(text)
