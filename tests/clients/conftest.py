@@ -18,11 +18,11 @@ READY_SECONDS = 60
 class Server:
     """The process and its two addresses."""
 
-    def __init__(self, home, token="", settings=None):
+    def __init__(self, home, token="", settings=None, http="127.0.0.1:0"):
         self.home, self.data = home, home / "data"
         log = open(home / "server.log", "ab")
         self.process = subprocess.Popen(
-            [binary(), "serve", "--data", self.data, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--postgres", "127.0.0.1:0"],
+            [binary(), "serve", "--data", self.data, "--http", http, "--grpc", "127.0.0.1:0", "--postgres", "127.0.0.1:0"],
             stdout=subprocess.PIPE, stderr=log, text=True, cwd=home,
             env={**os.environ, **({"AUTH_TOKEN": token} if token else {}), **variables(settings or {})})
         lines = queue.Queue()
@@ -64,6 +64,13 @@ def remark(text):
             remarks.write(text + "\n")
     else:
         print(text)
+
+
+def skip(test, reason):
+    """Says aloud that a test cannot run here, and fails in CI, where everything has to be there."""
+    assert os.environ.get("CI") != "true", f"{test} cannot run, and this is CI: {reason}"
+    remark(f"{test}: not tried: {reason}")
+    pytest.skip(reason)
 
 
 def variables(settings):
