@@ -67,13 +67,13 @@ class Book:
             assert self.has_news.wait_for(lambda: self.acknowledged() >= wanted, seconds), "nothing is acknowledged any more"
 
     @contextlib.contextmanager
-    def senders(self, server, count=4):
-        """Senders at work, until the block ends or the server does."""
+    def senders(self, server, count=4, apart_seconds=0):
+        """Senders at work, until the block ends or the server does; each rests so long between two batches."""
         is_over, wrong = threading.Event(), []
 
         def work():
             try:
-                while not is_over.is_set() and server.process.poll() is None:
+                while not is_over.wait(apart_seconds) and server.process.poll() is None:
                     self.send(server)
             except Exception as error:
                 wrong.append(error)

@@ -64,7 +64,8 @@ class S3:
             key = hmac.digest(key, part.encode(), "sha256")
         signature = hmac.new(key, f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{digest(request.encode())}".encode(), "sha256").hexdigest()
         credential = f"AWS4-HMAC-SHA256 Credential={self.key}/{scope}, SignedHeaders={names}, Signature={signature}"
-        return {**{name: value for name, value in headers.items() if name != "host"}, "authorization": credential}
+        # Without a type urllib says that it is a form, which LocalStack then reads as one.
+        return {**{name: value for name, value in headers.items() if name != "host"}, "authorization": credential, "content-type": "binary/octet-stream"}
 
     def answers(self):
         try:
