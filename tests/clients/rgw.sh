@@ -85,8 +85,7 @@ CONF
 spawn() {
     name=$1
     shift
-    in_root setsid "$@" > "$run/log/$name.out" 2>&1 &
-    echo $! >> "$run/pids"
+    in_root setsid sh -c 'echo $$ >> "$0"; exec "$@"' "$run/pids" "$@" > "$run/log/$name.out" 2>&1 &
 }
 
 # Until a command works.
@@ -131,7 +130,7 @@ start() {
 stop() {
     [ -e "$run/pids" ] || return 0
     for pid in $(cat "$run/pids"); do
-        # An id may have been given away since: only what still names this folder's programs is ended.
+        # An id may have been given away since: only what was started for this folder is ended.
         if grep -qz "^CEPH_CONF=$run/ceph.conf$" "/proc/$pid/environ" 2> /dev/null; then kill -9 "$pid"; fi
     done
     rm -f "$run/pids"

@@ -15,7 +15,7 @@ from test_object_store import BUSY
 
 from conftest import Server, remark
 
-ROUNDS = 4
+ROUNDS = 3
 #: Records that nothing compresses: enough for an object in three parts.
 RECORDS, RECORD_BYTES = 50, 600_000
 
@@ -72,7 +72,7 @@ def test_r2_has_nothing_to_refuse(tmp_path, bucket, r2):
         with book.senders(server, 1, apart_seconds=0.03):
             large(server)
             for _round in range(ROUNDS):
-                book.wait(more=20)
+                book.wait(more=10)
                 server.post(f"/v1/{NAMESPACE}/docs/snapshots", {})
                 server.post("/v1/publish", {"namespace": NAMESPACE})
         server.post("/v1/compact", {"namespace": NAMESPACE})
