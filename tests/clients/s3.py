@@ -126,7 +126,8 @@ class LocalStack:
         self.folder, self.s3 = folder, S3(f"http://127.0.0.1:{port}")
         with open(folder / "localstack.log", "ab") as log:
             # A group of its own, so that whatever it starts ends with it.
-            self.process = subprocess.Popen([python, SERVE, folder, str(port)], stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(
+                [python, SERVE, folder, str(port)], stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
         try:
             self.wait()
         except BaseException:
