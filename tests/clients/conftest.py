@@ -1,5 +1,6 @@
 """A running Tidemark for tests with clients of other makers: the real binary, on free ports, over a temporary folder."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -12,23 +13,36 @@ import urllib.request
 
 import pytest
 
+from s3 import S3, Bucket, LocalStack
+
 READY_SECONDS = 60
 
 
 class Server:
-    """The process and its two addresses."""
+    """The process and its two addresses. Its store is a bucket, or the folder it keeps everything else in."""
 
-    def __init__(self, home, token="", settings=None, http="127.0.0.1:0"):
-        self.home, self.data = home, home / "data"
-        log = open(home / "server.log", "ab")
-        self.process = subprocess.Popen(
-            [binary(), "serve", "--data", self.data, "--http", http, "--grpc", "127.0.0.1:0", "--postgres", "127.0.0.1:0"],
-            stdout=subprocess.PIPE, stderr=log, text=True, cwd=home,
-            env={**os.environ, **({"AUTH_TOKEN": token} if token else {}), **variables(settings or {})})
+    def __init__(self, home, token="", settings=None, http="127.0.0.1:0", store=None, log="local"):
+        self.home, self.data, self.store = home, home / "data", store
+        self.options = {"token": token, "settings": settings, "store": store, "log": log}
+        flags = (["--store", store.url] if store else []) + (["--log", log] if log != "local" else [])
+        with open(home / "server.log", "ab") as lines:
+            self.process = subprocess.Popen(
+                [binary(), "serve", "--data", self.data, *flags, "--http", http, "--grpc", "127.0.0.1:0", "--postgres", "127.0.0.1:0"],
+                stdout=subprocess.PIPE, stderr=lines, text=True, cwd=home,
+                env={**environment(store), **({"AUTH_TOKEN": token} if token else {}), **variables(settings or {})})
         lines = queue.Queue()
-        threading.Thread(target=lambda: [lines.put(line) for line in self.process.stdout], daemon=True).start()
+        threading.Thread(target=lambda: [lines.put(line) for line in itertools.chain(self.process.stdout, [""])], daemon=True).start()
+        try:
+            self.reads(lines)
+        except BaseException:
+            self.kill()
+            raise
+
+    def reads(self, lines):
+        """The addresses, off the line that says it is ready."""
         line = lines.get(timeout=READY_SECONDS)
         while not line.startswith("ready "):
+            assert line, f"the server did not start: {(self.home / 'server.log').read_text()}"
             line = lines.get(timeout=READY_SECONDS)
         addresses = dict(word.split("=", 1) for word in line.split()[1:])
         self.http = address(addresses["http"], "http://")
@@ -55,6 +69,20 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def again(self, **options):
+        """Another one in its place, with the same options but for these."""
+        return Server(self.home, **{**self.options, **options})
+
+    def verify(self):
+        """`tidemark verify` has nothing to say against its lake."""
+        place = ["--store", self.store.url] if self.store else ["--data", self.data]
+        told = subprocess.run([binary(), "verify", *place], capture_output=True, text=True, cwd=self.home, env=environment(self.store), timeout=300)
+        assert told.returncode == 0, told.stdout + told.stderr
+
 
 def remark(text):
     """Tells people something that is neither passed nor failed: `cargo xtask test` names a file for it, and shows it at the end."""
@@ -71,6 +99,12 @@ def skip(test, reason):
     assert os.environ.get("CI") != "true", f"{test} cannot run, and this is CI: {reason}"
     remark(f"{test}: not tried: {reason}")
     pytest.skip(reason)
+
+
+def environment(store=None):
+    """What of this process's environment a server gets: no S3 but that of its store."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {**mine, **(store.variables if store else {})}
 
 
 def variables(settings):
@@ -90,13 +124,51 @@ def binary():
     return found
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "every_store: runs over a folder and over a bucket; the others run over a folder alone")
+
+
+def pytest_generate_tests(metafunc):
+    if metafunc.definition.get_closest_marker("every_store") and "store" in metafunc.fixturenames:
+        metafunc.parametrize("store", ["folder", "bucket"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory):
+    """LocalStack, for as long as the tests run; or the endpoint that was named."""
+    named, python = os.environ.get("TIDEMARK_S3_ENDPOINT"), os.environ.get("TIDEMARK_LOCALSTACK")
+    if named:
+        yield S3(named.rstrip("/"), os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+    elif python:
+        started = LocalStack(python, tmp_path_factory.mktemp("localstack"))
+        yield started.s3
+        started.stop()
+    else:
+        pytest.skip("neither TIDEMARK_LOCALSTACK, which `cargo xtask test` sets, nor TIDEMARK_S3_ENDPOINT is set")
+
+
 @pytest.fixture
-def server(tmp_path):
-    started = Server(tmp_path)
+def bucket(s3):
+    """A place for a lake in a bucket of its own."""
+    made = Bucket(s3).make()
+    yield made
+    # LocalStack's go with it.
+    if "TIDEMARK_S3_ENDPOINT" in os.environ:
+        made.remove()
+
+
+@pytest.fixture
+def store(request):
+    """Where the lake of a test is: a bucket, or None for the folder of its server."""
+    return request.getfixturevalue("bucket") if getattr(request, "param", "folder") == "bucket" else None
+
+
+@pytest.fixture
+def server(tmp_path, store):
+    started = Server(tmp_path, store=store)
     yield started
     if started.process.poll() is None:
-        started.process.kill()
-        started.process.wait()
+        started.kill()
     assert "panicked" not in (tmp_path / "server.log").read_text()
 
 

@@ -48,6 +48,7 @@ def tidemark(server, *words):
     return done.stdout
 
 
+@pytest.mark.every_store
 def test_a_dropped_collection_is_found_by_no_door_and_comes_back_as_it_was(server, orders):
     before = server.rows("SELECT _id, total FROM shop.orders ORDER BY _id")
     told = call(server, "/v1/shop/orders/drop", {"grace_s": 3600})
@@ -70,6 +71,7 @@ def test_a_dropped_collection_is_found_by_no_door_and_comes_back_as_it_was(serve
     assert refused(lambda: call(server, "/v1/shop/orders/drop", {"grace_s": 10**12})) == (400, "invalid_grace")
 
 
+@pytest.mark.every_store
 def test_a_namespace_goes_with_all_that_is_in_it_and_its_name_begins_anew(server, orders):
     batch = {"events": [{"id": "e1", "type": "click", "data": {"n": 1}}]}
     assert server.post("/v1/shop/events", batch)["accepted"] == 1
@@ -113,6 +115,7 @@ def test_grpc_says_the_same(server, orders):
     assert server.rows("SELECT count(*) FROM shop.orders") == [(0,)]
 
 
+@pytest.mark.every_store
 def test_sql_calls_it_and_records_who_did(server, orders):
     (name, until), = server.rows("CALL drop_collection('shop.orders', grace_s => 60)")
     assert name == "shop.orders" and until.endswith("Z")
@@ -207,7 +210,8 @@ def test_only_who_administers_a_namespace_drops_it_or_hears_of_it(lake):
     assert lake.ask("POST", "/v1/shop/orders_shop/undrop", None, owner)[0] == 204
 
 
-def test_a_kill_while_it_is_erased_is_gone_on_from(server, tmp_path):
+@pytest.mark.every_store
+def test_a_kill_while_it_is_erased_is_gone_on_from(server):
     chance, current = random.Random(5), server
     try:
         for round in range(KILLS):
@@ -216,17 +220,15 @@ def test_a_kill_while_it_is_erased_is_gone_on_from(server, tmp_path):
             erasing = threading.Thread(target=quietly, args=(lambda: call(current, "/v1/shop/orders/drop", {"grace_s": 0}),))
             erasing.start()
             time.sleep(chance.random() * 0.04)
-            current.process.kill()
-            current.process.wait()
+            current.kill()
             erasing.join(WAIT_SECONDS)
-            current = type(server)(tmp_path)
+            current = current.again()
             assert current.rows("SELECT count(*) FROM shop.people") == [(round + 1,)]
             # Dropped before it died or not: in the end it is gone, and its name is free.
             quietly(lambda: call(current, "/v1/shop/orders/drop", {"grace_s": 0}))
             assert left(current) == 0
     finally:
-        current.process.kill()
-        current.process.wait()
+        current.kill()
 
 
 def quietly(asked):

@@ -20,6 +20,12 @@ pub(crate) fn cache() -> PathBuf {
     base.unwrap_or_else(home).join("tidemark")
 }
 
+/// Where pyenv keeps its Pythons: `$PYENV_ROOT`, else `~/.pyenv`.
+pub(crate) fn pyenv() -> Option<PathBuf> {
+    let root = variable("PYENV_ROOT").map(PathBuf::from);
+    root.or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".pyenv")))
+}
+
 /// The cargo that runs this task.
 pub(crate) fn cargo() -> String {
     variable("CARGO").unwrap_or_else(|| "cargo".to_owned())

@@ -3,8 +3,8 @@
 //! 1. [`check`]: what must hold before tests matter: format, lints, docs, and [`tidy`].
 //! 2. [`mod@test`]: every test there is, Rust and Python, closing with one line of counts.
 //! 3. [`mod@bench`]: the benchmarks and the peers they are measured against.
-//! 4. [`workspace`], [`environment`], [`step`], [`counts`], [`cache`], [`python`], [`node`]: what
-//!    those stand on.
+//! 4. [`workspace`], [`environment`], [`step`], [`counts`], [`cache`], [`python`], [`node`],
+//!    [`localstack`]: what those stand on.
 
 #![allow(clippy::print_stdout, reason = "a command line speaks on standard output")]
 
@@ -14,6 +14,7 @@ mod check;
 mod counts;
 mod demo_data;
 mod environment;
+mod localstack;
 mod node;
 mod python;
 mod step;

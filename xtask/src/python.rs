@@ -1,4 +1,4 @@
-//! A Python environment with pinned versions, made once per list of requirements, outside the clone.
+//! Python environments with pinned versions, each made once per list of requirements, outside the clone.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,28 @@ const REQUIREMENTS: &str = "tests/clients/requirements.txt";
 /// The pins that are older than what the environment has.
 const OLDER: &str = "tests/clients/flightsql_dbapi/requirements.txt";
 
-/// The interpreter of the environment, installed if it is not there yet.
+/// The interpreter of the clients' environment, installed if it is not there yet.
 ///
 /// # Errors
 /// When Python is missing or the packages cannot be had.
 pub(crate) fn interpreter() -> Result<PathBuf, String> {
-    let home = cache::once("venv", REQUIREMENTS, |home| {
-        Step::program("make a python environment", Path::new("python3")).words("-m venv --clear").word(home).run()?;
-        pip("install python packages", &in_environment(home)).word(workspace::root().join(REQUIREMENTS)).run()
+    environment("venv", REQUIREMENTS, || Ok("python3".into()))
+}
+
+/// The interpreter of an environment with what a list pins, made by the Python that is asked for if it is not there yet.
+///
+/// # Errors
+/// When that Python is missing or the packages cannot be had.
+pub(crate) fn environment(
+    name: &str,
+    list: &str,
+    python: impl FnOnce() -> Result<PathBuf, String>,
+) -> Result<PathBuf, String> {
+    let home = cache::once(name, list, |home| {
+        Step::program("make a python environment", &python()?).words("-m venv --clear").word(home).run()?;
+        pip(&format!("install python packages of {list}"), &in_environment(home))
+            .word(workspace::root().join(list))
+            .run()
     })?;
     Ok(in_environment(&home))
 }

@@ -3,14 +3,14 @@
 //! 1. Builds the real binary, which the integration tests start.
 //! 2. `cargo test` over the workspace: units, and the one integration binary of `tests/`.
 //! 3. pytest over `tests/clients`: real clients of other makers, in a Python environment made for it, with folders of
-//!    JavaScript packages and of older Python packages beside it.
+//!    JavaScript packages and of older Python packages beside it, and an S3 in an environment of its own.
 //!
 //! Tests leave remarks (how many kills, what was skipped and why) in a file that is shown at the end. What is missing
 //! for want of a network is skipped aloud, and is a failure in CI.
 
 use std::{fs, path::Path};
 
-use crate::{counts::Counts, environment, node, python, step::Step, workspace::Workspace};
+use crate::{counts::Counts, environment, localstack, node, python, step::Step, workspace::Workspace};
 
 /// The variable that tells tests where to leave remarks.
 const REMARKS: &str = "TIDEMARK_TEST_REMARKS";
@@ -20,6 +20,8 @@ const SKIPPED: &str = "skipped: ";
 const NODE_MODULES: &str = "TIDEMARK_NODE_MODULES";
 /// The variable that tells tests where flightsql-dbapi and its SQLAlchemy are.
 const FLIGHTSQL_DBAPI: &str = "TIDEMARK_FLIGHTSQL_DBAPI";
+/// The variable that tells tests which Python LocalStack is installed for.
+const LOCALSTACK: &str = "TIDEMARK_LOCALSTACK";
 
 /// Runs all tests; with a filter only the Rust tests whose names hold it.
 pub(crate) fn run(filter: &[&str]) -> Result<(), String> {
@@ -60,9 +62,13 @@ fn pytest(python: &Path, target: &Path, remarks: &Path) -> Counts {
         .with("TIDEMARK_BIN", target.join("quick/tidemark"))
         .with("PYTHONDONTWRITEBYTECODE", "1")
         .with(REMARKS, remarks);
-    for (variable, packages) in [(NODE_MODULES, node::modules()), (FLIGHTSQL_DBAPI, python::flightsql_dbapi(python))] {
+    for (variable, packages) in [
+        (NODE_MODULES, node::modules()),
+        (FLIGHTSQL_DBAPI, python::flightsql_dbapi(python)),
+        (LOCALSTACK, localstack::interpreter()),
+    ] {
         match packages {
-            Ok(folder) => step = step.with(variable, folder),
+            Ok(path) => step = step.with(variable, path),
             Err(reason) => counts += missing(variable, &reason),
         }
     }
