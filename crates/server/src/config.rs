@@ -24,7 +24,7 @@ use toml::{Table, Value};
 pub use environment::Environment;
 pub use listen::Listen;
 pub use secret::Secret;
-pub use settings::{Auth, Connections, Limits, LogFormat, Logs, Settings, Stop, Tls};
+pub use settings::{Auth, Connections, Limits, LogFormat, Logs, Settings, Stop, StoreCheck, Tls};
 
 /// The name of the settings file.
 const FILE_NAME: &str = "tidemark.toml";

@@ -1,6 +1,6 @@
 //! Wiring: which room gets what, in which order they open and end.
 //!
-//! Opening: the claim on the log directory, store, catalog (takes the next epoch), ingest (takes the log over and replays it), cdc, query. Ending goes
+//! Opening: the claim on the log directory, the store (and whether a lake can be kept in it), catalog (takes the next epoch), ingest (takes the log over and replays it), cdc, query. Ending goes
 //! the other way for what writes: ingest puts what is acknowledged into files, then cdc takes these in.
 
 use std::{sync::Arc, time::Duration};
@@ -26,6 +26,7 @@ use crate::{
     compaction::Compactor,
     config::{Environment, Secret, Settings},
     documents::Asking,
+    fitness::{self, FitnessError},
     health::Health,
     limits::Limits,
     machine,
@@ -68,6 +69,9 @@ pub enum WiringError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// No lake is kept in a store that does not create once.
+    #[error(transparent)]
+    Fitness(#[from] FitnessError),
     /// The catalog.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -121,7 +125,9 @@ impl Rooms {
     pub async fn open(settings: &Settings, environment: &Environment, parts: &Parts) -> Result<Self, WiringError> {
         let failed = CancellationToken::new();
         let claim = Claim::take(&settings.log_directory())?;
-        let catalog = open_catalog(settings, environment, parts).await?;
+        let store = open_store(settings, environment)?;
+        fitness::ascertain(&store, settings, parts).await?;
+        let catalog = open_catalog(settings, store, parts).await?;
         let (ingest, tasks) = open_ingest(settings, parts, &catalog).await?;
         let keeper = Keeper::of(tasks, failed.clone());
         let cdc = open_cdc(settings, parts, &catalog, &ingest)?;
@@ -278,9 +284,9 @@ pub(crate) fn open_store(settings: &Settings, environment: &Environment) -> Resu
     Store::open(url, &options)
 }
 
-async fn open_catalog(settings: &Settings, environment: &Environment, parts: &Parts) -> Result<Catalog, WiringError> {
+async fn open_catalog(settings: &Settings, store: Store, parts: &Parts) -> Result<Catalog, WiringError> {
     let deps = tidemark_catalog::catalog::Deps {
-        store: open_store(settings, environment)?,
+        store,
         clock: Arc::clone(&parts.clock),
         ids: Arc::clone(&parts.ids),
         metrics: parts.registry.clone(),

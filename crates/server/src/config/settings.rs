@@ -14,6 +14,9 @@ pub struct Settings {
     pub data: PathBuf,
     /// URL of the store: `file:///path`, `s3://bucket/prefix`, `memory://`. Default: `{data}/lake`.
     pub store: Option<String>,
+    /// When a store that is neither this machine's disk nor its memory is asked whether it creates once: at each `start`, or
+    /// `never`. Default `start`.
+    pub store_check: StoreCheck,
     /// Directory of the log. Default: `{data}/log`.
     pub log: Option<PathBuf>,
     /// Address of the HTTP port; port 0 picks a free one. Default `127.0.0.1:7070`.
@@ -56,6 +59,7 @@ impl Default for Settings {
         Self {
             data: "./tidemark-data".into(),
             store: None,
+            store_check: StoreCheck::Start,
             log: None,
             http: SocketAddr::from(([127, 0, 0, 1], 7070)),
             grpc: SocketAddr::from(([127, 0, 0, 1], 7071)),
@@ -75,6 +79,16 @@ impl Default for Settings {
             query: tidemark_query::Config::default(),
         }
     }
+}
+
+/// When the store is asked whether a lake can be kept in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreCheck {
+    /// At each start.
+    Start,
+    /// Never: whoever runs it knows the store.
+    Never,
 }
 
 /// Who may ask.
