@@ -38,12 +38,12 @@ pub(super) async fn run(args: &StoreCheckArgs, environment: &Environment) -> Res
         Verdict::Fit if args.json => Ok(()),
         Verdict::Fit => out(format_args!("{}: a lake can be kept here\n", store.url())),
         Verdict::Unfit => Err(Failure::saying(format_args!(
-            "{}: no lake can be kept here, {} does not hold",
+            "{}: no lake can be kept here; what does not hold: {}",
             store.url(),
             names("fails")
         ))),
         Verdict::Unknown => Err(Failure::saying(format_args!(
-            "{}: whether a lake can be kept here is not known, {} could not be tried",
+            "{}: whether a lake can be kept here is not known; what could not be tried: {}",
             store.url(),
             names("untried")
         ))),
