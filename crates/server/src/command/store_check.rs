@@ -54,7 +54,9 @@ pub(super) async fn run(args: &StoreCheckArgs, environment: &Environment) -> Res
 fn spinner() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.enable_steady_tick(TURN_EVERY);
-    bar.with_style(ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_never| ProgressStyle::default_bar()))
+    bar.with_style(
+        ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_never| ProgressStyle::default_bar()),
+    )
 }
 
 fn said(step: Step) -> String {
