@@ -151,6 +151,10 @@ impl Flusher {
     async fn written(&self, namespace: &Namespace, appends: &[Arc<Kept>]) -> Result<Arc<EventsManifest>, Error> {
         for _attempt in 0..publish::ATTEMPTS_MAX {
             let on = self.catalog.events(namespace);
+            // A compaction or clean-up that lost its number to it may have learned of a commit of ours of unknown outcome.
+            if publish::is_covered(&on, appends) {
+                return Ok(on);
+            }
             let file = write::events_file(self, namespace, appends, on.head.version).await?;
             let sidecars = sidecar::write(self, namespace, appends, &on.sidecars).await?;
             // The catalog's own entry comes before the commit that first needs it: what the manifest names, exists.
