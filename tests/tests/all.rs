@@ -9,6 +9,7 @@
 //! - [`kill`]: SIGKILL under load, over and over: every acknowledged event once, the same answers.
 //! - [`oracle`]: random histories with crashes in between answer like a fold of thirty lines.
 //! - [`points`]: a death at every named point of the work behind the doors.
+//! - [`protocol`]: the commit protocol and the take-over, every order of requests within bounds.
 //! - [`quiet`]: days and months without a change.
 //! - [`retention`]: how long the past is kept, said over the doors.
 //! - [`restore`]: a collection becomes again what it was, and the past stays.
@@ -30,6 +31,7 @@ mod full_disk;
 mod kill;
 mod oracle;
 mod points;
+mod protocol;
 mod quiet;
 mod restore;
 mod retention;

@@ -151,8 +151,9 @@ impl Flusher {
     async fn written(&self, namespace: &Namespace, appends: &[Arc<Kept>]) -> Result<Arc<EventsManifest>, Error> {
         for _attempt in 0..publish::ATTEMPTS_MAX {
             let on = self.catalog.events(namespace);
-            // A commit of unknown outcome, or one that an owner before made late, may have been seen by another job first.
-            if appends.first().is_some_and(|first| first.system_time <= on.system_time) {
+            // A commit of ours of unknown outcome, or one that an owner before made late, may have been learned of by a
+            // compaction or clean-up that lost its number to it.
+            if publish::is_covered(&on, appends) {
                 return Ok(on);
             }
             let file = write::events_file(self, namespace, appends, on.head.version).await?;

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and what each flag means as a setting.
 
 pub mod dropping;
+pub mod looking;
 pub mod reading;
 pub mod tls;
 pub mod token;
@@ -13,6 +14,7 @@ use tidemark_query::CollectionRef;
 
 use self::{
     dropping::{DropArgs, DroppedArgs, UndropArgs},
+    looking::{StoreCheckArgs, VerifyArgs},
     reading::{ExportArgs, TailArgs},
 };
 use crate::config::{Layer, Listen, LogFormat, LogPlace};
@@ -118,6 +120,10 @@ pub enum Command {
     #[command(after_help = "Exit code 0: nothing is wrong; 1: something is, each on a line of its own.\n\n\
                             Examples:\n  tidemark verify --data /var/lib/tidemark\n  tidemark verify --store s3://bucket/lake --quick")]
     Verify(VerifyArgs),
+    /// Ask a store what it can do, and whether a lake can be kept in it; needs no server, and leaves nothing there.
+    #[command(after_help = "Exit code 0: a lake can be kept there; 1: it cannot, or it could not be tried.\n\n\
+                            Examples:\n  tidemark store-check s3://bucket/lake\n  tidemark store-check s3://bucket/lake --rounds 1000 --json")]
+    StoreCheck(StoreCheckArgs),
     /// Look at the settings.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -305,17 +311,6 @@ pub struct IngestArgs {
     /// Where to send.
     #[command(flatten)]
     pub server: ServerArgs,
-}
-
-/// Flags of `verify`.
-#[derive(Debug, Clone, Default, Args)]
-pub struct VerifyArgs {
-    /// Where the lake is, as for `serve`.
-    #[command(flatten)]
-    pub serve: ServeArgs,
-    /// Only presence and sizes, not every byte
-    #[arg(long)]
-    pub quick: bool,
 }
 
 /// Flags of `snapshot`.

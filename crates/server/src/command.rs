@@ -11,6 +11,7 @@ mod retention;
 mod serve;
 mod snapshot;
 mod sql;
+mod store_check;
 mod tail;
 mod token;
 mod verify;
@@ -103,6 +104,7 @@ async fn dispatch(command: Command, environment: Environment) -> Result<(), Fail
         Command::Tail(args) => tail::run(&args, &environment).await,
         Command::Token(command) => token::run(&command, &environment).await,
         Command::Verify(args) => verify::run(&args, &environment).await,
+        Command::StoreCheck(args) => store_check::run(&args, &environment).await,
         Command::Demo(args) => demo::run(&args, &environment).await,
     }
 }

@@ -26,7 +26,7 @@ pub use environment::Environment;
 pub use listen::Listen;
 pub use log_place::LogPlace;
 pub use secret::Secret;
-pub use settings::{Auth, Connections, Lease, Limits, LogFormat, Logs, ObjectLog, Settings, Stop, Tls};
+pub use settings::{Auth, Connections, Lease, Limits, LogFormat, Logs, ObjectLog, Settings, Stop, StoreCheck, Tls};
 
 /// The name of the settings file.
 const FILE_NAME: &str = "tidemark.toml";

@@ -4,7 +4,8 @@
 //! 1. [`cli`] and [`command`]: what can be typed, and what it does.
 //! 2. [`config`]: settings from flags, environment and file.
 //! 3. [`server`]: a whole server in one value; [`wiring`] says which room gets what, [`schedule`] which job ticks when.
-//!    `lease`: whose turn it is to own the lake; `standby`: what is answered meanwhile.
+//!    [`fitness`]: whether the store can be trusted at all; `lease`: whose turn it is to own the lake; `standby`: what is
+//!    answered meanwhile.
 //! 4. [`ports`] accept connections; [`doors`] puts the layers of every request around the rooms; [`guard`] says who
 //!    may ask, [`authority`] who they are, [`limits`] how much in a minute; [`health`] and [`metrics`] say how it is going; [`telemetry`] writes logs;
 //!    [`openapi`] describes the HTTP port.
@@ -32,6 +33,7 @@ pub mod config;
 pub mod documents;
 pub mod doors;
 pub mod dropping;
+pub mod fitness;
 pub mod guard;
 pub mod health;
 mod lease;

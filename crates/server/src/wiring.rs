@@ -1,8 +1,9 @@
 //! Wiring: which room gets what, in which order they open and end.
 //!
-//! Opening: the claim on the log directory, store, the turn to own the lake, catalog (takes the next epoch), the lease, ingest
-//! (takes the log over and replays it), cdc, query. Ending goes the other way for what writes: ingest puts what is
-//! acknowledged into files, then cdc takes these in; the last word is that the lease has ended.
+//! Opening: the claim on the log directory, the store (and whether a lake can be kept in it), the turn to own the lake, catalog
+//! (takes the next epoch), the lease, ingest (takes the log over and replays it), cdc, query. Ending goes the other way for
+//! what writes: ingest puts what is acknowledged into files, then cdc takes these in; the last word is that the lease has
+//! ended.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,6 +32,7 @@ use crate::{
     compaction::Compactor,
     config::{Environment, Secret, Settings},
     documents::Asking,
+    fitness::{self, FitnessError},
     health::Health,
     lease::{self, Leasing},
     limits::Limits,
@@ -86,6 +88,9 @@ pub enum WiringError {
     /// The log's directory could not be read.
     #[error("the epochs of the log could not be read")]
     Epochs(#[source] std::io::Error),
+    /// No lake is kept in a store that does not create once.
+    #[error(transparent)]
+    Fitness(#[from] FitnessError),
     /// The catalog.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -140,7 +145,9 @@ impl Rooms {
     pub async fn open(settings: &Settings, environment: &Environment, parts: &Parts) -> Result<Self, WiringError> {
         let failed = CancellationToken::new();
         let claim = settings.log_directory().as_deref().map(Claim::take).transpose()?;
-        let catalog = open_catalog(settings, environment, parts).await?;
+        let store = open_store(settings, environment)?;
+        fitness::ascertain(&store, settings, parts).await?;
+        let catalog = open_catalog(settings, &store, parts).await?;
         let leasing = Leasing::begin(&catalog, parts, failed.clone());
         let (ingest, tasks) = open_ingest(settings, parts, &catalog).await?;
         let keeper = Keeper::of(tasks, failed.clone());
@@ -300,10 +307,9 @@ pub(crate) fn open_store(settings: &Settings, environment: &Environment) -> Resu
     Store::open(url, &options)
 }
 
-async fn open_catalog(settings: &Settings, environment: &Environment, parts: &Parts) -> Result<Catalog, WiringError> {
-    let store = open_store(settings, environment)?;
+async fn open_catalog(settings: &Settings, store: &Store, parts: &Parts) -> Result<Catalog, WiringError> {
     loop {
-        let tenure = lease::tenure(settings, &store, parts).await?;
+        let tenure = lease::tenure(settings, store, parts).await?;
         let deps = tidemark_catalog::catalog::Deps {
             store: store.clone(),
             clock: Arc::clone(&parts.clock),

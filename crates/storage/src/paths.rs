@@ -62,6 +62,12 @@ pub fn rejected_file(at: Instant, id: Ulid) -> Path {
     rejected().join(format!("{:016}-{id}.json", at.micros()))
 }
 
+/// `_tidemark/check/{ulid}`: the ground of one check of the store; nothing stays there.
+#[must_use]
+pub fn check(id: Ulid) -> Path {
+    Path::from_iter([SYSTEM, "check", &id.to_string()])
+}
+
 /// The floor that belongs to a register: a sibling directory, `_floor` beside `_manifest`, else `{register}_floor`.
 #[must_use]
 pub fn floor(register: &Path) -> Path {
@@ -227,6 +233,7 @@ mod tests {
         let flights = table(&nyc, "flights");
         for (path, expected) in [
             (format(), "_tidemark/format.json"),
+            (check(Ulid::nil()), "_tidemark/check/00000000000000000000000000"),
             (entry(&catalog(), 7), "_tidemark/catalog/00000000000000000007.json"),
             (floor(&catalog()), "_tidemark/catalog_floor"),
             (entry(&lease(3), 7), "_tidemark/lease/00000000000000000003/00000000000000000007.json"),

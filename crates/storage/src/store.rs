@@ -4,9 +4,11 @@
 //! 2. Local disk is not durable by itself (storage.md, principle 7), so puts go through our own [`LocalStore`], which
 //!    syncs file, link and directories; the first sync error ends the process.
 //! 3. [`metered`](Store::metered) counts requests, for whoever has a registry.
+//! 4. [`check`] asks a store what it can do, before a lake is trusted to it.
 //!
 //! Retries are the client's (S3) or nobody's (local): a create that failed has an unknown outcome, see `register`.
 
+pub mod check;
 mod error;
 mod local;
 mod metered;
@@ -107,6 +109,12 @@ impl Store {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Whether it is neither this machine's disk nor its memory: what is behind it is somebody else's program.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        !["file://", "memory://"].iter().any(|scheme| self.url.starts_with(scheme))
     }
 
     /// The whole object.

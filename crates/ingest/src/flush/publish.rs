@@ -44,7 +44,7 @@ pub(super) async fn commit(
             Commit::Committed(manifest) => return Ok(Published::Covered(manifest)),
             Commit::Lost { latest } => {
                 flusher.metrics.commit_lost();
-                if appends.first().is_some_and(|first| first.system_time <= latest.system_time) {
+                if is_covered(&latest, appends) {
                     tracing::info!(%namespace, version = latest.head.version, "a commit of unknown outcome was applied");
                     return Ok(Published::Covered(latest));
                 }
@@ -56,6 +56,11 @@ pub(super) async fn commit(
         }
     }
     Err(crowded(namespace))
+}
+
+/// Whether a manifest covers the first of these appends: then an earlier attempt was applied.
+pub(super) fn is_covered(by: &EventsManifest, appends: &[Arc<Kept>]) -> bool {
+    appends.first().is_some_and(|first| first.system_time <= by.system_time)
 }
 
 /// What is said when commits are lost again and again.

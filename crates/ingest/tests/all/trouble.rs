@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tidemark_catalog::{Commit, EventsManifest};
 use tidemark_ingest::Config;
 use tidemark_model::Table;
 
@@ -52,6 +53,27 @@ async fn a_commit_of_unknown_outcome_is_not_made_again() {
         let rows: u64 = bed.catalog.events(&ns("shop")).files.iter().map(|file| file.rows).sum();
         assert_eq!(rows, expected.len() as u64, "all of it is in files, once");
     }
+}
+
+/// A compaction or a clean-up loses its number to the commit, and from then on the process knows of it.
+#[tokio::test]
+async fn a_commit_of_unknown_outcome_that_another_step_learns_of_is_not_made_again() {
+    let (store, rules) = flaky::store();
+    let bed = Bed::on(store, quiet()).await;
+    bed.events(&event("e1")).await.ok();
+    bed.ingest.flush(&ns("shop")).await.expect("flushes");
+    bed.events(&event("e2")).await.ok();
+    rules.set(lost_answer());
+    assert!(bed.ingest.flush(&ns("shop")).await.is_err(), "nobody knows whether it was applied");
+    rules.heal();
+    let on = bed.catalog.events(&ns("shop"));
+    let upkeep = bed.catalog.commit_events(&ns("shop"), &on, EventsManifest::clone(&on)).await.expect("answers");
+    assert!(matches!(upkeep, Commit::Lost { .. }));
+    bed.events(&event("e3")).await.ok();
+    bed.ingest.flush(&ns("shop")).await.expect("flushes");
+    assert_eq!(bed.texts(&Table::Events, "id").await, ["e1", "e2", "e3"]);
+    let rows: u64 = bed.catalog.events(&ns("shop")).files.iter().map(|file| file.rows).sum();
+    assert_eq!(rows, 3, "all of it is in files, once");
 }
 
 #[tokio::test]

@@ -28,6 +28,8 @@ fn wrong_usage_suggests() {
         ("tidemark token create --namespace shop", "--scope"),
         ("tidemark token create --scope all --namespace shop", "ingest"),
         ("tidemark token create --scope query --namespace a --all-namespaces", "cannot be used with"),
+        ("tidemark store-check s3://a --rounds 0", "1..=100000"),
+        ("tidemark store-check s3://a --store s3://b", "cannot be used with"),
         ("tidemark restore shop.orders", "--as-of"),
         ("tidemark restore shop.orders --as-of x --snapshot y", "cannot be used with"),
     ] {

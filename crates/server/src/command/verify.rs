@@ -4,7 +4,7 @@ use tidemark_catalog::verify::{Depth, Report, verify};
 use tidemark_model::Clock as _;
 
 use super::{Failure, out, settings};
-use crate::{cli::VerifyArgs, clock::SystemClock, config::Environment, wiring};
+use crate::{cli::looking::VerifyArgs, clock::SystemClock, config::Environment, wiring};
 
 /// How long clean-up may take to come by, besides the grace, seconds.
 const CLEAN_UP_WITHIN_S: u64 = 1800;

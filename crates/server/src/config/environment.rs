@@ -30,6 +30,7 @@ const NAMED: &[(&str, &str, Shape)] = &[
     ("TIDEMARK_ALLOW_UNAUTHENTICATED", "auth.allow_unauthenticated", Shape::Flag),
     ("TIDEMARK_DATA", "data", Shape::Text),
     ("TIDEMARK_STORE", "store", Shape::Text),
+    ("TIDEMARK_STORE_CHECK", "store_check", Shape::Text),
     ("TIDEMARK_LOG", "log", Shape::Text),
     ("TIDEMARK_STANDBY", "standby", Shape::Flag),
     ("TIDEMARK_HTTP", "http", Shape::Text),

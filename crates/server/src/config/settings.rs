@@ -19,6 +19,9 @@ pub struct Settings {
     pub data: PathBuf,
     /// URL of the store: `file:///path`, `s3://bucket/prefix`, `memory://`. Default: `{data}/lake`.
     pub store: Option<String>,
+    /// When a store that is neither this machine's disk nor its memory is asked whether it creates once: at each `start`, or
+    /// `never`. Default `start`.
+    pub store_check: StoreCheck,
     /// Directory of the log, or `object`: in the store, so that no disk is needed. Default: `{data}/log`.
     pub log: Option<LogPlace>,
     /// Wait for as long as another process owns the lake, and take over when it ends. Default false.
@@ -67,6 +70,7 @@ impl Default for Settings {
         Self {
             data: "./tidemark-data".into(),
             store: None,
+            store_check: StoreCheck::Start,
             log: None,
             standby: false,
             http: SocketAddr::from(([127, 0, 0, 1], 7070)),
@@ -89,6 +93,16 @@ impl Default for Settings {
             query: tidemark_query::Config::default(),
         }
     }
+}
+
+/// When the store is asked whether a lake can be kept in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreCheck {
+    /// At each start.
+    Start,
+    /// Never: whoever runs it knows the store.
+    Never,
 }
 
 /// Who may ask.

@@ -52,6 +52,7 @@ fn every_key_is_reached_from_the_environment() {
     let variables = [
         ("TIDEMARK_QUERY__TIMEOUT_S", "7"),
         ("TIDEMARK_LOG_FORMAT", "json"),
+        ("TIDEMARK_STORE_CHECK", "never"),
         ("AUTH_TOKEN", "12345"),
         ("ALLOWED_ORIGINS", "https://a.example, https://b.example"),
         ("TIDEMARK_ALLOW_UNAUTHENTICATED", "1"),
@@ -61,6 +62,7 @@ fn every_key_is_reached_from_the_environment() {
     let settings = load(None, &environment(&variables), Layer::named("flags")).expect("valid").settings;
     assert_eq!(settings.query.timeout_s, 7);
     assert_eq!(settings.logs.format, LogFormat::Json);
+    assert_eq!(settings.store_check, StoreCheck::Never);
     assert_eq!(settings.auth.token.as_ref().map(Secret::expose), Some("12345"));
     assert_eq!(settings.auth.allowed_origins, ["https://a.example", "https://b.example"]);
     assert!(settings.auth.allow_unauthenticated);
