@@ -2,7 +2,7 @@
 //!
 //! From outside, through the doors of the real binary:
 //! 1. [`server`]: starts it on free ports over a folder, waits until it serves, kills it, starts it again.
-//! 2. [`client`]: speaks HTTP to it: sends changes and events, asks SQL, reads problem documents.
+//! 2. [`client`]: speaks HTTP to it: sends changes and events, asks SQL, reads problem documents. [`bucket`]: a store that lies.
 //!
 //! From inside, with clock and chance in our hands:
 //! 3. [`oracle`]: the list of acknowledged changes, and the fold of time.md, section 2, taken literally.
@@ -23,6 +23,7 @@
 
 pub mod aged;
 pub mod asked;
+pub mod bucket;
 pub mod chance;
 pub mod client;
 pub mod examples;

@@ -13,6 +13,7 @@
 //! - [`quiet`]: days and months without a change.
 //! - [`retention`]: how long the past is kept, said over the doors.
 //! - [`restore`]: a collection becomes again what it was, and the past stays.
+//! - [`store_check`]: a start on a store that lies is refused.
 //! - [`truncate`]: a source truncates a table.
 //! - [`sync`]: no reply leaves before its sync; a sync that fails ends the process.
 //! - [`scenarios`]: SQL as text, through the real binary.
@@ -36,5 +37,6 @@ mod quiet;
 mod restore;
 mod retention;
 mod scenarios;
+mod store_check;
 mod sync;
 mod truncate;

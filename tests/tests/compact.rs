@@ -102,7 +102,7 @@ async fn every_row_once(client: &Client) {
 /// Whether the job has said that nothing is left.
 async fn is_done(client: &Client) -> bool {
     let metrics = client.get("/metrics", &[]).await.text();
-    metrics.contains("tidemark_job_ticks_total{job=\"compaction\",outcome=\"done\"}")
+    metrics.contains("tidemark_job_ticks_total{outcome=\"done\",task=\"compaction\"}")
 }
 
 /// Events files in the folder, named or not.

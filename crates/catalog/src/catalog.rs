@@ -343,9 +343,15 @@ impl Catalog {
     ) -> Result<Arc<EventsManifest>, CatalogError> {
         let mut manifest = self.events(namespace);
         let Some(register) = self.register(namespace, &Table::Events) else { return Ok(manifest) };
+        let mut lowest = None;
         while manifest.head.version > 0 && !epochs(manifest.head.epoch) {
             let version = manifest.head.version - 1;
-            let found = if version == 0 { None } else { register.read(version).await? };
+            // The chain ends at the floor: below it may stand what a fenced owner left, such as an earlier one of this log.
+            let lowest = match lowest {
+                Some(lowest) => lowest,
+                None => *lowest.insert(register.floor().await?.max(1)),
+            };
+            let found = if version < lowest { None } else { register.read(version).await? };
             let read = |bytes: bytes::Bytes| stored::decode(register.path(version).as_ref(), &bytes);
             manifest = Arc::new(found.map(read).transpose()?.unwrap_or_else(EventsManifest::before_first));
         }

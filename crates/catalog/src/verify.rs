@@ -172,7 +172,7 @@ impl Looking<'_> {
             }
         };
         // A manifest that is long past tells no more; its files are held against those that are there all the same.
-        let manifest = register.read(published.manifest).await?;
+        let manifest = register.committed(published.manifest).await?;
         let manifest = manifest.map(|bytes| stored::decode(register.path(published.manifest).as_ref(), &bytes));
         let wanted = manifest.transpose()?.and_then(|manifest| wanted(&manifest));
         let mut wrong = wanted.map_or_else(Vec::new, |wanted| published::against(&published, &wanted));

@@ -251,7 +251,7 @@ impl Error {
             Self::Draining | Self::Documents(_) => Kind::Unavailable,
             Self::Log(error) => log_kind(error),
             Self::Catalog(CatalogError::Store(error)) | Self::File(FileError::Store(error)) => store_kind(error),
-            Self::Catalog(CatalogError::Fenced { .. }) => Kind::Unavailable,
+            Self::Catalog(CatalogError::Fenced { .. } | CatalogError::Lapsed) => Kind::Unavailable,
             Self::Catalog(_)
             | Self::File(_)
             | Self::Rows(..)

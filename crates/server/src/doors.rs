@@ -17,7 +17,7 @@ use axum::{
     middleware,
     response::{IntoResponse, Response},
 };
-use tidemark_catalog::Audit;
+use tidemark_catalog::{Audit, lease::Lease};
 use tidemark_model::{Clock, Ids, Kind};
 use tidemark_proto::Problem;
 use tower::util::option_layer;
@@ -44,6 +44,8 @@ pub struct Door {
     pub limits: Arc<Limits>,
     /// Where administrative actions are recorded.
     pub audit: Option<Audit>,
+    /// How the lake is held, if it can be lost.
+    pub lease: Option<Lease>,
     /// Where requests are counted.
     pub metrics: Metrics,
     /// Makes request ids.

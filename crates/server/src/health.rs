@@ -7,7 +7,7 @@ mod grpc;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -21,6 +21,7 @@ use axum::{
     routing::get,
 };
 use serde_json::json;
+use tidemark_catalog::lease::Lease;
 use tidemark_model::{Clock, Instant, Kind};
 use tidemark_proto::Problem;
 use tidemark_storage::{Store, paths};
@@ -44,6 +45,7 @@ struct Inner {
     metrics: Metrics,
     store: Store,
     stopping: AtomicBool,
+    lease: OnceLock<Lease>,
     asked: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
@@ -51,7 +53,15 @@ impl Health {
     /// Of a process that serves.
     #[must_use]
     pub fn new(env: String, clock: Arc<dyn Clock>, metrics: Metrics, store: Store) -> Self {
-        Self(Arc::new(Inner { env, clock, metrics, store, stopping: AtomicBool::new(false), asked: Mutex::default() }))
+        let (stopping, lease) = (AtomicBool::new(false), OnceLock::new());
+        Self(Arc::new(Inner { env, clock, metrics, store, stopping, lease, asked: Mutex::default() }))
+    }
+
+    /// The same, ready only while the lake is held.
+    #[must_use]
+    pub fn holding(self, lease: Lease) -> Self {
+        self.0.lease.get_or_init(|| lease);
+        self
     }
 
     /// From now on `/ready` answers 503.
@@ -77,6 +87,9 @@ impl Health {
     async fn unready(&self) -> Option<String> {
         if self.is_stopping() {
             return Some("the server is stopping: use another one".to_owned());
+        }
+        if self.0.lease.get().is_some_and(|lease| !lease.is_held()) {
+            return Some("the lease on the lake has run out: another server may own it".to_owned());
         }
         let mut asked = self.0.asked.lock().await;
         let now = self.0.clock.now();

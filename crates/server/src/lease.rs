@@ -46,6 +46,13 @@ pub(crate) async fn tenure(settings: &Settings, store: &Store, parts: &Parts) ->
     };
     if directory.is_none() && may_have_left_log {
         check_left_log(settings, after)?;
+        if settings.standby {
+            return Err(WiringError::LogElsewhere(after));
+        }
+        tracing::warn!(
+            epoch = after,
+            "the owner before kept its log on a disk and did not end in order: what is only there is not in the lake"
+        );
     }
     Ok(Tenure {
         log_in_store: directory.is_none(),

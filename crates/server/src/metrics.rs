@@ -48,7 +48,7 @@ impl Metrics {
             open_files: IntGauge::new("process_open_fds", "Files and sockets the process has open")?,
             jobs: IntCounterVec::new(
                 Opts::new("tidemark_job_ticks_total", "Ticks of background jobs by outcome"),
-                &["job", "outcome"],
+                &["task", "outcome"],
             )?,
             rate_limited: IntCounterVec::new(
                 Opts::new("tidemark_rate_limited_total", "Refusals because a client spent what it may do in a minute"),

@@ -90,7 +90,8 @@ impl Server {
         postgres.as_ref().map(|port| guard(port.address())).transpose()?;
         say_mode(guards.0.mode(), ports.0.address());
         let health =
-            Health::new(settings.env.clone(), parts.clock.clone(), parts.metrics.clone(), rooms.store().clone());
+            Health::new(settings.env.clone(), parts.clock.clone(), parts.metrics.clone(), rooms.store().clone())
+                .holding(rooms.lease().clone());
         let login: Arc<dyn Login> = authority.clone();
         let grpc_routes = rooms.grpc(&health, Arc::clone(&login))?;
         let life = Life::default();
@@ -100,6 +101,7 @@ impl Server {
             guard,
             limits: Arc::clone(&limits),
             audit: Some(rooms.audit().clone()),
+            lease: Some(rooms.lease().clone()),
             metrics: parts.metrics.clone(),
             ids: parts.ids.clone(),
             clock: parts.clock.clone(),

@@ -9,8 +9,10 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use tidemark_catalog::{
-    Allowance, Audit, Catalog, CatalogError, LiveTail, Login, OwnLogs, Publisher, Tokens, documents::Documents,
-    lease::TurnError, point::Points,
+    Allowance, Audit, Catalog, CatalogError, LiveTail, Login, OwnLogs, Publisher, Tokens,
+    documents::Documents,
+    lease::{Lease, TurnError},
+    point::Points,
 };
 use tidemark_cdc::Cdc;
 use tidemark_ingest::Ingest;
@@ -85,6 +87,13 @@ pub enum WiringError {
          and then use --log object"
     )]
     LogLeft(std::path::PathBuf),
+    /// The owner before kept its log on the disk of another machine and did not end in order.
+    #[error(
+        "the owner of epoch {0} kept its log on a disk and did not end in order: what it acknowledged may be there and in \
+         no file, so this server does not take over by itself. Start that server again; or, if its disk is lost, start this \
+         one without --standby"
+    )]
+    LogElsewhere(u64),
     /// The log's directory could not be read.
     #[error("the epochs of the log could not be read")]
     Epochs(#[source] std::io::Error),
@@ -202,6 +211,12 @@ impl Rooms {
     #[must_use]
     pub fn store(&self) -> &Store {
         self.catalog.store()
+    }
+
+    /// How the lake is held.
+    #[must_use]
+    pub fn lease(&self) -> &Lease {
+        self.catalog.lease()
     }
 
     /// Who may ask.

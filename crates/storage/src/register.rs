@@ -82,12 +82,23 @@ impl Register {
         create_once(&self.store, &self.path(number), body).await
     }
 
-    /// Entry `number`, if it exists.
+    /// Entry `number`, if it exists; whoever cannot know that it lies above the floor asks for what was
+    /// [`committed`](Self::committed).
     ///
     /// # Errors
     /// [`StoreError::Empty`], or whatever the store says.
     pub async fn read(&self, number: u64) -> Result<Option<Bytes>, StoreError> {
         read_entry(&self.store, &self.path(number)).await
+    }
+
+    /// Entry `number` of the chain. Below the floor nothing is believed: what stands there may be a fenced writer's, for
+    /// ever, and was never part of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Empty`], or whatever the store says.
+    pub async fn committed(&self, number: u64) -> Result<Option<Bytes>, StoreError> {
+        let found = self.read(number).await?;
+        if found.is_some() && self.floor.number().await? > number { Ok(None) } else { Ok(found) }
     }
 
     /// Whether entry `number` exists: cheaper than reading it.

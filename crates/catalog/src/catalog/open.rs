@@ -41,7 +41,16 @@ pub(super) async fn open(config: Config, deps: Deps, tenure: &Tenure) -> Result<
         Ok::<_, CatalogError>((state, entries.last().map_or(0, |entry| entry.version)))
     };
     // All of this may take longer than a lease lasts.
-    let (state, newest) = owner.lease.spoken_beside(reading).await?;
+    let (state, newest) = match owner.lease.spoken_beside(reading).await {
+        Ok(read) => read,
+        Err(error) => {
+            // The next start need not wait for one that never served.
+            if let Err(unsaid) = owner.lease.end().await {
+                tracing::debug!(error = %unsaid, "the lease of a start that failed was not ended");
+            }
+            return Err(error);
+        }
+    };
     let (copies, metrics) = (Copies::default(), Metrics::registered(&metrics));
     let (state, journal) = (RwLock::new(state), tokio::sync::Mutex::new(Journal { register, newest }));
     let publishing = Arc::default();

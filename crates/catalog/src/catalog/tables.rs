@@ -5,7 +5,8 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant as Monotonic},
 };
 
 use tidemark_model::Instant;
@@ -20,8 +21,9 @@ use crate::manifest::{
     stored::{self, Manifest},
 };
 
-/// The copy of a manifest for people is written at most this often, per table.
-const COPY_INTERVAL_MICROS: i64 = 1_000_000;
+/// The copy of a manifest for people is written at most this often, per table, from the end of one write to the beginning
+/// of the next: some stores take one write of a name in a second.
+const COPY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A commit to be made: who, when, under which put id.
 #[derive(Debug)]
@@ -73,14 +75,34 @@ pub(crate) async fn newest<M: Manifest>(register: &Register, hint: Option<u64>) 
 
 /// The best-effort copies of manifests (`manifest.json`): for people, and as hints for cold starts.
 #[derive(Debug, Default)]
-pub(crate) struct Copies(Mutex<HashMap<ObjectPath, Instant>>);
+pub(crate) struct Copies(Mutex<HashMap<ObjectPath, Written>>);
+
+/// When a copy was written last.
+#[derive(Debug, Clone, Copy)]
+enum Written {
+    /// It is being written.
+    Now,
+    /// Its write ended.
+    At(Monotonic),
+}
+
+/// A write under way; however it ends, its end is noted.
+#[derive(Debug)]
+struct Writing<'a> {
+    copies: &'a Copies,
+    path: &'a ObjectPath,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.copies.noted().insert(self.path.clone(), Written::At(Monotonic::now()));
+    }
+}
 
 impl Copies {
     /// Writes a copy, unless one was written just now. A failure costs a hint and is no one's error.
     pub(crate) async fn offer<M: Manifest>(&self, store: &Store, path: &ObjectPath, manifest: &M) {
-        if !self.is_due(path, manifest.head().committed_at) {
-            return;
-        }
+        let Some(_writing) = self.begin(path) else { return };
         let written = match stored::to_json(manifest) {
             Ok(json) => store.put(path, json).await.map_err(CatalogError::from),
             Err(error) => Err(error),
@@ -90,15 +112,20 @@ impl Copies {
         }
     }
 
-    /// Notes the write that is due. A clock that stepped back lets one through.
-    fn is_due(&self, path: &ObjectPath, now: Instant) -> bool {
-        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_recent = |last: &Instant| (0..COPY_INTERVAL_MICROS).contains(&(now.micros() - last.micros()));
-        if written.get(path).is_some_and(is_recent) {
-            return false;
+    /// Begins the write that is due.
+    fn begin<'a>(&'a self, path: &'a ObjectPath) -> Option<Writing<'a>> {
+        let mut written = self.noted();
+        match written.get(path) {
+            Some(Written::Now) => return None,
+            Some(Written::At(at)) if at.elapsed() < COPY_INTERVAL => return None,
+            _ => {}
         }
-        written.insert(path.clone(), now);
-        true
+        written.insert(path.clone(), Written::Now);
+        Some(Writing { copies: self, path })
+    }
+
+    fn noted(&self) -> MutexGuard<'_, HashMap<ObjectPath, Written>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -112,7 +112,7 @@ trait Versioned: Manifest {
 
 async fn read<M: Versioned>(register: Option<Register>, number: u64) -> Result<Option<Version>, CatalogError> {
     let Some(register) = register else { return Ok(None) };
-    let Some(bytes) = register.read(number).await? else { return Ok(None) };
+    let Some(bytes) = register.committed(number).await? else { return Ok(None) };
     let manifest: M = stored::decode(register.path(number).as_ref(), &bytes)?;
     Ok(Some(manifest.version()))
 }

@@ -11,9 +11,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use tidemark_catalog::{
-    Allowance as _, Audit,
+    Allowance as _, Audit, CatalogError,
     allowance::{Counted, Spent},
     audit::Deed,
+    lease::Lease,
 };
 use tidemark_model::{Kind, Namespace, Principal};
 use tidemark_proto::Problem;
@@ -56,7 +57,7 @@ async fn counted(door: &Door, principal: &Principal, request: Request, next: Nex
         return go_on(door, principal, request, next).await;
     }
     let mut response = match door.limits.take(principal, Counted::Requests, 1) {
-        Ok(()) => go_on(door, principal, request, next).await,
+        Ok(()) => held(door, go_on(door, principal, request, next).await),
         Err(spent) => {
             let problem = Problem::new(spent.kind(), Spent::CODE, spent.to_string());
             door.tell(Problem { retry_after: spent.retry_after(), ..problem })
@@ -66,6 +67,16 @@ async fn counted(door: &Door, principal: &Principal, request: Request, next: Nex
         door.limits.tell(principal, response.headers_mut());
     }
     response
+}
+
+/// The answer, unless another process may own the lake by now: it may tell of something that is no more, or not tell of
+/// something that is.
+fn held(door: &Door, answer: Response) -> Response {
+    let is_held = door.lease.as_ref().is_none_or(Lease::is_held);
+    if is_held {
+        return answer;
+    }
+    door.refuse(Kind::Unavailable, "lease_lapsed", CatalogError::Lapsed.to_string())
 }
 
 async fn go_on(door: &Door, principal: &Principal, request: Request, next: Next) -> Response {

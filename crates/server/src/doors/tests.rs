@@ -26,6 +26,7 @@ fn routes(wire: Wire, token: Option<&str>) -> (Router, Metrics) {
         metrics: metrics.clone(),
         ids: Arc::new(Ids::seeded(1)),
         clock: Arc::new(SystemClock),
+        lease: None,
         body_pause_max: Duration::from_millis(20),
     };
     let echo =

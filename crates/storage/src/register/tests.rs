@@ -88,6 +88,10 @@ async fn below_the_floor_nothing_is_believed() {
     }
     // A writer that slept since entry 4 finds number 5 free again, and must not take that for success.
     assert_eq!(writer.create(5, "late".into()).await.unwrap(), Created::Fenced);
+    assert_eq!(writer.read(5).await.unwrap().unwrap(), "late", "it stands there for ever");
+    assert_eq!(writer.committed(5).await.unwrap(), None);
+    assert_eq!(writer.committed(11).await.unwrap(), None);
+    assert_eq!(writer.committed(12).await.unwrap().unwrap(), "e12");
     assert_eq!(writer.create(21, "in time".into()).await.unwrap(), Created::Won);
     assert_eq!(register(&store).latest(Some(4)).await.unwrap().map(|(number, _body)| number), Some(21));
 }

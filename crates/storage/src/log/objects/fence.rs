@@ -47,6 +47,8 @@ pub async fn fence(store: &Store, cluster: &str, (log, epoch): (Ulid, u64), put_
                 tracing::info!(log = %Ulid::from(log), number = number + 1, epoch, "ended the log of the owner before");
                 return Ok(());
             }
+            // Perhaps a fence of somebody who slept, in front of nothing: what is believed is the newest above the floor.
+            Created::Lost if chain.floor().await? > number + 1 => chain.latest(None).await?.unwrap_or_default(),
             Created::Lost => (number + 1, there(&chain, number + 1).await?),
             // The owner before has gone on meanwhile, and has deleted what stood there.
             Created::Fenced => chain.latest(None).await?.unwrap_or_default(),

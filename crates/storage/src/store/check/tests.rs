@@ -111,7 +111,8 @@ async fn what_was_seen_is_told() {
         (Lie::SuffixIsBeginning, "ranges", "bytes=-17"),
         (Lie::ListsByText, "list", "/list/it.a with 1 bytes"),
     ] {
-        let report = checked(&Liar::store(lie), extent()).await;
+        let at = Question::ALL.iter().position(|question| question.name() == name).unwrap();
+        let report = checked(&Liar::store(lie), Extent { questions: &Question::ALL[at..=at], ..extent() }).await;
         let told = report.failed().find(|(question, _)| question.name() == name);
         assert!(told.is_some_and(|(_, seen)| seen.contains(words)), "{lie:?} {name}: {report:#?}");
     }
