@@ -1,0 +1,250 @@
+"""Two processes and one lake, over and over: whoever is stopped, killed or told to end is followed by the one that stands by. Nothing
+acknowledged is lost, nothing is stored twice, and whoever was only away learns that it owns nothing any more before it answers."""
+
+import http.client
+import itertools
+import json
+import pathlib
+import signal
+import statistics
+import threading
+import time
+
+import adbc_driver_flightsql.dbapi as adbc
+import adbc_driver_manager
+import psycopg
+import pytest
+from owners import WITHIN_SECONDS, Asked, Lake, ask, literal, until
+from writers import Place, Writer, audit, folded
+
+from conftest import remark
+
+LEASE_MS = 1000
+STALE_ROUNDS = 3
+TAKEOVERS = 20
+WRITERS = 4
+#: Requests that are acknowledged in each round, at least.
+REQUESTS_A_ROUND = 25
+#: Files and deltas are written all the time, so that owners end in the middle of it.
+RESTLESS = {"ingest__flush_age_s": 1, "cdc__delta_age_s": 1, "cdc__interval_ms": 200, "publish__interval_s": 2}
+
+
+@pytest.fixture
+def lake(tmp_path):
+    made = Lake(tmp_path, LEASE_MS)
+    yield made
+    made.end()
+
+
+def test_twenty_owners_follow_one_another_under_load(lake):
+    owner, standby = lake.serve(**RESTLESS), lake.stand_by(**RESTLESS)
+    place, probes, waits = Place(owner), {}, {"stop": [], "kill": [], "term": []}
+    writers = [Writer(number, place) for number in range(WRITERS)]
+    owner.send({}, namespace="watch")
+    for writer in writers:
+        writer.start()
+    for end in itertools.islice(itertools.cycle(["stop", "kill", "stop", "kill", "term"]), TAKEOVERS):
+        place.wait_for_more(REQUESTS_A_ROUND)
+        probes.update(asked(owner, latest(writers)))
+        disturbed_at = END[end](owner)
+        heard = newest(writers)
+        waits[end].append(standby.is_ready() - (owner.ended_at if end == "term" else disturbed_at))
+        place.turn(standby)
+        assert_holds(standby, heard)
+        for sql, answer in list(probes.items())[-2:]:
+            assert standby.rows(sql) == answer, (sql, answer)
+        if end == "stop":
+            wakes_and_ends(owner, standby)
+        owner, standby = standby, lake.stand_by(**RESTLESS)
+    place.wait_for_more(REQUESTS_A_ROUND)
+    for writer in writers:
+        writer.end()
+    requests = [request for writer in writers for request in writer.requests]
+    assert standby.stop() == 0
+    tell(waits, requests)
+    check(owner, requests, probes)
+    assert owner.stop() == 0
+    lake.verify()
+    last = lake.serve()
+    check(last, requests, probes)
+    assert last.stop() == 0
+
+
+def stop(owner):
+    owner.signal(signal.SIGSTOP)
+    return time.monotonic()
+
+
+def kill(owner):
+    assert owner.kill() == -signal.SIGKILL
+    return owner.ended_at
+
+
+def drain(owner):
+    assert owner.stop() == 0, owner.log
+    return owner.ended_at
+
+
+END = {"stop": stop, "kill": kill, "term": drain}
+
+
+def latest(writers):
+    """The system time of an acknowledgement that was heard a moment ago."""
+    return max(request.receipt["system_time"] for request in newest(writers) if request.is_placed)
+
+
+def newest(writers):
+    """Of each writer what was acknowledged to it last."""
+    heard = ([request for request in list(writer.requests) if request.fate == "acknowledged"] for writer in writers)
+    return [requests[-1] for requests in heard if requests]
+
+
+def asked(owner, instant):
+    """Questions about that instant, and what they were answered."""
+    past = f"FOR SYSTEM_TIME AS OF {literal(instant)}"
+    questions = [f"SELECT count(*), sum(n), max(_system_time) FROM shop.orders {past}", f"SELECT count(*), min(id), max(id) FROM shop.events {past}"]
+    return {sql: owner.rows(sql) for sql in questions}
+
+
+def assert_holds(owner, requests):
+    """The first answers of a new owner lack nothing."""
+    for request in requests:
+        ids = ", ".join(f"'{id}'" for id in request.ids)
+        found = owner.rows(f"SELECT count(*) FROM {request.namespace}.events WHERE id IN ({ids})")
+        assert found == [(len(request.ids),)], (request.path, request.key, found)
+
+
+def wakes_and_ends(away, owner):
+    """One that was away finds questions and events waiting: it answers none, takes none, and ends."""
+    witness = owner.send({}, namespace="watch")["system_time"]
+    waiting = [
+        Asked(away, "POST", "/v1/query", {"sql": f"SELECT count(*) FROM watch.events WHERE _system_time = {literal(witness)}"}),
+        Asked(away, "POST", "/v1/query", {"sql": "SELECT count(*) FROM shop.orders"}),
+        Asked(away, "POST", "/v1/shop/events", [{"id": "from the dead", "type": "note"}]),
+        Asked(away, "POST", "/v1/shop/orders/changes", [{"op": "insert", "id": "from the dead", "doc": {"n": 0}}]),
+    ]
+    away.signal(signal.SIGCONT)
+    for question in waiting:
+        answer = question.answer()
+        assert answer is None or answer.status >= 500, (question.what, answer)
+    assert away.ends() == 1, away.log
+    assert "another process owns this lake now" in away.log, away.log
+    with pytest.raises(ConnectionRefusedError):
+        away.ask("GET", "/health")
+
+
+def check(owner, requests, probes):
+    audit(owner, requests)
+    documents = {id: json.loads(doc) for id, doc in owner.rows("SELECT _id, _doc FROM shop.orders")}
+    assert documents == folded(requests)
+    for sql, answer in probes.items():
+        assert owner.rows(sql) == answer, sql
+
+
+def tell(waits, requests):
+    fates = {fate: sum(request.fate == fate for request in requests) for fate in ("acknowledged", "refused", "unknown")}
+    again = sum(request.attempts > 1 for request in requests)
+    remark(f"{TAKEOVERS} take-overs under load, lease {LEASE_MS} ms: {fates}, {again} were sent more than once; ready after " + ", ".join(
+        f"{end} {statistics.median(times):.2f} s (at most {max(times):.2f})" for end, times in waits.items()))
+
+
+COUNT = "SELECT count(*) FROM watch.events"
+
+
+def over_http(process):
+    connection = http.client.HTTPConnection(process.http, timeout=WITHIN_SECONDS)
+
+    def count():
+        try:
+            answer = ask(connection, "POST", "/v1/query", {"sql": COUNT})
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            raise
+        if answer.status == 503:
+            raise ConnectionError(answer)
+        assert answer.status == 200, answer
+        return answer.body["rows"][0][0]
+    return count
+
+
+def over_postgres(process):
+    connection = psycopg.connect(f"postgresql://me@{process.postgres}/tidemark", autocommit=True)
+    return lambda: connection.execute(COUNT, prepare=True).fetchone()[0]
+
+
+def over_flight(process):
+    connection = adbc.connect(f"grpc://{process.grpc}", autocommit=True)
+
+    def count():
+        with connection.cursor() as cursor:
+            cursor.execute(COUNT)
+            return cursor.fetchone()[0]
+    return count
+
+
+def over_a_prepared_statement_of_flight(process):
+    cursor = adbc.connect(f"grpc://{process.grpc}", autocommit=True).cursor()
+    cursor.adbc_prepare(COUNT)
+
+    def count():
+        cursor.execute(COUNT)
+        return cursor.fetchone()[0]
+    return count
+
+
+DOORS = {"http": over_http, "postgres": over_postgres, "flight": over_flight, "flight, prepared": over_a_prepared_statement_of_flight}
+REFUSED = (OSError, http.client.HTTPException, psycopg.Error, adbc_driver_manager.Error)
+
+
+class Reader(threading.Thread):
+    """Counts at one door of an owner, from when it is told to until the owner is gone."""
+
+    def __init__(self, door, process):
+        super().__init__(daemon=True)
+        self.count, self.process, self.begin = DOORS[door](process), process, threading.Event()
+        self.counted, self.refused, self.failure = [self.count()], [], None
+        self.start()
+
+    def run(self):
+        self.begin.wait(WITHIN_SECONDS)
+        while self.process.is_alive:
+            try:
+                self.counted.append(self.count())
+            except REFUSED as refused:
+                self.refused.append(str(refused))
+                # Whether the process is gone is known a moment later.
+                self.process.ended.wait(0.01)
+            except Exception as failure:
+                self.failure = failure
+                return
+
+
+def unread(address):
+    """Bytes that came to connections of this address and that its process has not taken yet."""
+    local = f":{int(address.rpartition(':')[2]):04X}"
+    lines = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(line[4].partition(":")[2], 16) for line in lines if line[1].endswith(local) and line[3] == "01")
+
+
+@pytest.mark.parametrize("round", range(STALE_ROUNDS))
+def test_an_owner_that_was_away_answers_nothing_older_than_what_its_successor_acknowledged(lake, round):
+    owner = lake.serve()
+    for n in range(3):
+        owner.send({"id": f"{n}"}, namespace="watch")
+    readers = {door: Reader(door, owner) for door in DOORS}
+    assert {door: reader.counted for door, reader in readers.items()} == {door: [3] for door in DOORS}
+    standby = lake.stand_by()
+    owner.signal(signal.SIGSTOP)
+    standby.is_ready()
+    standby.send({"id": "3"}, namespace="watch")
+    for reader in readers.values():
+        reader.begin.set()
+    # Every door has a question that waits: whoever wakes up finds it before anything else.
+    until(lambda: all(unread(address) for address in (owner.http, owner.postgres, owner.grpc)), "nobody asks")
+    owner.signal(signal.SIGCONT)
+    assert owner.ends() == 1
+    for door, reader in readers.items():
+        reader.join(WITHIN_SECONDS)
+        assert reader.failure is None and not reader.is_alive(), (door, reader.failure)
+        assert reader.counted == [3] and reader.refused, f"{door} told {reader.counted[1:]}: stale"
+    assert standby.rows(COUNT) == [(4,)]
