@@ -216,10 +216,10 @@ def free_ports(count):
     raise AssertionError("there is no free port")
 
 
-def until(said, otherwise, within=WITHIN_SECONDS, pause=0.02):
+def until(said, otherwise, pause=0.02, unless=lambda: False):
     """Waits for what sends no word: for a condition of another process."""
-    ends = time.monotonic() + within
-    while not said():
+    ends = time.monotonic() + WITHIN_SECONDS
+    while not said() and not unless():
         assert time.monotonic() < ends, otherwise
         time.sleep(pause)
 
