@@ -47,11 +47,11 @@ class Lake:
     def lease_s(self):
         return self.lease_ms / 1000
 
-    def start(self, *flags, log="object", **settings):
+    def start(self, *flags, log="object", data=None, **settings):
         """A process in a folder of its own; it need not come to serve. A setting is `section__key`."""
         home = self.home / f"process-{len(self.processes)}"
         home.mkdir()
-        where = ("--store", f"file://{self.store}", "--data", home / "data", *(("--log", log) if log else ()))
+        where = ("--store", f"file://{self.store}", "--data", data or home / "data", *(("--log", log) if log else ()))
         told = {"lease.time_ms": self.lease_ms, **{key.replace("__", "."): value for key, value in settings.items()}}
         started = Process(home, (*where, *flags), told)
         self.processes.append(started)

@@ -168,10 +168,6 @@ def counted(owner, expected):
     assert owner.rows("SELECT count(*), count(DISTINCT id) FROM shop.events") == [(expected, expected)], owner.log
 
 
-LOST = "what was inherited is not read where the newest log is empty: its owner died between its epoch and its first object"
-
-
-@pytest.mark.xfail(strict=True, reason=LOST)
 def test_who_died_before_it_wrote_anything_hides_nothing_of_those_before(lake):
     """The next epoch exists, its owner never wrote to its log: all that a kill in the middle of replay leaves behind."""
     owner = lake.serve()
@@ -185,7 +181,6 @@ def test_who_died_before_it_wrote_anything_hides_nothing_of_those_before(lake):
     counted(lake.serve(), 1)
 
 
-@pytest.mark.xfail(strict=False, reason=LOST + "; here by chance")
 def test_whoever_dies_while_it_takes_over_is_followed_too(tmp_path):
     lake, chance = Lake(tmp_path, SHORT_LEASE_MS), random.Random(7)
     owner, waiting = lake.serve(**RESTLESS), [lake.stand_by(**RESTLESS), lake.stand_by(**RESTLESS)]
