@@ -199,7 +199,8 @@ def test_a_log_that_was_left_on_this_disk_is_not_passed_over(lake):
     on_disk.send({"id": "1"})
     on_disk.kill()
     refused = lake.start(data=data)
-    assert refused.ends() == 1 and "start once with it" in refused.log.splitlines()[-1], refused.log
+    until(lambda: refused.ready_at or not refused.is_alive, "nothing happens")
+    assert refused.ready_at is None and refused.ends() == 1 and "start once with it" in refused.log.splitlines()[-1], refused.log
     again = lake.serve(data=data, log=None)
     assert again.rows("SELECT id FROM shop.events") == [("1",)]
     assert again.stop() == 0
