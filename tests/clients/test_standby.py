@@ -207,7 +207,6 @@ def test_a_log_that_was_left_on_this_disk_is_not_passed_over(lake):
     assert lake.serve(data=data).rows("SELECT id FROM shop.events") == [("1",)]
 
 
-@pytest.mark.xfail(strict=True, reason="it takes over as if there were no log on a disk, without a word")
 def test_what_a_dead_owner_has_on_its_disk_is_not_passed_over_by_a_standby(lake):
     """Nobody decided to give up what was acknowledged: the disk may come back any moment."""
     owner = lake.serve(log=lake.home / "log")
@@ -218,7 +217,6 @@ def test_what_a_dead_owner_has_on_its_disk_is_not_passed_over_by_a_standby(lake)
     assert standby.ready_at is None or standby.rows("SELECT count(*) FROM system.namespaces") == [(1,)], "what was acknowledged is gone"
 
 
-@pytest.mark.xfail(strict=True, reason="it took the next epoch, and its lease outlives it")
 def test_nobody_waits_for_a_start_that_was_refused(lake):
     in_store = lake.serve()
     in_store.send({"id": "1"})

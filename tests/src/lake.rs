@@ -3,6 +3,8 @@
 //! A [`World`] is what survives a crash: the objects, the log's folder, the clock. A [`Lake`] is one process over it with
 //! a runtime of its own, so that a kill ends every task where it stands.
 
+mod ticks;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -17,7 +19,7 @@ use tidemark_catalog::{
     publish::{self, How},
     verify::{Depth, verify},
 };
-use tidemark_cdc::{Cdc, Duty, More, point::Points};
+use tidemark_cdc::{Cdc, Duty, point::Points};
 use tidemark_ingest::{Format, Ingest, RawBatch, Receipt, Request, Target};
 use tidemark_model::{Clock, CollectionName, Ids, Instant, Namespace, Principal, clock::ManualClock};
 use tidemark_query::{CollectionRef, Export, Holds, Query, Session, Statement, Then};
@@ -28,12 +30,11 @@ use tidemark_storage::{
 };
 use tokio::runtime::{Builder, Runtime};
 
+use self::ticks::{erased, events_upkeep, published, upkeep};
 use crate::halting::{Halt, HaltingStore, Last};
 
 /// Bytes of a log segment: small, so that histories fill several.
 const SEGMENT_BYTES: u64 = 1 << 18;
-/// How often a duty may say that there is more.
-const TICKS_MAX: usize = 1000;
 /// How often the lock of a killed process is looked at before it counts as leaked.
 const LOCK_TRIES_MAX: usize = 500;
 
@@ -255,39 +256,6 @@ fn points(halt: &Arc<Halt>) -> Points {
         let (halt, name) = (Arc::clone(&halt), name.to_owned());
         Box::pin(async move { halt.pass(&name).await })
     })
-}
-
-/// Ticks until nothing is due.
-async fn upkeep(cdc: &Cdc, duty: Duty) -> Result<(), String> {
-    for _tick in 0..TICKS_MAX {
-        if cdc.upkeep(duty).await.map_err(|error| error.to_string())? == More::No {
-            return Ok(());
-        }
-    }
-    Err(format!("{duty:?} is never done"))
-}
-
-/// The same of the events table.
-async fn events_upkeep(ingest: &Ingest, duty: tidemark_ingest::Duty) -> Result<(), String> {
-    for _tick in 0..TICKS_MAX {
-        if ingest.upkeep(duty).await.map_err(|error| error.to_string())? == tidemark_ingest::More::No {
-            return Ok(());
-        }
-    }
-    Err(format!("{duty:?} of events is never done"))
-}
-
-/// Erases until nothing is due.
-async fn erased(administration: &Administration) -> Result<(), String> {
-    while administration.erase_due().await.map_err(|problem| problem.detail)? {}
-    Ok(())
-}
-
-async fn published(publisher: &Publisher, how: How) -> Result<(), String> {
-    for (namespace, table) in publisher.tables(None) {
-        publisher.publish(&namespace, &table, how).await.map_err(|error| error.to_string())?;
-    }
-    Ok(())
 }
 
 /// A folder in memory where there is one: syncing is proved elsewhere, here it would only take time.

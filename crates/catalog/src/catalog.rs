@@ -47,7 +47,6 @@ use self::{
     tables::{Attempt, Copies},
 };
 use crate::{
-    lease::Lease,
     manifest::{
         CollectionManifest, EventsManifest, Head,
         stored::{self, Manifest},
@@ -165,32 +164,6 @@ impl Catalog {
             catalog.0.owner.lease.spoken_beside(catalog.begin_journal()).await?;
         }
         Ok(catalog)
-    }
-
-    /// How this process holds the lake.
-    #[must_use]
-    pub fn lease(&self) -> &Lease {
-        &self.0.owner.lease
-    }
-
-    /// The same for people.
-    #[must_use]
-    pub fn held(&self) -> Held {
-        self.0.owner.held()
-    }
-
-    /// The logs of this owner, if it keeps them in the lake's store.
-    #[must_use]
-    pub fn own_logs(&self) -> Option<&OwnLogs> {
-        self.0.owner.logs.as_ref()
-    }
-
-    /// Refuses when another process may own the lake by now: what is known here may not be all there is.
-    ///
-    /// # Errors
-    /// [`CatalogError::Lapsed`].
-    pub fn check_held(&self) -> Result<(), CatalogError> {
-        if self.lease().is_held() { Ok(()) } else { Err(CatalogError::Lapsed) }
     }
 
     /// The lake's bytes, metered.

@@ -19,7 +19,7 @@ use tidemark_storage::{
 };
 use ulid::Ulid;
 
-use super::{CatalogError, check_format};
+use super::{Catalog, CatalogError, check_format};
 use crate::lease::{Lease, MachineTicks, Ticks};
 
 /// The format of an entry that is written here.
@@ -214,6 +214,34 @@ impl Owner {
     /// Refuses when an entry was written by a newer owner.
     pub(super) fn admits(&self, theirs: u64) -> Result<(), CatalogError> {
         if theirs > self.epoch { Err(CatalogError::Fenced { ours: self.epoch, theirs }) } else { Ok(()) }
+    }
+}
+
+impl Catalog {
+    /// How this process holds the lake.
+    #[must_use]
+    pub fn lease(&self) -> &Lease {
+        &self.0.owner.lease
+    }
+
+    /// The same for people.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        self.0.owner.held()
+    }
+
+    /// The logs of this owner, if it keeps them in the lake's store.
+    #[must_use]
+    pub fn own_logs(&self) -> Option<&OwnLogs> {
+        self.0.owner.logs.as_ref()
+    }
+
+    /// Refuses when another process may own the lake by now: what is known here may not be all there is.
+    ///
+    /// # Errors
+    /// [`CatalogError::Lapsed`].
+    pub fn check_held(&self) -> Result<(), CatalogError> {
+        if self.lease().is_held() { Ok(()) } else { Err(CatalogError::Lapsed) }
     }
 }
 
