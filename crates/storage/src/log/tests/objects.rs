@@ -126,24 +126,23 @@ fn an_owner_that_was_only_away_stores_nothing_any_more() {
         for rounds in 0..20 {
             let mut lake = Lake::over(Store::memory());
             let first = Arc::new(lake.take().await);
-            let sender = {
-                let first = Arc::clone(&first);
-                tokio::task::spawn(async move {
-                    let mut stored = Vec::new();
-                    for n in 1.. {
-                        match send(&first, "nyc", &format!("x{n}y")).await {
-                            Ok(_append) => stored.push(format!("x{n}y")),
-                            Err(error) => return (stored, error),
-                        }
+            let (mut senders, sender) = (tokio::task::JoinSet::new(), Arc::clone(&first));
+            senders.spawn(async move {
+                let mut stored = Vec::new();
+                loop {
+                    let seed = format!("x{}y", stored.len());
+                    match send(&sender, "nyc", &seed).await {
+                        Ok(_append) => stored.push(seed),
+                        Err(error) => return (stored, error),
                     }
-                    unreachable!("it never ends")
-                })
-            };
+                }
+            });
             for _turn in 0..rounds {
                 tokio::task::yield_now().await;
             }
             let second = lake.take().await;
-            let (stored, error) = tokio::time::timeout(SOON, sender).await.expect("ends").expect("no panic");
+            let sent = tokio::time::timeout(SOON, senders.join_next()).await.expect("ends");
+            let (stored, error) = sent.expect("it sent").expect("no panic");
             assert!(matches!(error, LogError::Fenced), "{error}");
             assert!(matches!(first.log.failed().await, LogError::Fenced), "the process is told to end");
             assert!(matches!(send(&first, "nyc", "z").await, Err(LogError::Fenced)));
@@ -225,11 +224,9 @@ fn many_owners_one_after_the_other_lose_nothing_and_leave_little() {
         for n in 0..30u32 {
             let owner = lake.take().await;
             assert_eq!(seeds(&owner.found), unreleased, "owner {n}");
-            if n % 3 == 2 {
-                if let Some((_seed, at)) = owner.found.last() {
-                    owner.log.release(&namespace("nyc"), *at).expect("released");
-                    unreleased.clear();
-                }
+            if let Some((_seed, at)) = owner.found.last().filter(|_last| n % 3 == 2) {
+                owner.log.release(&namespace("nyc"), *at).expect("released");
+                unreleased.clear();
             }
             for m in 0..n % 4 {
                 let seed = format!("n{n}m{m}y");
