@@ -154,9 +154,7 @@ fn wider_bounds() {
     all_hold(
         "the register",
         vec![
-            ("2 flushes, 2 clean-ups, 1 fault", Register::whole(&[1, 1], 0, &[1, 1], 1)),
             ("2 flushes of 2, 1 clean-up of 2", Register::whole(&[2, 2], 0, &[2], 0)),
-            ("3 flushes, 1 compaction, 1 clean-up", Register::whole(&[1, 1, 1], 1, &[1], 0)),
             ("1 flush, 1 compaction, 1 clean-up, 3 faults", Register::whole(&[1], 1, &[1], 3)),
         ],
     );
