@@ -17,7 +17,7 @@ from book import NAMESPACE, Book
 
 from conftest import Server, binary, remark
 
-KILLS = int(os.environ.get("TIDEMARK_S3_KILLS", 10))
+KILLS = int(os.environ.get("TIDEMARK_S3_KILLS", 6))
 WITHIN_SECONDS = 60
 # Everything that waits for an age or a number is due at once: files are many and small, and each round sees each job.
 BUSY = {
