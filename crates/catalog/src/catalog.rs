@@ -159,11 +159,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError::Fenced`] when it was not its turn, [`CatalogError::LogInStore`], or any other.
     pub async fn open_as(config: Config, deps: Deps, tenure: &Tenure) -> Result<Self, CatalogError> {
-        let catalog = Self(Arc::new(open::open(config, deps, tenure).await?));
-        if tenure.lease_ms > 0 {
-            catalog.0.owner.lease.spoken_beside(catalog.begin_journal()).await?;
-        }
-        Ok(catalog)
+        open::open(config, deps, tenure).await.map(|inner| Self(Arc::new(inner)))
     }
 
     /// The lake's bytes, metered.

@@ -4,7 +4,8 @@
 //! its lease. Who waits for its turn ([`Waiting`]) watches the numbers grow; when none has come for longer than the lease, by a
 //! monotonic clock of its own, it creates the next number itself, with the word `taken`. Whoever creates a number has won it:
 //! an owner that was only slow finds its number taken and knows that it owns nothing any more; one whose number was created
-//! in time is left alone. An owner that ends says `ended`.
+//! in time is left alone. An owner that ends in order says `ended`; one whose start failed says `unserved`: what there was to
+//! know of the owner before it still holds.
 //!
 //! Nothing that was acknowledged rests on leases: commits and logs are fenced by epochs. They decide when a take-over is
 //! polite, and that an owner which cannot know whether it still is one does not answer ([`Lease::is_held`]).
@@ -41,8 +42,10 @@ const WORDS_KEPT: u64 = 64;
 enum Word {
     /// I am alive.
     Alive,
-    /// I have ended in order.
+    /// I have ended in order: what I acknowledged is in files.
     Ended,
+    /// I never served.
+    Unserved,
     /// Somebody else has waited long enough.
     Taken,
 }
@@ -132,22 +135,31 @@ impl Lease {
         Ok(())
     }
 
-    /// Says that the owner has ended, so that whoever waits need not wait any longer.
+    /// Says that the owner has ended in order, so that whoever waits need not wait any longer.
     ///
     /// # Errors
     /// [`CatalogError`]; the lease then ends by itself.
     pub async fn end(&self) -> Result<(), CatalogError> {
+        self.say_last(Word::Ended).await
+    }
+
+    /// Says that the owner never served, for the same reason.
+    pub(crate) async fn withdraw(&self) -> Result<(), CatalogError> {
+        self.say_last(Word::Unserved).await
+    }
+
+    async fn say_last(&self, word: Word) -> Result<(), CatalogError> {
         let Some(chain) = &self.0.chain else { return Ok(()) };
         let speaking = self.0.speaking.lock().await;
         *self.until_mut() = None;
         let next = speaking.newest + 1;
-        if chain.put(next, self.said(next, Word::Ended)?).await? {
+        if chain.put(next, self.said(next, word)?).await? {
             return Ok(());
         }
         // Perhaps it is our own word, of a renewal that was cut off.
         let alive = self.said(next, Word::Alive)?;
         if chain.read(next).await? == Some(alive) {
-            let _is_ours = chain.put(next + 1, self.said(next + 1, Word::Ended)?).await?;
+            let _is_ours = chain.put(next + 1, self.said(next + 1, word)?).await?;
         }
         Ok(())
     }

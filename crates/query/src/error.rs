@@ -227,3 +227,25 @@ fn external(inner: &(dyn std::error::Error + Send + Sync + 'static), text: &str)
         None => Error::Internal(first_line(text)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::parquet::errors::ParquetError;
+
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_away_is_no_defect_whoever_read_from_it() {
+        let away = || object_store::Error::Generic { store: "S3", source: "connection refused".into() };
+        let read = |error: ParquetError| DataFusionError::ParquetError(Box::new(error));
+        for (error, expected) in [
+            (DataFusionError::ObjectStore(Box::new(away())), Kind::Unavailable),
+            (read(ParquetError::External(Box::new(away()))), Kind::Unavailable),
+            (read(ParquetError::External(Box::new(std::io::Error::other("gone")))), Kind::Unavailable),
+            (read(ParquetError::General("no footer".to_owned())), Kind::Internal),
+        ] {
+            let text = error.to_string();
+            assert_eq!(Error::from(error).kind(), expected, "{text}");
+        }
+    }
+}

@@ -35,7 +35,7 @@ pub(crate) async fn tenure(settings: &Settings, store: &Store, parts: &Parts) ->
     let waiting = Waiting { store: store.clone(), patience, put_id, ticks: ticks.clone() };
     // The claim on the directory is ours, so whoever had this log has ended.
     let is_dead = |epoch| before.as_ref().is_some_and(|ours| ours.contains(epoch));
-    let Turn { after, may_have_left_log } = loop {
+    let Turn { after, left_log } = loop {
         match waiting.turn(is_dead).await {
             Err(TurnError::Catalog(error @ CatalogError::Store(_))) if settings.standby => {
                 tracing::warn!(%error, "the store did not answer; this server goes on standing by");
@@ -44,13 +44,13 @@ pub(crate) async fn tenure(settings: &Settings, store: &Store, parts: &Parts) ->
             turn => break turn?,
         }
     };
-    if directory.is_none() && may_have_left_log {
-        check_left_log(settings, after)?;
+    if let Some(epoch) = left_log.filter(|_epoch| directory.is_none()) {
+        check_left_log(settings, epoch)?;
         if settings.standby {
-            return Err(WiringError::LogElsewhere(after));
+            return Err(WiringError::LogElsewhere(epoch));
         }
         tracing::warn!(
-            epoch = after,
+            epoch,
             "the owner before kept its log on a disk and did not end in order: what is only there is not in the lake"
         );
     }

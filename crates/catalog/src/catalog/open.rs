@@ -3,14 +3,19 @@
 use std::{sync::Arc, sync::RwLock};
 
 use futures::{StreamExt, TryStreamExt};
-use tidemark_storage::{Store, paths, register::Register};
+use tidemark_storage::{
+    Store, paths,
+    register::{Created, Register},
+};
 
 use super::{
-    CatalogError, Config, Deps, Inner, Journal, journal,
+    CatalogError, Config, Deps, Inner, Journal, PERSIST_ATTEMPTS,
+    journal::{self, Content, Entry},
     lake::{self, Lake},
     owner::{Owner, Taking, Tenure},
     state::{Slot, State},
     tables::{self, Copies},
+    tell::without_pause,
 };
 use crate::{
     manifest::{CollectionManifest, stored::Manifest},
@@ -37,16 +42,20 @@ pub(super) async fn open(config: Config, deps: Deps, tenure: &Tenure) -> Result<
             owner.admits(entry.epoch)?;
             state.absorb(entry);
         }
+        let mut newest = entries.last().map_or(0, |entry| entry.version);
+        // Whoever takes no lease is alone: nobody is left that could still write.
+        if tenure.lease_ms > 0 {
+            newest = begin_journal((taking, &owner), &register, (&mut state, newest)).await?;
+        }
         find_manifests(&store, &mut state).await?;
-        Ok::<_, CatalogError>((state, entries.last().map_or(0, |entry| entry.version)))
+        Ok::<_, CatalogError>((state, newest))
     };
     // All of this may take longer than a lease lasts.
     let (state, newest) = match owner.lease.spoken_beside(reading).await {
         Ok(read) => read,
         Err(error) => {
-            // The next start need not wait for one that never served.
-            if let Err(unsaid) = owner.lease.end().await {
-                tracing::debug!(error = %unsaid, "the lease of a start that failed was not ended");
+            if let Err(unsaid) = owner.lease.withdraw().await {
+                tracing::debug!(error = %unsaid, "the next start waits for the lease of one that failed");
             }
             return Err(error);
         }
@@ -55,6 +64,32 @@ pub(super) async fn open(config: Config, deps: Deps, tenure: &Tenure) -> Result<
     let (state, journal) = (RwLock::new(state), tokio::sync::Mutex::new(Journal { register, newest }));
     let publishing = Arc::default();
     Ok(Inner { store, clock, ids, lake, owner, state, journal, copies, metrics, publishing })
+}
+
+/// Writes an entry of this epoch into the register of collections, and says its version: whatever an owner before still
+/// sends comes before it and is known, or never.
+async fn begin_journal(
+    (taking, owner): (Taking<'_>, &Owner),
+    register: &Register,
+    (state, mut newest): (&mut State, u64),
+) -> Result<u64, CatalogError> {
+    for _attempt in 0..PERSIST_ATTEMPTS {
+        let (version, at) = (newest + 1, taking.clock.now());
+        let content = if Entry::is_checkpoint(version) {
+            Content::Checkpoint(state.checkpoint())
+        } else {
+            Content::Changes(Vec::new())
+        };
+        let entry = Entry::new(version, owner.epoch, taking.ids.ulid(at).to_string(), at, content);
+        newest = version;
+        if register.create(version, entry.encode()?).await? == Created::Won {
+            return Ok(newest);
+        }
+        let there = journal::read(register, version).await?;
+        owner.admits(there.epoch)?;
+        state.absorb(&there);
+    }
+    Err(without_pause())
 }
 
 /// Puts the newest manifest of every table into the state: a copy of the manifest is the hint where there is one.

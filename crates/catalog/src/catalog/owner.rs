@@ -251,6 +251,13 @@ pub(crate) async fn newest(register: &Register, hint: Option<u64>) -> Result<Opt
     decode(&register.path(epoch), &bytes).map(Some)
 }
 
+/// Who owned the lake in an epoch.
+pub(crate) async fn of_epoch(register: &Register, epoch: u64) -> Result<Entry, CatalogError> {
+    let path = register.path(epoch);
+    let bytes = register.read(epoch).await?.ok_or_else(|| CatalogError::unreadable(&path, "it is not there"))?;
+    decode(&path, &bytes)
+}
+
 /// The entry that follows another.
 async fn successor(taking: Taking<'_>, tenure: &Tenure, before: Option<&Entry>) -> Result<Entry, CatalogError> {
     let epoch = before.map_or(0, |entry| entry.epoch) + 1;

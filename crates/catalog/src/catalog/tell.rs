@@ -155,29 +155,6 @@ impl Catalog {
         Err(without_pause())
     }
 
-    /// Writes an entry of this epoch: whatever an owner before still sends comes before it and is known, or never.
-    pub(super) async fn begin_journal(&self) -> Result<(), CatalogError> {
-        let mut journal = self.0.journal.lock().await;
-        for _attempt in 0..PERSIST_ATTEMPTS {
-            let (version, at) = (journal.newest + 1, self.0.clock.now());
-            let content = if Entry::is_checkpoint(version) {
-                Content::Checkpoint(self.state().checkpoint())
-            } else {
-                Content::Changes(Vec::new())
-            };
-            let entry = Entry::new(version, self.epoch(), self.0.ids.ulid(at).to_string(), at, content);
-            let created = journal.register.create(version, entry.encode()?).await?;
-            journal.newest = version;
-            if created == Created::Won {
-                return Ok(());
-            }
-            let there = journal::read(&journal.register, version).await?;
-            self.0.owner.admits(there.epoch)?;
-            self.state_mut().absorb(&there);
-        }
-        Err(without_pause())
-    }
-
     /// Writes one entry with the news, or learns what another wrote in its place. The state says which.
     async fn tell(&self, journal: &mut Journal, news: NamespaceChanges) -> Result<(), CatalogError> {
         self.0.owner.check().await?;
@@ -212,6 +189,6 @@ impl Catalog {
     }
 }
 
-fn without_pause() -> CatalogError {
+pub(super) fn without_pause() -> CatalogError {
     CatalogError::unreadable(&paths::catalog(), "another process writes to it without pause")
 }

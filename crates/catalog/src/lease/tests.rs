@@ -205,6 +205,58 @@ fn whoever_took_over_by_force_fences_the_lease_too() {
 }
 
 #[test]
+fn a_start_that_failed_hides_nobody_who_left_a_log_on_a_disk() {
+    let bench = Bench::default();
+    bench.dial.run(async {
+        let store = Store::memory();
+        let left = |turn: (Result<Turn, TurnError>, Duration)| turn.0.unwrap().left_log;
+        open(&store, 1, &bench.tenure("in order")).await.lease().end().await.unwrap();
+        assert_eq!(left(bench.turn(&store, Patience::Short).await), None);
+        // It dies; two that come after it never serve.
+        open(&store, 2, &bench.tenure("dies")).await.lease().renew().await.unwrap();
+        for seed in [3, 4] {
+            open(&store, seed, &bench.tenure("never serves")).await.lease().withdraw().await.unwrap();
+            let turn = bench.turn(&store, Patience::Short).await;
+            assert_eq!((turn.1, left(turn)), (Duration::ZERO, Some(2)), "nobody waits for a start that failed");
+        }
+        // One whose log lies in the store has taken over all the same: what it acknowledges is found.
+        let in_store = Tenure { log_in_store: true, ..bench.tenure("in the store") };
+        open(&store, 5, &in_store).await;
+        assert_eq!(left(bench.turn(&store, Patience::Short).await), None);
+    });
+}
+
+#[test]
+fn a_lease_is_spoken_beside_work_that_outlasts_it() {
+    let bench = Bench::default();
+    bench.dial.run(async {
+        let store = Store::memory();
+        let owner = open(&store, 1, &bench.tenure("slow to open")).await;
+        let (speaking, refused) = tokio::join!(
+            owner.lease().spoken_beside(bench.dial.sleep(10 * LEASE)),
+            bench.turn(&store, Patience::Short)
+        );
+        let () = speaking;
+        owner.check_held().unwrap();
+        assert!(matches!(refused.0, Err(TurnError::Owned { epoch: 1, .. })));
+    });
+}
+
+#[test]
+fn an_owner_begins_the_register_of_collections_anew() {
+    let bench = Bench::default();
+    bench.dial.run(async {
+        let store = Store::memory();
+        let register = Register::new(store.clone(), paths::catalog());
+        for epoch in 1..=3 {
+            open(&store, epoch.into(), &bench.tenure("one after the other")).await;
+            let entries = crate::catalog::journal::load(&register).await.unwrap();
+            assert_eq!(entries.last().map(|entry| (entry.version, entry.epoch)), Some((epoch, epoch)));
+        }
+    });
+}
+
+#[test]
 fn whoever_sleeps_for_very_long_takes_no_word_that_was_forgotten() {
     let bench = Bench::default();
     bench.dial.run(async {
@@ -229,7 +281,7 @@ fn whoever_sleeps_for_very_long_takes_no_word_that_was_forgotten() {
             owner.lease().end().await.unwrap();
         };
         let ((), turn) = tokio::join!(speaking, sleepy);
-        assert_eq!(turn.unwrap(), Turn { after: 1, may_have_left_log: false }, "it waited for the end");
+        assert_eq!(turn.unwrap(), Turn { after: 1, left_log: None }, "it waited for the end");
     });
 }
 

@@ -30,8 +30,9 @@ pub enum Patience {
 pub struct Turn {
     /// As the successor of this epoch; 0 is the one before the first.
     pub after: u64,
-    /// Whether that owner's log, if it lay on a disk, may hold what is in no file: it did not end in order.
-    pub may_have_left_log: bool,
+    /// The epoch of the last owner that served, if it kept its log on a disk and did not end in order: that log may hold
+    /// what is in no file.
+    pub left_log: Option<u64>,
 }
 
 /// Why it is not the caller's turn.
@@ -77,16 +78,30 @@ impl Waiting {
         let mut known = None;
         loop {
             let Some(owner) = owner::newest(&register, known).await? else {
-                return Ok(Turn { after: 0, may_have_left_log: false });
+                return Ok(Turn { after: 0, left_log: None });
             };
             let after = owner.epoch;
             known = Some(after);
             let is_free = owner.lease_ms == 0 || is_dead(after);
             let end = if is_free { Some(Word::Taken) } else { self.end_of(&register, &owner).await? };
             if let Some(word) = end {
-                return Ok(Turn { after, may_have_left_log: word != Word::Ended && !owner.has_log_in_store() });
+                return Ok(Turn { after, left_log: self.left_log(&register, (owner, word)).await? });
             }
         }
+    }
+
+    /// Who left a log on a disk, going back from an owner over those that never served.
+    async fn left_log(&self, register: &Register, (owner, end): (Entry, Word)) -> Result<Option<u64>, CatalogError> {
+        let (mut owner, mut end) = (owner, end);
+        while end == Word::Unserved && owner.epoch > 1 {
+            let epoch = owner.epoch - 1;
+            owner = owner::of_epoch(register, epoch).await?;
+            let last = newest_listed(&self.store, epoch).await?;
+            // One without a word had no lease: how it ended is not known.
+            end = word(&chain(&self.store, epoch), last).await?.unwrap_or(Word::Taken);
+        }
+        let is_left = !matches!(end, Word::Ended | Word::Unserved) && !owner.has_log_in_store();
+        Ok(is_left.then_some(owner.epoch))
     }
 
     /// Waits for the end of an owner, and says how it ended. None: there is another one by now.
@@ -96,8 +111,8 @@ impl Waiting {
         let silence_max = lease + lease / 4;
         let chain = chain(&self.store, owner.epoch);
         let mut newest = self.newest(owner).await?;
-        if let Some(word @ (Word::Ended | Word::Taken)) = word(&chain, newest).await? {
-            return Ok(Some(word));
+        if let Some(last) = word(&chain, newest).await?.filter(|last| *last != Word::Alive) {
+            return Ok(Some(last));
         }
         tracing::info!(
             holder = owner.holder,

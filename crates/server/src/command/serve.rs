@@ -34,7 +34,8 @@ pub(super) async fn until_told(server: Server, mut signals: Signals) -> Result<(
     let signal = tokio::select! {
         signal = signals.next() => signal,
         () = failed.cancelled() => return Err(Failure::saying(
-            "the log or the lake can no longer be trusted, see the log above: start again to recover what is durable",
+            "the log or the lake can no longer be trusted, see the log above: start again to recover what is durable, unless \
+             another server owns the lake now",
         )),
     };
     tracing::info!(signal, "stopping: finishing what is under way, a second signal ends at once");

@@ -20,6 +20,7 @@ struct Lake {
     store: Store,
     bench: Bench,
     logs: Vec<Ulid>,
+    window: Duration,
 }
 
 /// One owner that serves.
@@ -31,14 +32,14 @@ struct Owner {
 
 impl Lake {
     fn over(store: Store) -> Self {
-        Self { store, bench: Bench::new(), logs: Vec::new() }
+        Self { store, bench: Bench::new(), logs: Vec::new(), window: Duration::ZERO }
     }
 
     fn options(&self, inherited: Vec<Ulid>) -> ObjectLogOptions {
         let epoch = self.logs.len() as u64 + 1;
         let log = Ulid::from(u128::from(epoch) << 64);
         let new = ObjectLogOptions::new(self.store.clone(), "lake".into(), epoch, log);
-        ObjectLogOptions { inherited, since: 1, window: Duration::ZERO, ..new }
+        ObjectLogOptions { inherited, since: 1, window: self.window, ..new }
     }
 
     /// Ends the logs of all before and reads what they hold.
@@ -176,7 +177,32 @@ fn what_is_released_goes_and_is_not_looked_for() {
         assert!(matches!(send(&first, "nyc", "z").await, Err(LogError::Fenced)), "the fence stays for ever");
         let third = lake.take().await;
         assert_eq!(seeds(&third.found), ["d"]);
+        // What a deletion left behind keeps the log from being forgotten, until somebody deletes it.
+        lake.store.put(&paths::numbered(&paths::log(log), 3, "seg"), "left".into()).await.expect("writes");
+        assert!(!is_released(&lake.store, "lake", log).await.expect("reads"));
+        let fourth = lake.take().await;
+        settled(&lake, log, &[5]).await;
+        assert_eq!(seeds(&fourth.found), ["d"]);
+        assert!(is_released(&lake.store, "lake", log).await.expect("reads"));
         assert!(holds_appends(&lake.store, "lake", &lake.logs[1..2]).await.expect("reads"));
+    });
+}
+
+#[test]
+fn whoever_comes_within_a_window_shares_an_object() {
+    runtime().block_on(async {
+        let mut lake = Lake::over(Store::memory());
+        lake.window = Duration::from_secs(2);
+        let owner = Arc::new(lake.take().await);
+        send(&owner, "nyc", "a").await.expect("stored");
+        let mut senders = tokio::task::JoinSet::new();
+        for n in 0..10 {
+            let owner = Arc::clone(&owner);
+            senders.spawn(async move { send(&owner, "nyc", &format!("n{n}y")).await.expect("stored") });
+        }
+        assert_eq!(senders.join_all().await.len(), 10);
+        // The clocks, the first at once, all others together.
+        assert_eq!(lake.objects(lake.logs[0]).await.last(), Some(&3));
     });
 }
 
