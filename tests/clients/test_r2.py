@@ -91,7 +91,7 @@ def test_r2_has_nothing_to_refuse(tmp_path, bucket, r2):
         server.kill()
     assert r2.ended > 0, "nothing was uploaded in parts"
     assert set(r2.refused) <= {"TooManyRequests"}, dict(r2.refused)
-    refused = collections.Counter(re.sub(r"\d{20}", "NUMBER", key) for _method, key in r2.refused["TooManyRequests"])
+    refused = collections.Counter(re.sub(r"\d{20}", "NUMBER", key) for key in too_often(r2))
     # Two commits of one table may want the same number within the same second: then the later one is told so late that
     # it lost. Nothing else is written twice in a second.
     assert all("NUMBER" in key for key in refused), refused
@@ -117,7 +117,12 @@ def test_the_copy_of_a_manifest_is_written_once_a_second_at_most(tmp_path, bucke
                 server.post(f"/v1/{NAMESPACE}/docs/snapshots", {})
         finally:
             server.kill()
-    assert not refusing.refused, dict(refusing.refused)
+    assert set(refusing.refused) <= {"TooManyRequests"} and not too_often(refusing), dict(refusing.refused)
+
+
+def too_often(r2):
+    """The keys that were written twice in a second, but by the check of the store, whose work that is."""
+    return [key for _method, key in r2.refused["TooManyRequests"] if "/_tidemark/check/" not in key]
 
 
 def large(server):
