@@ -138,6 +138,11 @@ class Process:
         self.process.send_signal(what)
 
     @property
+    def name(self):
+        """The last two folders of where it is."""
+        return "/".join(self.home.parts[-2:])
+
+    @property
     def is_alive(self):
         return not self.ended.is_set()
 

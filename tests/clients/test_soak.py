@@ -47,9 +47,9 @@ def passed():
         "probes": 40, "answers": 300, "unanswered": 2, "upkeep": 20, "is_audited": True, "faults": {"torn get": 20, "latency": 30}}
     return {
         "minutes": MINUTES, "seed": 7, "began": "2026-01-01 00:00 UTC", "rate_max": 200.0, "batch": BATCH, "pause": (20, 40), "machine": "2 cores",
-        "hits_min": 10, "deaths_min": 5, "lease_ms": 5000, "warm_up_s": 900, "deaths": {"kill": 20, "term": 20, "stop": 20}, "waits_s": {"kill": [6.0, 8.0], "itself": []},
+        "hits_min": 10, "deaths_min": 5, "lease_ms": 5000, "note": "", "deaths": {"kill": 20, "term": 20, "stop": 20}, "waits_s": {"kill": [6.0, 8.0], "itself": []},
         "failed_starts": 1, "trouble": [], "lakes": {"churn": lake, "steady": copy.deepcopy(lake)},
-        "steady": {"memory": slope(grows(0.2))._asdict(), "descriptors": [50, 51], "threads": [20, 20], "points": [(0.0, LEVEL, LEVEL, 20, 50)],
+        "steady": {"warm_up_s": 900, "memory": slope(grows(0.2))._asdict(), "resident": None, "load_average": 2.0, "descriptors": [50, 51], "threads": [20, 20], "points": [(0.0, LEVEL, LEVEL, 20, 50)],
                    "metrics": {"tidemark_ingest_tail_rows": 12.0}}}
 
 

@@ -13,10 +13,10 @@ from .ledger import NAMESPACE, is_change, request, subject
 #: Of what had no answer and need not be known, how much is given up instead of sent again.
 GIVEN_UP = 0.4
 #: What is later than this is not sent at all, and counted.
-BEHIND_SECONDS_MAX = 60
+BEHIND_SECONDS_MAX = 120
 AGAIN_SECONDS = 0.5
 #: No batch may take longer, whatever happens to owners and stores.
-KNOWN_WITHIN_SECONDS = 180
+KNOWN_WITHIN_SECONDS = 300
 #: What a server answers that cannot take anything now.
 AWAY = (429, 503)
 
@@ -41,6 +41,11 @@ class Load:
             thread.join(KNOWN_WITHIN_SECONDS + 60)
             if thread.is_alive():
                 self.trouble.tell("a sender hangs")
+
+    def behind(self):
+        """How many seconds late the next batch is."""
+        with self.lock:
+            return time.monotonic() - self.began - self.slot / self.rate
 
     def work(self):
         connection = Connection(self.place, self.answer_seconds)

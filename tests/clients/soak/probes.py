@@ -12,7 +12,7 @@ from owners import ask, literal
 from .ledger import NAMESPACE
 from .load import AWAY
 
-NEW_SECONDS, AGAIN_SECONDS = 5, 0.7
+NEW_SECONDS, AGAIN_SECONDS = 6, 1.5
 WINDOW = timedelta(seconds=10)
 ANSWER_SECONDS = 20
 
@@ -84,12 +84,12 @@ class Probes:
             self.unanswered += 1
             return False
         except AssertionError as wrong:
-            self.trouble.tell(f"no answer of {owner.home}, and no word that it is away: {wrong}")
+            self.trouble.tell(f"no answer of {owner.name}, and no word that it is away: {wrong}")
             return False
         self.asked += 1
         wrong = probe.hold(rows, counted)
         if wrong:
-            self.trouble.tell(f"a wrong answer of {owner.home}: {wrong}")
+            self.trouble.tell(f"a wrong answer of {owner.name}: {wrong}")
         return True
 
     def put_newest(self, owner, count):

@@ -5,6 +5,8 @@ import json
 from .verdict import JUDGED_MINUTES, MEMORY_MAX, complaints, line
 
 MIB = 1 << 20
+#: Minutes from one row of a table to the next.
+POINTS_EVERY = 3
 
 
 def write(run, markdown, machine):
@@ -29,16 +31,19 @@ What `cargo xtask soak --minutes {run['minutes']:g} --seed {run['seed']}` found;
 **{line(run, []) if not told else 'soak FAILED'}**
 
 {why}
+{run['note']}
+
 Two lakes in one S3 (LocalStack) with their logs in it (`--log object`), both at work all the time, both behind a proxy that spoils requests by a seeded
-plan ([faults.py](../tests/clients/faults.py)). The owner of *churn* dies every {run['pause'][0]:g} to {run['pause'][1]:g} s, and a standby follows; the owner of *steady* lives from the
-beginning to the end and is watched. Instants whose answer the receipts tell are asked for when they are known and at random ever after, also of owners that
+plan ([faults.py](../tests/clients/faults.py)). The owner of *churn* dies {run['pause'][0]:g} to {run['pause'][1]:g} s after it has caught up and another stands by, and that one follows; the owner of *steady* lives from
+the beginning to the end and is watched. Instants whose answer the receipts tell are asked for when they are known and at random ever after, also of owners that
 just took over. At the end both lakes are stopped in order and started anew, what had no answer is sent again under its key, and every batch, every
 document and every probed instant is held against the receipts; then `tidemark verify`.
 """
 
 
 def load(run):
-    rows = []
+    rows, busy = [], run["steady"]["load_average"]
+    told = f" Its load average meanwhile was {busy:.0f}, in the median." if busy else ""
     for name, lake in run["lakes"].items():
         p50, p99, most = (f"{1000 * one:.0f}" for one in lake["latency_s"])
         rows.append(f"| {name} | {lake['rate']:.1f} | {lake['acknowledged']} | {lake['events']} | {lake['unknown']} | {lake['unknown_stored']} "
@@ -46,7 +51,7 @@ def load(run):
     return f"""## Load
 
 The closed loop took at most {run['rate_max']:.0f} batches of {run['batch']} records a second on this machine, with all that is run here beside it; each lake gets a quarter of
-that by the clock, together half. Latency counts from when a batch was due, with everything that waits for an owner or a store in it.
+that by the clock, together half.{told} Latency counts from when a batch was due, with everything that waits for an owner or a store in it.
 
 | lake | batches/s | acknowledged batches | records of them | without an answer | of these stored | not sent | latency p50 / p99 / most, ms | probed instants | answers about them | not answered |
 |---|---|---|---|---|---|---|---|---|---|---|
@@ -73,11 +78,11 @@ def memory(run):
         told = (f"{slope['percent']:+.2f} % an hour (95 %: {slope['low']:+.2f} to {slope['high']:+.2f}) of {slope['level'] / MIB:.0f} MiB; "
                 f"wanted is less than {MEMORY_MAX:g} %, judged from {JUDGED_MINUTES} minutes on")
     points = "\n".join(f"| {at:.0f} | {anonymous / MIB:.1f} | {resident / MIB:.1f} | {threads:.0f} | {descriptors:.0f} |"
-                       for at, anonymous, resident, threads, descriptors in steady["points"])
+                       for at, anonymous, resident, threads, descriptors in steady["points"][::POINTS_EVERY])
     jobs = "\n".join(f"| `{name}` | {value:g} |" for name, value in steady["metrics"].items())
     return f"""## The steady owner
 
-Memory: {told}. Theil–Sen over medians of a minute of anonymous memory (`RssAnon`), after {run['warm_up_s'] / 60:g} minutes; samples every 5 s.
+Memory: {told}. Theil–Sen over medians of a minute of anonymous memory (`RssAnon`), after {steady['warm_up_s'] / 60:g} minutes; samples every 5 s.{resident(steady)}
 
 | minute | anonymous, MiB | resident, MiB | threads | open files |
 |---|---|---|---|---|
@@ -89,6 +94,12 @@ At its end it said of itself:
 |---|---|
 {jobs}
 """
+
+
+def resident(steady):
+    """With the pages of the binary, which come and go as the system likes."""
+    fit = steady["resident"]
+    return f" All that is resident: {fit['percent']:+.2f} % ({fit['low']:+.2f} to {fit['high']:+.2f}) of {fit['level'] / MIB:.0f} MiB." if fit else ""
 
 
 def faults(run):

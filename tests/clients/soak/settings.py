@@ -4,12 +4,14 @@
 RESTLESS = {
     # As LocalStack wants it: it warns of any other, at every request.
     "object_store__aws_region": "us-east-1",
-    "ingest__flush_age_s": 5,
+    # A request to a store in Python takes long: fewer of them, and each of more.
+    "object_log__window_ms": 300,
+    "ingest__flush_age_s": 10,
     "ingest__compact_after_s": 20,
     "ingest__grace_s": 45,
     "ingest__manifests_max": 32,
-    "cdc__delta_age_s": 4,
-    "cdc__interval_ms": 500,
+    "cdc__delta_age_s": 8,
+    "cdc__interval_ms": 1500,
     "cdc__fold_rows_min": 200,
     "cdc__fold_ratio": 0,
     "cdc__grace_s": 45,
@@ -18,7 +20,7 @@ RESTLESS = {
     "cdc__bases_max": 8,
     "cdc__checkpoints_max": 4,
     "cdc__manifests_max": 32,
-    "publish__interval_s": 15,
+    "publish__interval_s": 30,
     "query__timeout_s": 20,
     "query__bulk_timeout_s": 20,
     "query__cache_bytes": 16 << 20,

@@ -7,7 +7,7 @@ import threading
 from .ledger import NAMESPACE
 from .load import AWAY
 
-PAUSE_SECONDS = 10
+PAUSE_SECONDS = 20
 WITHIN_SECONDS = 120
 #: Named snapshots are limited, so there is one of them to many other calls.
 CALLS = [("/v1/compact", {"namespace": NAMESPACE}), ("/v1/publish", {"namespace": NAMESPACE}), (f"/v1/{NAMESPACE}/docs/clean-up", {})]
