@@ -2,6 +2,7 @@
 
 pub mod dropping;
 pub mod looking;
+pub mod maintenance;
 pub mod reading;
 pub mod tls;
 pub mod token;
@@ -115,6 +116,9 @@ pub enum Command {
     /// Make, list and revoke tokens: who may ask what, and where.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Switch ingest off and on again while questions are answered, and tell how it stands.
+    #[command(subcommand)]
+    Maintenance(maintenance::MaintenanceCommand),
     /// Look the lake over: every file there, with its size and checksum, no gap in any chain, nothing left behind. Needs
     /// the store, not a server; one may run meanwhile.
     #[command(after_help = "Exit code 0: nothing is wrong; 1: something is, each on a line of its own.\n\n\

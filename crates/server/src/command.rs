@@ -5,6 +5,7 @@ mod demo;
 mod drop;
 mod export;
 mod ingest;
+mod maintenance;
 mod publish;
 mod restore;
 mod retention;
@@ -103,6 +104,7 @@ async fn dispatch(command: Command, environment: Environment) -> Result<(), Fail
         Command::Export(args) => export::run(&args, &environment).await,
         Command::Tail(args) => tail::run(&args, &environment).await,
         Command::Token(command) => token::run(&command, &environment).await,
+        Command::Maintenance(command) => maintenance::run(&command, &environment).await,
         Command::Verify(args) => verify::run(&args, &environment).await,
         Command::StoreCheck(args) => store_check::run(&args, &environment).await,
         Command::Demo(args) => demo::run(&args, &environment).await,

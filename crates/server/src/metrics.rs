@@ -24,6 +24,7 @@ pub struct Metrics {
     rate_limited: IntCounterVec,
     lease_held: IntGauge,
     lease_renewals: IntCounterVec,
+    maintenance: IntGauge,
 }
 
 impl Metrics {
@@ -62,6 +63,10 @@ impl Metrics {
                 Opts::new("tidemark_lease_renewals_total", "Renewals of the lease on the lake by outcome"),
                 &["outcome"],
             )?,
+            maintenance: IntGauge::new(
+                "tidemark_maintenance",
+                "1 while an operator has switched ingest off, 0 while everything is taken in",
+            )?,
         };
         let build = IntGaugeVec::new(Opts::new("tidemark_build_info", "1, labelled with the version"), &["version"])?;
         build.with_label_values(&[VERSION]).set(1);
@@ -75,6 +80,7 @@ impl Metrics {
         registry.register(Box::new(metrics.rate_limited.clone()))?;
         registry.register(Box::new(metrics.lease_held.clone()))?;
         registry.register(Box::new(metrics.lease_renewals.clone()))?;
+        registry.register(Box::new(metrics.maintenance.clone()))?;
         Ok(metrics)
     }
 
@@ -105,6 +111,17 @@ impl Metrics {
         };
         self.lease_renewals.with_label_values(&[outcome]).inc();
         self.lease_held.set(i64::from(is_held));
+    }
+
+    /// Ingest is switched off, or on.
+    pub fn set_maintenance(&self, is_off: bool) {
+        self.maintenance.set(i64::from(is_off));
+    }
+
+    /// Whether ingest is switched off.
+    #[must_use]
+    pub fn is_maintenance(&self) -> bool {
+        self.maintenance.get() == 1
     }
 
     /// Where refusals of clients that did too much in a minute are counted.
