@@ -140,6 +140,9 @@ pub enum Command {
 pub enum ConfigCommand {
     /// Print every setting as a tidemark.toml, with where it comes from; secrets are masked.
     Print(ServeArgs),
+    /// Have a running server read its settings anew: limits, the root token, the filter of its log. What needs a restart is
+    /// told, and then nothing changes. Needs the root token; SIGHUP does the same.
+    Reload(maintenance::WhereArgs),
 }
 
 /// Flags of a process that serves. Each is also a key of tidemark.toml and a variable; flags win over the environment,

@@ -25,6 +25,7 @@ pub struct Metrics {
     lease_held: IntGauge,
     lease_renewals: IntCounterVec,
     maintenance: IntGauge,
+    reloads: IntCounterVec,
 }
 
 impl Metrics {
@@ -67,6 +68,10 @@ impl Metrics {
                 "tidemark_maintenance",
                 "1 while an operator has switched ingest off, 0 while everything is taken in",
             )?,
+            reloads: IntCounterVec::new(
+                Opts::new("tidemark_config_reloads_total", "Readings of the settings while the server ran, by outcome"),
+                &["outcome"],
+            )?,
         };
         let build = IntGaugeVec::new(Opts::new("tidemark_build_info", "1, labelled with the version"), &["version"])?;
         build.with_label_values(&[VERSION]).set(1);
@@ -81,6 +86,10 @@ impl Metrics {
         registry.register(Box::new(metrics.lease_held.clone()))?;
         registry.register(Box::new(metrics.lease_renewals.clone()))?;
         registry.register(Box::new(metrics.maintenance.clone()))?;
+        registry.register(Box::new(metrics.reloads.clone()))?;
+        for outcome in ["changed", "unchanged", "restart_needed", "invalid"] {
+            metrics.reloads.with_label_values(&[outcome]).reset();
+        }
         Ok(metrics)
     }
 
@@ -122,6 +131,11 @@ impl Metrics {
     #[must_use]
     pub fn is_maintenance(&self) -> bool {
         self.maintenance.get() == 1
+    }
+
+    /// The settings were read anew: `changed`, `unchanged`, `restart_needed` or `invalid`.
+    pub fn settings_reloaded(&self, outcome: &str) {
+        self.reloads.with_label_values(&[outcome]).inc();
     }
 
     /// Where refusals of clients that did too much in a minute are counted.

@@ -263,6 +263,11 @@ pub(super) const TABLE: &[(&str, &str, Operation)] = &[
         "/v1/maintenance",
         about("process", "endMaintenance", "Switches ingest on again.", Answer::Json("Maintenance")),
     ),
+    (
+        "POST",
+        "/v1/reload",
+        about("process", "reload", "Reads the settings anew, for the root token alone.", Answer::Json("Reloaded")),
+    ),
     ("GET", "/v1/tokens", about("access", "tokens", "Lists tokens, without secrets.", Answer::Json("Tokens"))),
     (
         "POST",

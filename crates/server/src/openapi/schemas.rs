@@ -385,6 +385,8 @@ fn process() -> Shapes {
         ("Health", health),
         ("Maintenance", maintenance),
         ("MaintenanceWanted", object(&[("reason?", reason)])),
+        ("Reloaded", object(&[("changed", list_of("SettingChange"))])),
+        ("SettingChange", object(&[("key", text()), ("old", text()), ("new", text())])),
         ("Ready", object(&[("status", text()), ("maintenance", truth())])),
         ("Version", object(&[("service", text()), ("version", text())])),
     ]
