@@ -8,7 +8,7 @@
 //!    [`allowance`]: how much a client may do in a minute. [`jobs`]: how the background jobs are doing.
 //! 5. [`publish`]: copies of the tables for other engines.
 //! 6. [`cleanup`]: files that no manifest names any more, and manifests long past.
-//! 7. [`tokens`]: who may ask; [`audit`]: who did what.
+//! 7. [`tokens`]: who may ask; [`audit`]: who did what; [`maintenance`]: whether anything is taken in.
 //! 8. [`mod@verify`]: looks a lake over without owning it.
 //! 9. [`lease`]: whose lake it is, and whose turn is next.
 //! 10. [`point`]: where tests let a process die.
@@ -23,6 +23,7 @@ pub mod jobs;
 pub mod lease;
 pub mod live;
 pub mod login;
+pub mod maintenance;
 pub mod manifest;
 mod metrics;
 pub mod point;
@@ -37,6 +38,7 @@ pub use catalog::{Catalog, CatalogError, Collection, Commit, Held, OwnLogs, Tenu
 pub use jobs::Jobs;
 pub use live::{Behind, Bell, LiveTail, NotClosed, Rejects, Tail};
 pub use login::{Login, NoLogin};
+pub use maintenance::Maintenance;
 pub use manifest::{Base, CollectionManifest, EventsManifest};
 pub use publish::Publisher;
 pub use tokens::Tokens;

@@ -2,6 +2,7 @@
 
 pub mod dropping;
 pub mod looking;
+pub mod maintenance;
 pub mod reading;
 pub mod tls;
 pub mod token;
@@ -115,6 +116,9 @@ pub enum Command {
     /// Make, list and revoke tokens: who may ask what, and where.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Switch ingest off and on again while questions are answered, and tell how it stands.
+    #[command(subcommand)]
+    Maintenance(maintenance::MaintenanceCommand),
     /// Look the lake over: every file there, with its size and checksum, no gap in any chain, nothing left behind. Needs
     /// the store, not a server; one may run meanwhile.
     #[command(after_help = "Exit code 0: nothing is wrong; 1: something is, each on a line of its own.\n\n\
@@ -136,6 +140,9 @@ pub enum Command {
 pub enum ConfigCommand {
     /// Print every setting as a tidemark.toml, with where it comes from; secrets are masked.
     Print(ServeArgs),
+    /// Have a running server read its settings anew: limits, the root token, the filter of its log. What needs a restart is
+    /// told, and then nothing changes. Needs the root token; SIGHUP does the same.
+    Reload(maintenance::WhereArgs),
 }
 
 /// Flags of a process that serves. Each is also a key of tidemark.toml and a variable; flags win over the environment,

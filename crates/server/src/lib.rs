@@ -13,7 +13,7 @@
 //!    [`documents`]: which documents live, for truncates.
 //!    [`retention`]: how long the past is kept. [`dropping`]: what is to be there no more. [`publishing`]: the route that publishes tables. [`compaction`]: the one that
 //!    makes few files of many. `reply`: how these routes read and answer. [`tokens`]: those that make and revoke tokens;
-//!    [`audit`]: who did what.
+//!    [`audit`]: who did what. [`maintenance`]: whether anything is taken in. [`reload`]: settings that change meanwhile.
 //!    [`administration`] is what several doors do alike; [`catalog`] is gRPC's catalog service.
 //! 6. [`client`] talks to a running server; [`statements`] and [`table`] are the prompt's reading and writing.
 //! 7. [`shutdown`]: how it ends. [`clock`]: where time and chance come in.
@@ -39,12 +39,14 @@ pub mod health;
 mod lease;
 pub mod limits;
 mod machine;
+pub mod maintenance;
 pub mod metrics;
 pub mod openapi;
 pub mod ports;
 #[cfg(feature = "postgres")]
 mod postgres;
 pub mod publishing;
+pub mod reload;
 mod reply;
 pub mod restore;
 pub mod retention;

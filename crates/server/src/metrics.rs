@@ -46,6 +46,8 @@ pub struct Metrics {
     ready: IntGauge,
     stands_by: IntGauge,
     moment: Arc<Moment>,
+    maintenance: IntGauge,
+    reloads: IntCounterVec,
 }
 
 impl Metrics {
@@ -95,6 +97,14 @@ impl Metrics {
                 "1 while the process stands by and another one owns the lake",
             )?,
             moment: Arc::new(Moment::register(registry)?),
+            maintenance: IntGauge::new(
+                "tidemark_maintenance",
+                "1 while an operator has switched ingest off, 0 while everything is taken in",
+            )?,
+            reloads: IntCounterVec::new(
+                Opts::new("tidemark_config_reloads_total", "Readings of the settings while the server ran, by outcome"),
+                &["outcome"],
+            )?,
         };
         for counted in Counted::ALL {
             metrics.rate_limited.with_label_values(&[counted.as_str()]);
@@ -115,6 +125,11 @@ impl Metrics {
         registry.register(Box::new(metrics.lease_renewals.clone()))?;
         registry.register(Box::new(metrics.ready.clone()))?;
         registry.register(Box::new(metrics.stands_by.clone()))?;
+        registry.register(Box::new(metrics.maintenance.clone()))?;
+        registry.register(Box::new(metrics.reloads.clone()))?;
+        for outcome in ["changed", "unchanged", "restart_needed", "invalid"] {
+            metrics.reloads.with_label_values(&[outcome]).reset();
+        }
         Ok(metrics)
     }
 
@@ -171,6 +186,22 @@ impl Metrics {
     /// Whom to ask for what is only read when somebody asks.
     pub(crate) fn ask(&self, sources: Sources) {
         self.moment.ask(sources);
+    }
+
+    /// Ingest is switched off, or on.
+    pub fn set_maintenance(&self, is_off: bool) {
+        self.maintenance.set(i64::from(is_off));
+    }
+
+    /// Whether ingest is switched off.
+    #[must_use]
+    pub fn is_maintenance(&self) -> bool {
+        self.maintenance.get() == 1
+    }
+
+    /// The settings were read anew: `changed`, `unchanged`, `restart_needed` or `invalid`.
+    pub fn settings_reloaded(&self, outcome: &str) {
+        self.reloads.with_label_values(&[outcome]).inc();
     }
 
     /// Where refusals of clients that did too much in a minute are counted.
