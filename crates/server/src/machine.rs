@@ -41,7 +41,7 @@ pub(crate) fn fitted(config: Config) -> Config {
 }
 
 /// The smaller of what the machine has and what the container may use; unknown where Linux does not tell.
-fn memory_bytes() -> Option<usize> {
+pub(crate) fn memory_bytes() -> Option<usize> {
     let meminfo = std::fs::read_to_string("/proc/meminfo").ok();
     let total = meminfo.as_deref().and_then(total_of);
     let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
