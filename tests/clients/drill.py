@@ -126,6 +126,7 @@ def main(words):
                 say(f"FAILED: {failures[-1]}")
                 continue
             table += row(scenario, outcomes)
+            print(table.splitlines()[-1], flush=True)
             if not scenario.is_exposed and any(outcome.missing for outcome in outcomes):
                 failures.append(f"{scenario.name}: acknowledged batches are missing")
     print(f"\n{table}\ndrilled in {time.monotonic() - began:.0f} s")

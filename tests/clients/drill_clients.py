@@ -8,8 +8,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import uuid
 
-from book import Book
+from book import AWAY, Book
 from machine import TOKEN
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -57,11 +58,21 @@ class Door:
         return [tuple(row) for row in self.ask("/v1/query", {"sql": sql})["rows"]]
 
     def post(self, path, records):
-        """The receipt of records, a line each."""
+        """The receipt of records, a line each; a server that cannot take them now is asked again."""
         body = "\n".join(json.dumps(record) for record in records).encode()
-        request = urllib.request.Request(self.http + path, body, {"Content-Type": "application/x-ndjson", **BEARER})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+        headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": str(uuid.uuid4()), **BEARER}
+        receipts = []
+
+        def is_taken():
+            try:
+                with urllib.request.urlopen(urllib.request.Request(self.http + path, body, headers), timeout=60) as answer:
+                    return receipts.append(json.load(answer)) or receipts
+            except urllib.error.HTTPError as refused:
+                if refused.code not in AWAY:
+                    raise
+                return None
+        until(is_taken, "records are never taken")
+        return receipts[0]
 
 
 class Ledger(Book):
@@ -189,7 +200,7 @@ class Watch:
                 if ask():
                     return time.monotonic()
             except urllib.error.HTTPError as refused:
-                if refused.code not in (429, 503) and not (self.repairs and refused.code == 404):
+                if refused.code not in AWAY and not (self.repairs and refused.code == 404):
                     self.wrong = f"{refused.code} {refused.read()}"
             except (OSError, http.client.HTTPException, ValueError):
                 pass

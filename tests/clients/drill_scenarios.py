@@ -7,7 +7,7 @@ import time
 from typing import Callable, NamedTuple
 
 from drill_clients import Door, Wrong, until
-from drill_site import BATCHES_BEFORE, FLUSH, holds, kill, lose
+from drill_site import BATCHES_BEFORE, holds, kill, lose
 from s3 import Bucket
 from s3_proxy import Proxy, Reset
 
@@ -86,7 +86,7 @@ def disk_lost(site):
     machine = site.begin(site.machine())
     for _repeat in site.repeats():
         load = site.load()
-        site.operate(machine, FLUSH)
+        site.flush(machine)
         in_files = site.in_files_up_to()
         site.ledger.wait(BATCHES_BEFORE)
         began, machine = lose(machine), site.next_machine()

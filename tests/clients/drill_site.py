@@ -65,8 +65,12 @@ class Site:
         self.door = Door(machine)
         until(self.door.is_ready, f"it does not serve: {machine.journal()}")
         self.stock.grow(self.door, self.options.events)
-        self.operate(machine, FLUSH)
+        self.flush(machine)
         return machine
+
+    def flush(self, machine):
+        """Everything into files. An owner whose store was slow for longer than its lease asks for patience."""
+        until(lambda: machine.run(FLUSH)[0] == 0, f"nothing is flushed: {machine.journal()[-3000:]}")
 
     def operate(self, machine, commands):
         status, output = machine.run(commands)
