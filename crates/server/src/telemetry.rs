@@ -57,9 +57,8 @@ pub struct Telemetry {
 /// Says what is wrong with the filter or the endpoint of spans, or that a subscriber is installed already.
 pub fn install(settings: &Settings) -> Result<Telemetry, String> {
     let (filter, handle) = reload::Layer::new(filter(&settings.logs.filter)?);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let lines = match settings.logs.format {
         LogFormat::Pretty => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
