@@ -51,12 +51,12 @@ pub fn install(logs: &Logs) -> Result<Lines, String> {
         LogFormat::Pretty => {
             let lines = lines.with_filter_reloading();
             let handle = lines.reload_handle();
-            (Arc::new(move |filter| handle.reload(filter)), lines.try_init())
+            (Arc::new(move |filter: EnvFilter| handle.reload(filter)), lines.try_init())
         }
         LogFormat::Json => {
             let lines = lines.json().flatten_event(true).with_filter_reloading();
             let handle = lines.reload_handle();
-            (Arc::new(move |filter| handle.reload(filter)), lines.try_init())
+            (Arc::new(move |filter: EnvFilter| handle.reload(filter)), lines.try_init())
         }
     };
     installed.map_err(|e| format!("logs could not be set up: {e}"))?;
