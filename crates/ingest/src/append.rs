@@ -246,8 +246,8 @@ impl Room {
             tracing::warn!(error = &error as &dyn std::error::Error, "old refusals were not let go");
         }
         let flushed = self.flusher.tick().await;
-        let (rows, _bytes) = self.visible.totals();
-        self.metrics.unflushed(self.visible.unflushed.used(), self.visible.unflushed.max(), rows);
+        let (used, max) = (self.visible.unflushed.used(), self.visible.unflushed.max());
+        self.metrics.unflushed(used, max, &self.visible.totals());
         self.flusher.producers.sweep(now);
         let flusher = &self.flusher;
         self.metrics.remembered(flusher.seen_ids.len(), flusher.seen_keys.len(), flusher.producers.len());

@@ -96,6 +96,17 @@ struct Room {
     ends: CancellationToken,
 }
 
+/// How busy the room is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Statements that wait for a place.
+    pub waiting: usize,
+    /// Bytes that all statements hold of their pool.
+    pub memory_bytes: usize,
+    /// Bytes of this pool.
+    pub memory_bytes_max: usize,
+}
+
 /// A place among the statements that run; given back on drop.
 struct Place {
     /// None of a call: what it does holds places of its own.
@@ -157,6 +168,14 @@ struct Prepared {
 }
 
 impl Query {
+    /// How busy the room is now.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let Room { gate, bulk, budget, .. } = self.room.as_ref();
+        let waiting = gate.waiting() + bulk.waiting();
+        Load { waiting, memory_bytes: budget.used(), memory_bytes_max: budget.limit() }
+    }
+
     /// Opens the room.
     ///
     /// # Errors

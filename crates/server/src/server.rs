@@ -91,12 +91,15 @@ impl Server {
         let postgres = open_postgres(&settings).await?;
         let parts = Parts::of_process()?;
         let ports = (ports.0.with_tls(tls.clone()), ports.1.with_tls(tls));
-        let (doors, connections) = ([&ports.0, &ports.1], &settings.connections);
-        let standby = settings.standby.then(|| Standby::begin(doors, postgres.as_ref(), connections));
-        let rooms = Rooms::open(&settings, environment, &parts).await?;
-        if let Some(standby) = standby {
+        let rooms = if settings.standby {
+            let doors = [&ports.0, &ports.1];
+            let standby = Standby::begin(doors, postgres.as_ref(), (&settings, environment, &parts)).await?;
+            let rooms = Rooms::open(&settings, environment, &parts).await?;
             standby.end().await;
-        }
+            rooms
+        } else {
+            Rooms::open(&settings, environment, &parts).await?
+        };
         let authority = Authority::new(&settings.auth, rooms.tokens().clone(), parts.clock.clone());
         let limits = Limits::new(&settings.limits, parts.metrics.rate_limited());
         rooms.limit(&limits);
@@ -110,6 +113,7 @@ impl Server {
         let login: Arc<dyn Login> = authority.clone();
         let grpc_routes = rooms.grpc(&health, Arc::clone(&login))?;
         let life = Life::default();
+        rooms.measure(&settings, &life, &parts.metrics);
         let connections = machine::fitted_connections(settings.connections.clone());
         let door = |wire, guard| Door {
             wire,

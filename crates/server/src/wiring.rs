@@ -41,7 +41,8 @@ use crate::{
     limits::Limits,
     machine,
     maintenance::Switch,
-    metrics::Metrics,
+    metrics::{Metrics, Sources},
+    ports::Life,
     restore::{Restorer, call::Caller},
     schedule::{self, Runner},
 };
@@ -223,6 +224,13 @@ impl Rooms {
     #[must_use]
     pub fn lease(&self) -> &Lease {
         self.catalog.lease()
+    }
+
+    /// Lets measurements be read whenever somebody asks for them.
+    pub(crate) fn measure(&self, settings: &Settings, life: &Life, metrics: &Metrics) {
+        let log = settings.log_directory().map(|folder| ("log", folder));
+        let folders = log.into_iter().chain([("data", settings.data.clone())]).collect();
+        metrics.ask(Sources { query: self.query.clone(), lease: self.lease().clone(), life: life.clone(), folders });
     }
 
     /// Who may ask.
