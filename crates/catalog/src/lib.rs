@@ -9,7 +9,7 @@
 //! 5. [`publish`]: copies of the tables for other engines.
 //! 6. [`cleanup`]: files that no manifest names any more, and manifests long past.
 //! 7. [`tokens`]: who may ask; [`audit`]: who did what; [`maintenance`]: whether anything is taken in.
-//! 8. [`mod@verify`]: looks a lake over without owning it.
+//! 8. [`mod@verify`]: looks a lake over without owning it; [`mod@glance`]: the same at once, for who it belongs to.
 //! 9. [`lease`]: whose lake it is, and whose turn is next.
 //! 10. [`point`]: where tests let a process die.
 
@@ -19,6 +19,7 @@ pub mod audit;
 pub mod catalog;
 pub mod cleanup;
 pub mod documents;
+pub mod glance;
 pub mod jobs;
 pub mod lease;
 pub mod live;

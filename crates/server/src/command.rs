@@ -2,6 +2,7 @@
 
 mod compact;
 mod demo;
+mod doctor;
 mod drop;
 mod export;
 mod ingest;
@@ -57,6 +58,12 @@ impl Failure {
     }
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::of(&error)
@@ -108,6 +115,7 @@ async fn dispatch(command: Command, environment: Environment) -> Result<(), Fail
         Command::Token(command) => token::run(&command, &environment).await,
         Command::Maintenance(command) => maintenance::run(&command, &environment).await,
         Command::Verify(args) => verify::run(&args, &environment).await,
+        Command::Doctor(args) => doctor::run(&args, &environment).await,
         Command::StoreCheck(args) => store_check::run(&args, &environment).await,
         Command::Demo(args) => demo::run(&args, &environment).await,
     }

@@ -16,7 +16,7 @@
 //!    [`audit`]: who did what. [`maintenance`]: whether anything is taken in. [`reload`]: settings that change meanwhile.
 //!    [`administration`] is what several doors do alike; [`catalog`] is gRPC's catalog service.
 //! 6. [`client`] talks to a running server; [`statements`] and [`table`] are the prompt's reading and writing.
-//! 7. [`shutdown`]: how it ends. [`clock`]: where time and chance come in.
+//! 7. [`doctor`] looks at all that a server stands on. [`shutdown`]: how it ends. [`clock`]: where time and chance come in.
 
 pub mod access;
 pub mod administration;
@@ -30,6 +30,7 @@ pub mod clock;
 pub mod command;
 pub mod compaction;
 pub mod config;
+pub mod doctor;
 pub mod documents;
 pub mod doors;
 pub mod dropping;

@@ -73,5 +73,5 @@ pub fn install(settings: &Settings) -> Result<Telemetry, String> {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, panic = %panic.payload_as_str().unwrap_or("without a message"), "a defect: panic");
     }));
-    Ok(Telemetry { lines: Lines(Arc::new(move |filter| handle.reload(filter))), exporter })
+    Ok(Telemetry { lines: Lines(Arc::new(move |filter: EnvFilter| handle.reload(filter))), exporter })
 }
