@@ -25,8 +25,8 @@ PROMETHEUS_LABELS = {"job", "instance", "le"}
 RARE = {"tidemark_ingest_broken_invariants_total": {"name"}}
 #: In which time an alert has to fire on a real server.
 FIRES_SECONDS = 120
-#: What a machine that plays all scenarios at once may well cause, where an alert needs no patience.
-SLOW = {"TidemarkIngestSlow", "TidemarkIngestVerySlow", "TidemarkLogSyncSlow", "TidemarkQueriesWait", "TidemarkQueriesSlow"}
+#: What a machine that plays all scenarios at once may well cause, where an alert needs no patience; and its disk may be full.
+SLOW = {"TidemarkDiskFills", "TidemarkIngestSlow", "TidemarkIngestVerySlow", "TidemarkLogSyncSlow", "TidemarkQueriesWait", "TidemarkQueriesSlow"}
 MIB = 1 << 20
 #: Larger than this is what TidemarkFoldBehind looks for.
 CHANGES = 260_000
@@ -216,12 +216,13 @@ class Limits(Scenario):
 
 
 class StoreGone(Scenario):
-    """The folder of the lake turns into a file: every request to the store fails, as root too."""
+    """The folder of the lake turns into a file: every request to the store fails, as root too. The lease lasts longer than the
+    test, so that it is the cap that ends ingest."""
 
     alerts = {"TidemarkStoreErrors", "TidemarkNotReady", "TidemarkFlushFailing", "TidemarkUnflushedNearCap", "TidemarkBackPressure"}
 
     def start(self):
-        return lake(self.home, ingest__flush_rows=1, ingest__unflushed_bytes_max=20_000)
+        return lake(self.home, ingest__flush_rows=1, ingest__unflushed_bytes_max=20_000, lease__time_ms=3_600_000)
 
     def begin(self):
         assert insert(self.server, "shop/orders", 0)[0] == 200
@@ -233,6 +234,20 @@ class StoreGone(Scenario):
         statuses = [insert(self.server, "shop/orders", n)[0] for n in range(20)]
         assert set(statuses) <= {200, 429, 503}
         assert raw(self.server, "GET", "/ready")[0] in {200, 503}
+
+
+class LeaseGone(Scenario):
+    """The same with a lease that runs out at once."""
+
+    alerts = {"TidemarkLeaseLapsed"}
+
+    def start(self):
+        return lake(self.home, lease__time_ms=300)
+
+    def begin(self):
+        store = self.server.data / "lake"
+        store.rename(store.with_name("gone"))
+        store.touch()
 
 
 class FoldersGone(Scenario):
@@ -336,7 +351,7 @@ class Impossible(Exception):
     """A scenario cannot be had on this machine."""
 
 
-SCENARIOS = [Well, Limits, StoreGone, FoldersGone, Behind, Full, Down, Restarting]
+SCENARIOS = [Well, Limits, StoreGone, LeaseGone, FoldersGone, Behind, Full, Down, Restarting]
 
 
 class Watched:

@@ -11,6 +11,7 @@ import grpc
 import psycopg
 import pytest
 from owners import WITHIN_SECONDS, Lake, until
+from security import raw
 from test_grpc import Door
 
 from conftest import binary, remark
@@ -205,6 +206,19 @@ def test_a_log_that_was_left_on_this_disk_is_not_passed_over(lake):
     assert again.rows("SELECT id FROM shop.events") == [("1",)]
     assert again.stop() == 0
     assert lake.serve(data=data).rows("SELECT id FROM shop.events") == [("1",)]
+
+
+def test_a_standby_tells_what_it_measures_to_whoever_may_ask(lake):
+    owner = lake.serve(auth__token="a token of tests")
+    standby = lake.stand_by(auth__token="a token of tests")
+    assert raw(standby, "GET", "/metrics")[0] == 401
+    status, text = raw(standby, "GET", "/metrics", token="a token of tests")
+    assert status == 200 and "\ntidemark_standby 1\n" in text and "\ntidemark_ready 0\n" in text
+    assert "\nprocess_open_fds " in text
+    owner.kill()
+    until(lambda: standby.ready_at, "it does not take over")
+    text = raw(standby, "GET", "/metrics", token="a token of tests")[1]
+    assert "\ntidemark_standby 0\n" in text and "\ntidemark_lease_held 1\n" in text
 
 
 def test_what_a_dead_owner_has_on_its_disk_is_not_passed_over_by_a_standby(lake):

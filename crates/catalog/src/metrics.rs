@@ -1,7 +1,10 @@
 //! Measurements of the catalog, one function each.
 
+use std::time::Duration;
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
+
 use crate::publish::Publication;
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry, core::Collector};
 
 /// Counters; cheap to clone.
 #[derive(Debug, Clone)]
@@ -11,6 +14,7 @@ pub(crate) struct Metrics {
     rebuilt: Option<IntCounter>,
     publications: Option<IntCounterVec>,
     published_files: Option<IntCounterVec>,
+    publish_lag: Option<IntGauge>,
 }
 
 /// How a commit ended, for the label.
@@ -34,6 +38,13 @@ impl Metrics {
         Self {
             publications: register(registry, IntCounterVec::new(publications, &["outcome"])),
             published_files: register(registry, IntCounterVec::new(files, &["what"])),
+            publish_lag: register(
+                registry,
+                IntGauge::new(
+                    "tidemark_publish_lag_seconds",
+                    "For how long the table that waits longest to be published has been behind its manifest.",
+                ),
+            ),
             commits: register(registry, IntCounterVec::new(commits, &["table", "outcome"])),
             entries: register(registry, IntCounter::with_opts(entries)),
             rebuilt: register(registry, IntCounter::with_opts(rebuilt)),
@@ -67,6 +78,11 @@ impl Metrics {
         for (what, files) in done.into_iter().flat_map(|done| [("added", done.added), ("removed", done.removed)]) {
             self.published_files.iter().for_each(|counter| counter.with_label_values(&[what]).inc_by(files));
         }
+    }
+
+    /// How long the table that waits longest to be published has been waiting.
+    pub(crate) fn publish_lag(&self, lag: Duration) {
+        self.publish_lag.iter().for_each(|gauge| gauge.set(i64::try_from(lag.as_secs()).unwrap_or(i64::MAX)));
     }
 
     /// A view was behind the live tail.

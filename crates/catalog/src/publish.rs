@@ -106,6 +106,8 @@ pub struct Publisher {
     config: Config,
     points: Points,
     looked: Arc<Mutex<HashMap<(Namespace, Table), Looked>>>,
+    /// Tables that were found behind their manifest, and since when.
+    behind: Arc<Mutex<HashMap<(Namespace, Table), Moment>>>,
 }
 
 /// When a table was looked at, and which manifest was the newest then.
@@ -119,7 +121,7 @@ impl Publisher {
     /// A publisher that has looked at nothing yet.
     #[must_use]
     pub fn new(catalog: Catalog, config: Config, points: Points) -> Self {
-        Self { catalog, config, points, looked: Arc::default() }
+        Self { catalog, config, points, looked: Arc::default(), behind: Arc::default() }
     }
 
     /// The settings.
@@ -136,7 +138,9 @@ impl Publisher {
         if !self.config.enabled {
             return Ok(More::No);
         }
-        let due: Vec<_> = self.tables(None).into_iter().filter(|table| self.is_due(table)).collect();
+        let behind: Vec<_> = self.tables(None).into_iter().filter(|table| self.is_behind(table)).collect();
+        self.note_lag(&behind);
+        let due: Vec<_> = behind.into_iter().filter(|table| self.is_due(table)).collect();
         let mut failed = None;
         for (namespace, table) in due.iter().take(TABLES_MAX) {
             if let Err(error) = self.publish(namespace, table, How::Further).await {
@@ -171,14 +175,24 @@ impl Publisher {
         }
     }
 
-    /// A table is due when its manifest is another one than when it was looked at last, and that is long enough ago.
-    fn is_due(&self, (namespace, table): &(Namespace, Table)) -> bool {
-        let newest = self.catalog.newest_version(namespace, table);
-        let looked = lock(&self.looked).get(&(namespace.clone(), table.clone())).copied();
-        newest > 0
-            && looked.is_none_or(|looked| {
-                looked.manifest != newest && looked.at.elapsed() >= Duration::from_secs(self.config.interval_s)
-            })
+    /// A table is behind when its manifest is another one than when it was looked at last.
+    fn is_behind(&self, named: &(Namespace, Table)) -> bool {
+        let newest = self.catalog.newest_version(&named.0, &named.1);
+        newest > 0 && lock(&self.looked).get(named).is_none_or(|looked| looked.manifest != newest)
+    }
+
+    /// One that is behind is due when it was looked at long enough ago.
+    fn is_due(&self, named: &(Namespace, Table)) -> bool {
+        let interval = Duration::from_secs(self.config.interval_s);
+        lock(&self.looked).get(named).is_none_or(|looked| looked.at.elapsed() >= interval)
+    }
+
+    /// Measures for how long tables have been behind.
+    fn note_lag(&self, tables: &[(Namespace, Table)]) {
+        let (mut behind, now) = (lock(&self.behind), Moment::now());
+        *behind = tables.iter().map(|named| (named.clone(), behind.get(named).copied().unwrap_or(now))).collect();
+        let lag = behind.values().map(|since| now.duration_since(*since)).max();
+        self.catalog.metrics().publish_lag(lag.unwrap_or_default());
     }
 
     /// Publishes a table as its newest manifest says; `None` where there is nothing to publish.

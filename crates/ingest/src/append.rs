@@ -6,6 +6,7 @@ use arrow::error::ArrowError;
 use tidemark_catalog::allowance::Counted;
 use tidemark_model::{Instant, Namespace, Principal};
 use tidemark_storage::log::{EncodedRows, KeyRecord, LogBatch};
+use tracing::Instrument as _;
 
 use crate::{
     batch::{IdEntry, ValidBatch},
@@ -228,7 +229,8 @@ impl Room {
             self.visible.expect(assigned.system_time, pending);
             self.visible.admission.admit(namespace, &touched, assigned.system_time)
         });
-        Ok(outcome.assigned(&appended.await?.assigned))
+        let appended = appended.instrument(tracing::info_span!("append")).await?;
+        Ok(outcome.assigned(&appended.assigned))
     }
 
     fn unflushed_full(&self) -> Error {
@@ -246,8 +248,8 @@ impl Room {
             tracing::warn!(error = &error as &dyn std::error::Error, "old refusals were not let go");
         }
         let flushed = self.flusher.tick().await;
-        let (rows, _bytes) = self.visible.totals();
-        self.metrics.unflushed(self.visible.unflushed.used(), self.visible.unflushed.max(), rows);
+        let (used, max) = (self.visible.unflushed.used(), self.visible.unflushed.max());
+        self.metrics.unflushed(used, max, &self.visible.totals());
         self.flusher.producers.sweep(now);
         let flusher = &self.flusher;
         self.metrics.remembered(flusher.seen_ids.len(), flusher.seen_keys.len(), flusher.producers.len());

@@ -10,7 +10,7 @@ use prometheus::{
 };
 use tidemark_storage::log::Pressure;
 
-use crate::{dedup::lock, tail::Kept};
+use crate::{dedup::lock, tail::Kept, visible::Totals};
 
 /// Times: 0.25 ms to 8 s.
 const SECONDS_BUCKETS: (f64, f64, usize) = (0.000_25, 2.0, 16);
@@ -25,6 +25,7 @@ pub(crate) struct Metrics {
     refused: IntCounter,
     unflushed_bytes: IntGauge,
     unflushed_bytes_max: IntGauge,
+    unflushed_oldest: IntGauge,
     tail_rows: IntGauge,
     remembered: prometheus::IntGaugeVec,
     bodies_bytes: IntGauge,
@@ -101,6 +102,10 @@ impl Metrics {
             refused: counter("refused_total", "Records that were refused.")?,
             unflushed_bytes: gauge("unflushed_bytes", "Decoded bytes that are acknowledged and in no file.")?,
             unflushed_bytes_max: gauge("unflushed_bytes_max", "The cap of these.")?,
+            unflushed_oldest: gauge(
+                "unflushed_oldest_timestamp_seconds",
+                "When the oldest append that is in no file was made, seconds since 1970; 0: all are in files.",
+            )?,
             tail_rows: gauge("tail_rows", "Rows of the live tail.")?,
             remembered: registered(registry, prometheus::IntGaugeVec::new(remembered, &["of"])?)?,
             bodies_bytes: gauge("bodies_bytes", "Bytes of bodies being read and parsed.")?,
@@ -153,11 +158,12 @@ impl Metrics {
         self.refused.inc_by(records);
     }
 
-    /// Bytes that wait for a flush, and their cap.
-    pub(crate) fn unflushed(&self, bytes: usize, max: usize, rows: usize) {
+    /// Bytes that wait for a flush, their cap, and the tails that hold them.
+    pub(crate) fn unflushed(&self, bytes: usize, max: usize, tails: &Totals) {
         self.unflushed_bytes.set(int(bytes));
         self.unflushed_bytes_max.set(int(max));
-        self.tail_rows.set(int(rows));
+        self.tail_rows.set(int(tails.rows));
+        self.unflushed_oldest.set(tails.oldest.map_or(0, |oldest| oldest.micros().div_euclid(1_000_000)));
     }
 
     /// What deduplication holds.

@@ -38,6 +38,14 @@ pub(crate) struct Pending {
     pub(crate) place: Reservation,
 }
 
+/// Of all tails together.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) rows: usize,
+    /// The system time of the oldest append.
+    pub(crate) oldest: Option<Instant>,
+}
+
 /// Tails and schemas of everything that is durable.
 #[derive(Debug)]
 pub(crate) struct Visible {
@@ -169,12 +177,13 @@ impl Visible {
         })
     }
 
-    /// Every tail, for the metrics: (rows, bytes).
-    pub(crate) fn totals(&self) -> (usize, usize) {
+    /// Every tail, for the metrics.
+    pub(crate) fn totals(&self) -> Totals {
         let tails: Vec<_> = lock(&self.tails).values().map(Arc::clone).collect();
-        tails.iter().fold((0, 0), |(rows, bytes), tail| {
+        tails.iter().fold(Totals::default(), |totals, tail| {
             let tail = lock(tail);
-            (rows + tail.rows(), bytes + tail.bytes())
+            let oldest = [totals.oldest, tail.oldest()].into_iter().flatten().min();
+            Totals { rows: totals.rows + tail.rows(), oldest }
         })
     }
 }

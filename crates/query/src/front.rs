@@ -22,6 +22,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::{
     Answer, AsOf, Description, Error, Pin, Session, Setting, Statement,
@@ -96,6 +97,17 @@ struct Room {
     ends: CancellationToken,
 }
 
+/// How busy the room is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Statements that wait for a place.
+    pub waiting: usize,
+    /// Bytes that all statements hold of their pool.
+    pub memory_bytes: usize,
+    /// Bytes of this pool.
+    pub memory_bytes_max: usize,
+}
+
 /// A place among the statements that run; given back on drop.
 struct Place {
     /// None of a call: what it does holds places of its own.
@@ -157,6 +169,14 @@ struct Prepared {
 }
 
 impl Query {
+    /// How busy the room is now.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let Room { gate, bulk, budget, .. } = self.room.as_ref();
+        let waiting = gate.waiting() + bulk.waiting();
+        Load { waiting, memory_bytes: budget.used(), memory_bytes_max: budget.limit() }
+    }
+
     /// Opens the room.
     ///
     /// # Errors
@@ -255,10 +275,10 @@ impl Query {
         planning: BoxFuture<'static, Result<Begun, Error>>,
     ) -> Result<Planned, Error> {
         let arrived = Instant::now();
-        let place = self.enter(length).await?;
+        let place = self.enter(length).instrument(tracing::info_span!("wait")).await?;
         let entered = Instant::now();
         noted.entered(entered - arrived);
-        let (begun, place) = self.within(place, planning).await?;
+        let (begun, place) = self.within(place, planning).instrument(tracing::info_span!("plan")).await?;
         self.room.metrics.phase("plan", entered.elapsed());
         noted.planned(entered.elapsed());
         Ok(Planned { place, entered, begun })

@@ -23,8 +23,8 @@ mod sql;
 
 pub use error::Error;
 pub use front::{
-    Becomes, CollectionRef, Config, Deps, Difference, Differences, Differing, Export, Follow, Follower, Holds, Query,
-    Then,
+    Becomes, CollectionRef, Config, Deps, Difference, Differences, Differing, Export, Follow, Follower, Holds, Load,
+    Query, Then,
 };
 pub use scan::system::Shown;
 pub use statement::{Answer, AsOf, Description, Pin, SchemaOf, Session, Setting, Statement, TableInfo};

@@ -105,6 +105,13 @@ impl Health {
         answer.err()
     }
 
+    /// Whether the process takes work, without asking the store: it counts as well until it was found not to be.
+    async fn is_ready_so_far(&self) -> bool {
+        let is_held = self.0.lease.get().is_none_or(Lease::is_held);
+        let asked = self.0.asked.lock().await;
+        is_held && !self.is_stopping() && asked.as_ref().is_none_or(|(_, answer)| answer.is_ok())
+    }
+
     async fn ask_store(&self) -> Result<(), String> {
         match tokio::time::timeout(STORE_ANSWERS_WITHIN, self.0.store.get(&paths::format())).await {
             Ok(Ok(_)) => Ok(()),
@@ -121,13 +128,20 @@ async fn health(State(health): State<Health>) -> Response {
 
 async fn ready(State(health): State<Health>) -> Response {
     match health.unready().await {
-        None => answer(&json!({"status": "ready"})),
+        // Questions are answered all the same: whoever balances load is not to turn away.
+        None => answer(&json!({"status": "ready", "maintenance": health.0.metrics.is_maintenance()})),
         Some(why) => Problem::new(Kind::Unavailable, "not_ready", why).into_response(),
     }
 }
 
 async fn metrics(State(health): State<Health>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], health.0.metrics.text()).into_response()
+    health.0.metrics.ready(health.is_ready_so_far().await);
+    measured(&health.0.metrics)
+}
+
+/// All measurements, for Prometheus.
+pub(crate) fn measured(metrics: &Metrics) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.text()).into_response()
 }
 
 pub(crate) async fn version() -> Response {

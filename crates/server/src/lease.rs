@@ -118,7 +118,7 @@ async fn speak(lease: Lease, metrics: crate::metrics::Metrics, (stop, failed): (
             () = stop.cancelled() => return,
             renewed = lease.renew() => renewed,
         };
-        metrics.lease_renewed(&renewed, lease.is_held());
+        metrics.lease_renewed(&renewed);
         pause = match renewed {
             Ok(()) => third,
             Err(error @ CatalogError::Fenced { .. }) => {

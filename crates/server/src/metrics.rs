@@ -1,12 +1,32 @@
-//! Measurements of the process and its ports; rooms register their own in the same registry.
+//! Measurements of the process, its ports and its jobs; rooms register their own in the same registry. What is only read
+//! when somebody asks is in [`moment`].
+
+mod moment;
+
+use std::{sync::Arc, time::Duration};
 
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
-use tidemark_catalog::CatalogError;
+use tidemark_catalog::{CatalogError, allowance::Counted};
+use tidemark_model::Instant;
+
+use moment::Moment;
+pub(crate) use moment::Sources;
 
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A tick of a job left nothing to do.
+pub(crate) const DONE: &str = "done";
+/// A tick of a job left something to do.
+pub(crate) const AGAIN: &str = "again";
+/// A tick of a job, or a renewal of the lease, will be tried again.
+pub(crate) const FAILED: &str = "failed";
+/// The lease was renewed.
+const RENEWED: &str = "renewed";
+/// Somebody else owns the lake.
+const LOST: &str = "lost";
 
 /// Bounds of request latencies, seconds.
 const LATENCY_BOUNDS_S: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -18,12 +38,16 @@ pub struct Metrics {
     requests: IntCounterVec,
     latency: HistogramVec,
     under_way: IntGauge,
-    resident: IntGauge,
-    open_files: IntGauge,
     jobs: IntCounterVec,
+    job_rests: IntGaugeVec,
+    job_successes: IntGaugeVec,
     rate_limited: IntCounterVec,
-    lease_held: IntGauge,
     lease_renewals: IntCounterVec,
+    ready: IntGauge,
+    stands_by: IntGauge,
+    moment: Arc<Moment>,
+    maintenance: IntGauge,
+    reloads: IntCounterVec,
 }
 
 impl Metrics {
@@ -44,37 +68,68 @@ impl Metrics {
                 &["route"],
             )?,
             under_way: IntGauge::new("tidemark_http_requests_under_way", "Requests without the head of an answer")?,
-            resident: IntGauge::new("process_resident_memory_bytes", "Memory of the process that is in RAM, bytes")?,
-            open_files: IntGauge::new("process_open_fds", "Files and sockets the process has open")?,
             jobs: IntCounterVec::new(
                 Opts::new("tidemark_job_ticks_total", "Ticks of background jobs by outcome"),
                 &["task", "outcome"],
+            )?,
+            job_rests: IntGaugeVec::new(
+                Opts::new("tidemark_job_interval_seconds", "How long a background job rests when nothing is to do"),
+                &["task"],
+            )?,
+            job_successes: IntGaugeVec::new(
+                Opts::new(
+                    "tidemark_job_last_success_timestamp_seconds",
+                    "When a background job last ticked without a failure, or when it began, seconds since 1970",
+                ),
+                &["task"],
             )?,
             rate_limited: IntCounterVec::new(
                 Opts::new("tidemark_rate_limited_total", "Refusals because a client spent what it may do in a minute"),
                 &["counted"],
             )?,
-            lease_held: IntGauge::new(
-                "tidemark_lease_held",
-                "1 while nobody else can have taken the lake over, 0 when the lease has run out",
-            )?,
             lease_renewals: IntCounterVec::new(
                 Opts::new("tidemark_lease_renewals_total", "Renewals of the lease on the lake by outcome"),
                 &["outcome"],
             )?,
+            ready: IntGauge::new("tidemark_ready", "1 while the process takes work, as far as it knows")?,
+            stands_by: IntGauge::new(
+                "tidemark_standby",
+                "1 while the process stands by and another one owns the lake",
+            )?,
+            moment: Arc::new(Moment::register(registry)?),
+            maintenance: IntGauge::new(
+                "tidemark_maintenance",
+                "1 while an operator has switched ingest off, 0 while everything is taken in",
+            )?,
+            reloads: IntCounterVec::new(
+                Opts::new("tidemark_config_reloads_total", "Readings of the settings while the server ran, by outcome"),
+                &["outcome"],
+            )?,
         };
+        for counted in Counted::ALL {
+            metrics.rate_limited.with_label_values(&[counted.as_str()]);
+        }
+        for outcome in [RENEWED, LOST, FAILED] {
+            metrics.lease_renewals.with_label_values(&[outcome]);
+        }
         let build = IntGaugeVec::new(Opts::new("tidemark_build_info", "1, labelled with the version"), &["version"])?;
         build.with_label_values(&[VERSION]).set(1);
         registry.register(Box::new(build))?;
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.latency.clone()))?;
         registry.register(Box::new(metrics.under_way.clone()))?;
-        registry.register(Box::new(metrics.resident.clone()))?;
-        registry.register(Box::new(metrics.open_files.clone()))?;
         registry.register(Box::new(metrics.jobs.clone()))?;
+        registry.register(Box::new(metrics.job_rests.clone()))?;
+        registry.register(Box::new(metrics.job_successes.clone()))?;
         registry.register(Box::new(metrics.rate_limited.clone()))?;
-        registry.register(Box::new(metrics.lease_held.clone()))?;
         registry.register(Box::new(metrics.lease_renewals.clone()))?;
+        registry.register(Box::new(metrics.ready.clone()))?;
+        registry.register(Box::new(metrics.stands_by.clone()))?;
+        registry.register(Box::new(metrics.maintenance.clone()))?;
+        registry.register(Box::new(metrics.reloads.clone()))?;
+        for outcome in ["changed", "unchanged", "restart_needed", "invalid"] {
+            metrics.reloads.with_label_values(&[outcome]).reset();
+        }
         Ok(metrics)
     }
 
@@ -91,20 +146,62 @@ impl Metrics {
         self.latency.with_label_values(&[route]).observe(seconds);
     }
 
-    /// A background job ticked: `done`, `again` or `failed`.
-    pub fn job_ticked(&self, job: &str, outcome: &str) {
-        self.jobs.with_label_values(&[job, outcome]).inc();
+    /// A background job begins to tick, at every `rest` or so.
+    pub fn job_begins(&self, job: &str, rest: Duration, now: Instant) {
+        for outcome in [DONE, AGAIN, FAILED] {
+            self.jobs.with_label_values(&[job, outcome]);
+        }
+        self.job_rests.with_label_values(&[job]).set(i64::try_from(rest.as_secs()).unwrap_or(i64::MAX));
+        self.job_successes.with_label_values(&[job]).set(seconds(now));
     }
 
-    /// The lease was renewed, or not; whether it is held all the same.
-    pub fn lease_renewed(&self, renewed: &Result<(), CatalogError>, is_held: bool) {
+    /// A background job ticked: [`DONE`], [`AGAIN`] or [`FAILED`].
+    pub fn job_ticked(&self, job: &str, outcome: &str, now: Instant) {
+        self.jobs.with_label_values(&[job, outcome]).inc();
+        if outcome != FAILED {
+            self.job_successes.with_label_values(&[job]).set(seconds(now));
+        }
+    }
+
+    /// The lease was renewed, or not.
+    pub fn lease_renewed(&self, renewed: &Result<(), CatalogError>) {
         let outcome = match renewed {
-            Ok(()) => "renewed",
-            Err(CatalogError::Fenced { .. }) => "lost",
-            Err(_) => "failed",
+            Ok(()) => RENEWED,
+            Err(CatalogError::Fenced { .. }) => LOST,
+            Err(_) => FAILED,
         };
         self.lease_renewals.with_label_values(&[outcome]).inc();
-        self.lease_held.set(i64::from(is_held));
+    }
+
+    /// Whether the process takes work.
+    pub(crate) fn ready(&self, is_ready: bool) {
+        self.ready.set(i64::from(is_ready));
+    }
+
+    /// Whether the process stands by.
+    pub(crate) fn stands_by(&self, does: bool) {
+        self.stands_by.set(i64::from(does));
+    }
+
+    /// Whom to ask for what is only read when somebody asks.
+    pub(crate) fn ask(&self, sources: Sources) {
+        self.moment.ask(sources);
+    }
+
+    /// Ingest is switched off, or on.
+    pub fn set_maintenance(&self, is_off: bool) {
+        self.maintenance.set(i64::from(is_off));
+    }
+
+    /// Whether ingest is switched off.
+    #[must_use]
+    pub fn is_maintenance(&self) -> bool {
+        self.maintenance.get() == 1
+    }
+
+    /// The settings were read anew: `changed`, `unchanged`, `restart_needed` or `invalid`.
+    pub fn settings_reloaded(&self, outcome: &str) {
+        self.reloads.with_label_values(&[outcome]).inc();
     }
 
     /// Where refusals of clients that did too much in a minute are counted.
@@ -116,22 +213,12 @@ impl Metrics {
     /// Everything measured, as Prometheus text.
     #[must_use]
     pub fn text(&self) -> Vec<u8> {
-        self.look_at_process();
+        self.moment.look();
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::warn!(%error, "metrics could not be written");
         }
         text
-    }
-
-    /// Linux tells memory in `/proc/self/status`; elsewhere the gauges stay at zero.
-    fn look_at_process(&self) {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-        let kilobytes = resident.and_then(|text| text.trim().parse::<i64>().ok()).unwrap_or(0);
-        self.resident.set(kilobytes.saturating_mul(1024));
-        let files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-        self.open_files.set(i64::try_from(files).unwrap_or(i64::MAX));
     }
 }
 
@@ -143,4 +230,8 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+fn seconds(instant: Instant) -> i64 {
+    instant.micros().div_euclid(1_000_000)
 }

@@ -3,7 +3,12 @@
 //! All ports run the same loop. A connection has to send its first byte and each head of a request in time, is closed
 //! when its peer no longer answers pings, and on shutdown finishes what it has begun.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{Router, http::Request};
 use hyper_util::{
@@ -64,6 +69,28 @@ pub struct Life {
     pub abandon: CancellationToken,
     /// Counts whoever is still alive.
     pub tasks: TaskTracker,
+    /// Counts the connections of each port.
+    pub open: Open,
+}
+
+/// How many connections each port has, and how many it may have. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Open(Arc<Mutex<Vec<(&'static str, TaskTracker, usize)>>>);
+
+impl Open {
+    /// Every port: its name, its connections, the most it may have at once.
+    #[must_use]
+    pub fn ports(&self) -> Vec<(&'static str, usize, usize)> {
+        let ports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ports.iter().map(|(name, connections, max)| (*name, connections.len(), *max)).collect()
+    }
+
+    /// What counts the connections of a port from now on, one token each.
+    fn begin(&self, name: &'static str, max: usize) -> TaskTracker {
+        let connections = TaskTracker::new();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((name, connections.clone(), max));
+        connections
+    }
 }
 
 impl Port {
@@ -135,7 +162,8 @@ async fn accept<Spoken>(
 ) where
     Spoken: Future<Output = Result<(), Broken>> + Send + 'static,
 {
-    let places = Arc::new(Semaphore::new(connections_max.clamp(1, Semaphore::MAX_PERMITS)));
+    let connections_max = connections_max.clamp(1, Semaphore::MAX_PERMITS);
+    let (places, open) = (Arc::new(Semaphore::new(connections_max)), life.open.begin(port.name, connections_max));
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -148,8 +176,9 @@ async fn accept<Spoken>(
         match accepted {
             Ok((stream, peer)) => {
                 let (spoken, lives) = (speak(stream, Peer(peer), port.tls.clone()), life.clone());
+                let counted = open.token();
                 life.tasks.spawn(async move {
-                    let _place = place;
+                    let (_place, _counted) = (place, counted);
                     let ended = tokio::select! {
                         () = lives.abandon.cancelled() => Ok(()),
                         ended = spoken => ended,

@@ -17,7 +17,10 @@ use tidemark_model::{Clock, Ids};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
-use crate::{administration::Administration, metrics::Metrics};
+use crate::{
+    administration::Administration,
+    metrics::{self, Metrics},
+};
 
 /// The longest pause after failures.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
@@ -255,6 +258,7 @@ impl Runner {
         let (stop, ids, failed) = (self.stop.clone(), Arc::clone(&self.ids), self.failed.clone());
         let seen = Seen { metrics: self.metrics.clone(), board: self.board() };
         seen.board.add(&job);
+        seen.metrics.job_begins(job.name, job.interval, seen.board.clock.now());
         self.tasks.spawn(async move {
             if keep_ticking(job, &stop, &seen, &ids).await.is_err() {
                 failed.cancel();
@@ -316,12 +320,12 @@ impl Seen {
     /// Counts and logs a tick; the number of failures in a row.
     fn note(&self, job: &Job, ticked: &Result<Left, Failed>, failures: u32) -> u32 {
         let (outcome, error) = match ticked {
-            Ok(Left::More) => ("again", None),
-            Ok(Left::Nothing) => ("done", None),
-            Err(Failed::Again(error) | Failed::ForGood(error)) => ("failed", Some(error.as_str())),
+            Ok(Left::More) => (metrics::AGAIN, None),
+            Ok(Left::Nothing) => (metrics::DONE, None),
+            Err(Failed::Again(error) | Failed::ForGood(error)) => (metrics::FAILED, Some(error.as_str())),
         };
         let failures = if error.is_some() { failures.saturating_add(1) } else { 0 };
-        self.metrics.job_ticked(job.name, outcome);
+        self.metrics.job_ticked(job.name, outcome, self.board.clock.now());
         self.board.ended(job.name, outcome, error, failures);
         if let Some(error) = error {
             tracing::warn!(job = job.name, failures, error, "a background job failed and will try again");

@@ -1,20 +1,32 @@
-//! What a process answers while another one owns the lake: that it is alive and not ready, and nothing else.
+//! What a process answers while another one owns the lake: that it is alive and not ready, what it measures of itself, and
+//! nothing else.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use axum::{
     Router,
-    http::header,
+    extract::{Request, State},
+    http::{Method, header},
     response::{IntoResponse, Response},
     routing::get,
 };
+use tidemark_catalog::Tokens;
 use tidemark_model::Kind;
 use tidemark_proto::Problem;
 
 use crate::{
-    config::Connections,
+    access,
+    authority::Authority,
+    config::{Environment, Settings},
+    guard::Guard,
     health,
-    ports::{Life, Port},
+    metrics::Metrics,
+    ports::{Life, Peer, Port},
+    server::StartError,
+    wiring::{Parts, WiringError, open_store},
 };
 
 /// How long requests to a process that stands by may take to end.
@@ -22,15 +34,41 @@ const END_WITHIN: Duration = Duration::from_secs(1);
 
 /// A process that stands by.
 #[derive(Debug)]
-pub(crate) struct Standby(Life);
+pub(crate) struct Standby {
+    life: Life,
+    metrics: Metrics,
+}
+
+/// What is measured, and who may see it.
+#[derive(Debug, Clone)]
+struct Watched {
+    metrics: Metrics,
+    guard: Guard,
+}
 
 impl Standby {
     /// Answers on these ports.
-    pub(crate) fn begin(ports: [&Port; 2], postgres: Option<&Port>, connections: &Connections) -> Self {
-        let life = Life::default();
-        for port in ports {
-            port.again().serve(router(), connections.clone(), &life);
+    ///
+    /// # Errors
+    /// [`StartError`] where a port may not be served like this.
+    pub(crate) async fn begin(
+        ports: [&Port; 2],
+        postgres: Option<&Port>,
+        (settings, environment, parts): (&Settings, &Environment, &Parts),
+    ) -> Result<Self, StartError> {
+        let (life, metrics, connections) = (Life::default(), parts.metrics.clone(), &settings.connections);
+        let store = open_store(settings, environment).map_err(WiringError::from)?;
+        let tokens = Tokens::of(&store, parts.clock.clone(), parts.ids.clone());
+        if let Err(error) = tokens.refresh().await {
+            tracing::warn!(%error, "the tokens of the lake are not known yet");
         }
+        let authority = Authority::new(&settings.auth, tokens, parts.clock.clone());
+        for port in ports {
+            let guard = Guard::of_port(&settings.auth, &authority, port.address())?;
+            let router = router(Watched { metrics: metrics.clone(), guard });
+            port.again().serve(router, connections.clone(), &life);
+        }
+        metrics.stands_by(true);
         if let Some(port) = postgres {
             // Clients of PostgreSQL's protocol try the next host when one hangs up.
             port.again().hand(connections.max, &life, |stream, _peer, _tls| async move {
@@ -38,12 +76,13 @@ impl Standby {
                 Ok(())
             });
         }
-        Self(life)
+        Ok(Self { life, metrics })
     }
 
     /// Lets go of the ports: from here on the process answers as an owner.
     pub(crate) async fn end(self) {
-        let Life { stop, abandon, tasks } = self.0;
+        self.metrics.stands_by(false);
+        let Life { stop, abandon, tasks, .. } = self.life;
         stop.cancel();
         tasks.close();
         if tokio::time::timeout(END_WITHIN, tasks.wait()).await.is_err() {
@@ -53,11 +92,25 @@ impl Standby {
     }
 }
 
-fn router() -> Router {
+fn router(watched: Watched) -> Router {
     Router::new()
+        .route("/metrics", get(metrics))
+        .with_state(watched)
         .route("/health", get(|| async { health::answer(&serde_json::json!({"status": "ok", "role": "standby"})) }))
         .route("/version", get(health::version))
         .fallback(|| async { not_here() })
+}
+
+async fn metrics(State(Watched { metrics, guard }): State<Watched>, request: Request) -> Response {
+    let from = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| peer.ip());
+    let admitted = match guard.check(request.uri(), request.headers(), from).await {
+        Ok(admitted) => admitted,
+        Err(refused) => return Problem::new(refused.kind(), refused.code(), refused.to_string()).into_response(),
+    };
+    match access::of(&Method::GET, "/metrics").needs.check(&admitted.principal, None) {
+        Ok(()) => health::measured(&metrics),
+        Err(denied) => Problem::new(denied.kind(), denied.code(), denied.to_string()).into_response(),
+    }
 }
 
 fn not_here() -> Response {

@@ -12,6 +12,7 @@ use tidemark_catalog::{
     Allowance, Audit, Catalog, CatalogError, LiveTail, Login, OwnLogs, Publisher, Tokens,
     documents::Documents,
     lease::{Lease, TurnError},
+    maintenance::Maintenance,
     point::Points,
 };
 use tidemark_cdc::Cdc;
@@ -39,7 +40,9 @@ use crate::{
     lease::{self, Leasing},
     limits::Limits,
     machine,
-    metrics::Metrics,
+    maintenance::Switch,
+    metrics::{Metrics, Sources},
+    ports::Life,
     restore::{Restorer, call::Caller},
     schedule::{self, Runner},
 };
@@ -131,6 +134,7 @@ pub struct Rooms {
     query: Query,
     tokens: Tokens,
     audit: Audit,
+    switch: Switch,
     runner: Runner,
     keeper: Keeper,
     failed: CancellationToken,
@@ -166,7 +170,9 @@ impl Rooms {
         let (store, clock, ids) = (catalog.store(), parts.clock.clone(), parts.ids.clone());
         let tokens = Tokens::of(store, clock.clone(), ids.clone());
         tokens.refresh().await?;
-        let audit = Audit::of(store, clock, ids);
+        let audit = Audit::of(store, clock.clone(), ids.clone());
+        let switch = Switch::of(Maintenance::of(store, clock, ids), ingest.clone(), parts.metrics.clone());
+        switch.obey().await?;
         let administration = Administration {
             catalog: catalog.clone(),
             ingest: ingest.clone(),
@@ -195,6 +201,7 @@ impl Rooms {
             query,
             tokens,
             audit,
+            switch,
             runner,
             keeper,
             failed,
@@ -219,6 +226,13 @@ impl Rooms {
         self.catalog.lease()
     }
 
+    /// Lets measurements be read whenever somebody asks for them.
+    pub(crate) fn measure(&self, settings: &Settings, life: &Life, metrics: &Metrics) {
+        let log = settings.log_directory().map(|folder| ("log", folder));
+        let folders = log.into_iter().chain([("data", settings.data.clone())]).collect();
+        metrics.ask(Sources { query: self.query.clone(), lease: self.lease().clone(), life: life.clone(), folders });
+    }
+
     /// Who may ask.
     #[must_use]
     pub const fn tokens(&self) -> &Tokens {
@@ -241,6 +255,7 @@ impl Rooms {
             .merge(crate::dropping::router(self.administration()))
             .merge(crate::publishing::router(self.publisher.clone(), self.ingest.clone()))
             .merge(crate::compaction::router(self.compactor()))
+            .merge(crate::maintenance::router(self.switch.clone()))
     }
 
     fn administration(&self) -> Administration {

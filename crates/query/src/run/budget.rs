@@ -41,8 +41,12 @@ impl Budget {
         Arc::new(Pool { own, all: Arc::clone(self) })
     }
 
+    /// Bytes that may be held.
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Bytes held now.
-    #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }

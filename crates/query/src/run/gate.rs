@@ -52,6 +52,13 @@ impl Gate {
     }
 }
 
+impl Gate {
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed).min(self.queue)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
