@@ -95,10 +95,7 @@ impl Metrics {
                 "tidemark_maintenance",
                 "1 while an operator has switched ingest off, 0 while everything is taken in",
             )?,
-            reloads: IntCounterVec::new(
-                Opts::new("tidemark_config_reloads_total", "Readings of the settings while the server ran, by outcome"),
-                &["outcome"],
-            )?,
+            reloads: reloads(registry)?,
             ready: IntGauge::new("tidemark_ready", "1 while the process takes work, as far as it knows")?,
             stands_by: IntGauge::new(
                 "tidemark_standby",
@@ -124,10 +121,6 @@ impl Metrics {
         registry.register(Box::new(metrics.rate_limited.clone()))?;
         registry.register(Box::new(metrics.lease_renewals.clone()))?;
         registry.register(Box::new(metrics.maintenance.clone()))?;
-        registry.register(Box::new(metrics.reloads.clone()))?;
-        for outcome in ["changed", "unchanged", "restart_needed", "invalid"] {
-            metrics.reloads.with_label_values(&[outcome]).reset();
-        }
         registry.register(Box::new(metrics.ready.clone()))?;
         registry.register(Box::new(metrics.stands_by.clone()))?;
         Ok(metrics)
@@ -220,6 +213,17 @@ impl Metrics {
         }
         text
     }
+}
+
+/// How often settings were read anew, each outcome from 0 on.
+fn reloads(registry: &Registry) -> Result<IntCounterVec, prometheus::Error> {
+    let told = Opts::new("tidemark_config_reloads_total", "Readings of the settings while the server ran, by outcome");
+    let reloads = IntCounterVec::new(told, &["outcome"])?;
+    for outcome in ["changed", "unchanged", "restart_needed", "invalid"] {
+        reloads.with_label_values(&[outcome]);
+    }
+    registry.register(Box::new(reloads.clone()))?;
+    Ok(reloads)
 }
 
 /// A request under way.

@@ -127,11 +127,8 @@ impl Server {
             body_pause_max: Duration::from_millis(settings.connections.body_timeout_ms),
         };
         let (http, grpc) = (ports.0.address(), ports.1.address());
-        let office = Office {
-            tokens: rooms.tokens().clone(),
-            authority: Arc::clone(&authority),
-            clock: parts.clock.clone(),
-        };
+        let office =
+            Office { tokens: rooms.tokens().clone(), authority: Arc::clone(&authority), clock: parts.clock.clone() };
         let counting = (Arc::clone(&authority), Arc::clone(&limits));
         let reloader = Reloader::new(settings.clone(), reading, counting, parts.metrics.clone());
         let routes = health

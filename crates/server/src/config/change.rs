@@ -49,7 +49,8 @@ pub fn changes(old: &Settings, new: &Settings) -> Vec<Change> {
     keys.sort();
     keys.dedup();
     let text = |of: &BTreeMap<String, String>, key: &String| of.get(key).cloned().unwrap_or_else(|| UNSET.to_owned());
-    let differing = keys.into_iter().filter(|key| before.get(*key) != after.get(*key) || is_other_secret(key, old, new));
+    let differing =
+        keys.into_iter().filter(|key| before.get(*key) != after.get(*key) || is_other_secret(key, old, new));
     differing.map(|key| Change { key: key.clone(), old: text(&before, key), new: text(&after, key) }).collect()
 }
 
@@ -88,7 +89,10 @@ mod tests {
     use crate::config::Secret;
 
     fn told(change: impl Fn(&mut Settings)) -> Vec<(String, bool)> {
-        let mut new = Settings { auth: crate::config::Auth { token: Some("old".into()), ..Default::default() }, ..Settings::default() };
+        let mut new = Settings {
+            auth: crate::config::Auth { token: Some("old".into()), ..Default::default() },
+            ..Settings::default()
+        };
         let old = new.clone();
         change(&mut new);
         changes(&old, &new).iter().map(|change| (change.to_string(), change.is_live())).collect()

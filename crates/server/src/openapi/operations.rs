@@ -250,7 +250,12 @@ pub(super) const TABLE: &[(&str, &str, Operation)] = &[
     (
         "GET",
         "/v1/maintenance",
-        about("process", "maintenance", "Whether ingest is switched off, since when and why.", Answer::Json("Maintenance")),
+        about(
+            "process",
+            "maintenance",
+            "Whether ingest is switched off, since when and why.",
+            Answer::Json("Maintenance"),
+        ),
     ),
     (
         "PUT",
