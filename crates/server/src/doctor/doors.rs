@@ -36,9 +36,10 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
         found.push(Finding::warning(SERVER, format!("none answers at {}", settings.http), next));
     }
     let is_ours = found.iter().any(|finding| finding.check == READY);
-    let postgres = match settings.postgres.unwrap_or(Listen::DEFAULT_POSTGRES) {
-        Listen::At(address) => Some(("postgres", address)),
-        Listen::Off => None,
+    // Where nobody said that it has to be there, a server goes without it when its port is taken.
+    let postgres = match settings.postgres.or(is_ours.then_some(Listen::DEFAULT_POSTGRES)) {
+        Some(Listen::At(address)) => Some(("postgres", address)),
+        Some(Listen::Off) | None => None,
     };
     for (name, address) in [("http", settings.http), ("grpc", settings.grpc)].into_iter().chain(postgres) {
         found.extend(port(name, address, is_ours).await);

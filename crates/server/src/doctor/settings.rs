@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn dangers_are_told_where_they_are() {
-        assert_eq!(dangers(&Settings::default()), []);
+        assert!(dangers(&Settings::default()).is_empty());
         let mut open = Settings { http: "0.0.0.0:7070".parse().expect("an address"), ..Settings::default() };
         assert_eq!(dangers(&open).len(), 1, "no TLS");
         open.auth.allow_unauthenticated = true;
