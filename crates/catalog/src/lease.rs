@@ -20,6 +20,7 @@ use std::{
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tidemark_model::Instant;
 use tidemark_storage::{Store, StoreError, paths, register::Register};
 use ulid::Ulid;
 
@@ -223,6 +224,21 @@ fn encode(said: &Said) -> Result<Bytes, CatalogError> {
 fn decode(path: &impl std::fmt::Display, bytes: &[u8]) -> Result<Said, CatalogError> {
     check_format(path, bytes, FORMAT)?;
     serde_json::from_slice(bytes).map_err(|error| CatalogError::unreadable(path, error))
+}
+
+/// The newest word of an epoch that a listing shows, and when it was said, by the store's clock.
+pub(crate) async fn last_word(store: &Store, epoch: u64) -> Result<Option<(&'static str, Instant)>, CatalogError> {
+    let listed = store.list(&paths::lease(epoch)).await?.into_iter();
+    let numbered = listed.filter_map(|object| Some((paths::number_of(&object.location)?, object)));
+    let Some((_number, object)) = numbered.max_by_key(|(number, _)| *number) else { return Ok(None) };
+    let said = decode(&object.location, &store.get(&object.location).await?)?;
+    let word = match said.word {
+        Word::Alive => "alive",
+        Word::Ended => "ended",
+        Word::Unserved => "unserved",
+        Word::Taken => "taken",
+    };
+    Ok(Some((word, Instant::from_micros(object.last_modified.timestamp_micros()))))
 }
 
 /// The number of the newest word that a listing shows; the words behind it may be newer.

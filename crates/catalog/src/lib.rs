@@ -8,8 +8,8 @@
 //!    [`allowance`]: how much a client may do in a minute. [`jobs`]: how the background jobs are doing.
 //! 5. [`publish`]: copies of the tables for other engines.
 //! 6. [`cleanup`]: files that no manifest names any more, and manifests long past.
-//! 7. [`tokens`]: who may ask; [`audit`]: who did what.
-//! 8. [`mod@verify`]: looks a lake over without owning it.
+//! 7. [`tokens`]: who may ask; [`audit`]: who did what; [`maintenance`]: whether anything is taken in.
+//! 8. [`mod@verify`]: looks a lake over without owning it; [`mod@glance`]: the same at once, for who it belongs to.
 //! 9. [`lease`]: whose lake it is, and whose turn is next.
 //! 10. [`point`]: where tests let a process die.
 
@@ -19,10 +19,12 @@ pub mod audit;
 pub mod catalog;
 pub mod cleanup;
 pub mod documents;
+pub mod glance;
 pub mod jobs;
 pub mod lease;
 pub mod live;
 pub mod login;
+pub mod maintenance;
 pub mod manifest;
 mod metrics;
 pub mod point;
@@ -37,6 +39,7 @@ pub use catalog::{Catalog, CatalogError, Collection, Commit, Held, OwnLogs, Tenu
 pub use jobs::Jobs;
 pub use live::{Behind, Bell, LiveTail, NotClosed, Rejects, Tail};
 pub use login::{Login, NoLogin};
+pub use maintenance::Maintenance;
 pub use manifest::{Base, CollectionManifest, EventsManifest};
 pub use publish::Publisher;
 pub use tokens::Tokens;

@@ -9,6 +9,8 @@ use crate::refusal::{self, Refusal};
 
 /// Seconds after which a client under back-pressure should try again: about one flush.
 const RETRY_AFTER_S: u32 = 2;
+/// Seconds after which to try again while an operator has closed the room: that takes minutes.
+const MAINTENANCE_RETRY_AFTER_S: u32 = 30;
 
 /// Why a request was refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -176,6 +178,9 @@ pub enum Error {
         /// The namespace or the collection.
         what: String,
     },
+    /// An operator has closed the room.
+    #[error("ingest is switched off for maintenance{0}: nothing was stored, send it again later; queries are answered")]
+    Maintenance(std::sync::Arc<str>),
     /// The server is draining.
     #[error("the server is draining: send to another one, or again later")]
     Draining,
@@ -248,7 +253,7 @@ impl Error {
             Self::Spent(spent) => spent.kind(),
             Self::NoSchema { .. } => Kind::NotFound,
             Self::Documents(unanswered) if unanswered.kind == Kind::TooMany => Kind::TooMany,
-            Self::Draining | Self::Documents(_) => Kind::Unavailable,
+            Self::Maintenance(_) | Self::Draining | Self::Documents(_) => Kind::Unavailable,
             Self::Log(error) => log_kind(error),
             Self::Catalog(CatalogError::Store(error)) | Self::File(FileError::Store(error)) => store_kind(error),
             Self::Catalog(CatalogError::Fenced { .. } | CatalogError::Lapsed) => Kind::Unavailable,
@@ -287,6 +292,7 @@ impl Error {
             Self::NoSchema { .. } => "no_schema",
             Self::Dropped { .. } => "dropped",
             Self::Changing { .. } => "changing",
+            Self::Maintenance(_) => "maintenance",
             Self::Draining => "draining",
             _ => match self.kind() {
                 Kind::OutOfSpace => "out_of_space",
@@ -330,7 +336,8 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let mut problem = Self::new(error.kind(), error.code(), error.to_string());
         if problem.retry_after.is_some() {
-            problem.retry_after = Some(RETRY_AFTER_S);
+            let is_long = matches!(error, Error::Maintenance(_));
+            problem.retry_after = Some(if is_long { MAINTENANCE_RETRY_AFTER_S } else { RETRY_AFTER_S });
         }
         if let Error::Spent(spent) = &error {
             problem.retry_after = spent.retry_after();

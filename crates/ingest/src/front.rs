@@ -25,6 +25,7 @@ use crate::{
     dedup::{ids::IdIndex, keys::KeyIndex, producers::ProducerIndex},
     error::Error,
     flush::{Flusher, Pace},
+    maintenance::Closing,
     metrics::Metrics,
     point::Points,
     receipt::Receipt,
@@ -78,6 +79,7 @@ pub(crate) struct Room {
     pub(crate) flusher: Flusher,
     pub(crate) upkeep: Upkeep,
     pub(crate) standings: Standings,
+    pub(crate) closing: Closing,
     /// Bytes of bodies that are being read and parsed.
     pub(crate) bodies: Budget,
     pub(crate) metrics: Arc<Metrics>,
@@ -124,6 +126,7 @@ impl Ingest {
             rejects,
             upkeep: Upkeep::new(&config, &deps.catalog, deps.points),
             standings: Standings::default(),
+            closing: Closing::default(),
             visible: Arc::clone(&flusher.visible),
             metrics: Arc::clone(&flusher.metrics),
             catalog: deps.catalog,
@@ -205,11 +208,12 @@ impl Ingest {
         self.finish(async move { room.append(&namespace, request).await }).await
     }
 
-    /// The room, unless it takes no requests any more, or does not know whether the lake is still its own.
+    /// The room, unless it takes no requests (any more, or while it is closed), or does not know whether the lake is still its own.
     pub(crate) fn open_room(&self) -> Result<Arc<Room>, Error> {
         if self.room.is_draining.load(Ordering::Acquire) {
             return Err(Error::Draining);
         }
+        self.room.closing.check()?;
         self.room.catalog.check_held()?;
         Ok(Arc::clone(&self.room))
     }

@@ -16,7 +16,7 @@
 //! 5. `flush`: tails become files, sidecars (`sidecar`) and one commit.
 //! 6. `replay`: at start the log comes back into the tails.
 //! 7. [`upkeep`]: `compact`: small files become few; and files that nothing names any more go. `standing`: what is dropped is
-//!    not added to, and what is erased begins anew. [`point`]: where tests let it die.
+//!    not added to, and what is erased begins anew. `maintenance`: nothing is added to anything. [`point`]: where tests let it die.
 //!
 //! `RawBatch → Prepared → ValidBatch → LogBatch → Receipt`: an unvalidated batch cannot be logged, an unlogged one not be
 //! acknowledged. [`front`] is the handle, [`tasks`] what runs behind it, `budget` what bounds it, [`config`] its settings.
@@ -41,6 +41,7 @@ pub mod grpc;
 mod hash;
 pub mod http;
 mod inflate;
+mod maintenance;
 mod metrics;
 mod named;
 mod observe;

@@ -48,8 +48,13 @@ impl Standings {
     async fn change(&self, of: Of) -> Changing<'_> {
         lock(&self.changing).insert(of.clone());
         let changing = Changing { standings: self, of };
-        drop(self.gate.write().await);
+        self.pass().await;
         changing
+    }
+
+    /// Returns when whoever was let on before has ended.
+    pub(crate) async fn pass(&self) {
+        drop(self.gate.write().await);
     }
 }
 
@@ -67,6 +72,7 @@ impl Room {
         collections: impl IntoIterator<Item = &'c CollectionName>,
     ) -> Result<RwLockReadGuard<'_, ()>, Error> {
         let turn = self.standings.gate.read().await;
+        self.closing.check()?;
         self.stands_now(namespace, collections)?;
         Ok(turn)
     }
@@ -156,7 +162,9 @@ impl Ingest {
         namespace: &Namespace,
         collection: Option<&CollectionName>,
     ) -> Result<RwLockReadGuard<'_, ()>, Error> {
-        self.room.stands(namespace, collection).await
+        let turn = self.room.standings.gate.read().await;
+        self.room.stands_now(namespace, collection)?;
+        Ok(turn)
     }
 
     /// Lets all events of a namespace go, with the ids and keys that were remembered; its positions and its system time go on.

@@ -74,6 +74,10 @@ pub const TABLE: &[(&str, &str, Row)] = &[
     ("POST", "/v1/{namespace}/{collection}/undrop", audited(ADMIN, "undrop_collection")),
     ("POST", "/v1/publish", audited(Needs::Door, "publish")),
     ("POST", "/v1/compact", audited(Needs::Door, "compact")),
+    ("GET", "/v1/maintenance", row(Needs::Whole(Scope::Admin))),
+    ("PUT", "/v1/maintenance", audited(Needs::Whole(Scope::Admin), "begin_maintenance")),
+    ("DELETE", "/v1/maintenance", audited(Needs::Whole(Scope::Admin), "end_maintenance")),
+    ("POST", "/v1/reload", audited(Needs::Whole(Scope::Admin), "reload")),
     ("GET", "/v1/tokens", row(Needs::Door)),
     ("POST", "/v1/tokens", audited(Needs::Door, "create_token")),
     ("DELETE", "/v1/tokens/{id}", audited(Needs::Door, "revoke_token")),
@@ -159,7 +163,7 @@ mod tests {
         for (method, pattern, row) in TABLE {
             let is_administrative = row.needs == ADMIN
                 || pattern.starts_with("/v1/tokens")
-                || matches!(*pattern, "/v1/publish" | "/v1/compact");
+                || matches!(*pattern, "/v1/publish" | "/v1/compact" | "/v1/maintenance" | "/v1/reload");
             assert_eq!(row.action.is_some(), is_administrative && *method != "GET", "{method} {pattern}");
         }
     }

@@ -10,7 +10,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use async_trait::async_trait;
@@ -18,7 +18,7 @@ use tidemark_catalog::{Login, NoLogin, Tokens};
 use tidemark_model::{Clock, Instant, Principal, token::Standing};
 
 use crate::{
-    config::Auth,
+    config::{Auth, Secret},
     tokens::secret::{digest, id_of},
 };
 
@@ -32,7 +32,7 @@ const MINUTE_US: i64 = 60_000_000;
 #[derive(Debug)]
 pub struct Authority {
     /// The digest of the root token.
-    root: Option<String>,
+    root: RwLock<Option<Arc<str>>>,
     tokens: Tokens,
     clock: Arc<dyn Clock>,
     wrong: Mutex<Wrong>,
@@ -49,14 +49,31 @@ impl Authority {
     /// One that knows the root token of the settings, and the tokens of the lake.
     #[must_use]
     pub fn new(auth: &Auth, tokens: Tokens, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let root = auth.token.as_ref().map(|token| digest(token.expose()));
-        Arc::new(Self { root, tokens, clock, wrong: Mutex::default() })
+        let authority = Self { root: RwLock::default(), tokens, clock, wrong: Mutex::default() };
+        authority.set_root(auth.token.as_ref());
+        Arc::new(authority)
+    }
+
+    /// From now on this is the root token; one before it opens nothing.
+    pub(crate) fn set_root(&self, token: Option<&Secret>) {
+        let root = token.map(|token| digest(token.expose()).into());
+        *self.root.write().unwrap_or_else(PoisonError::into_inner) = root;
+    }
+
+    /// Whether there is a root token.
+    #[must_use]
+    pub fn has_root(&self) -> bool {
+        self.root().is_some()
+    }
+
+    fn root(&self) -> Option<Arc<str>> {
+        self.root.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether tokens are asked for: where there is a root token, and from the first token of the lake on for ever.
     #[must_use]
     pub fn asks(&self) -> bool {
-        self.root.is_some() || self.tokens.are_in_use()
+        self.has_root() || self.tokens.are_in_use()
     }
 
     /// The first of some texts that is a token, and who comes with it.
@@ -81,7 +98,7 @@ impl Authority {
 
     async fn principal(&self, text: &str) -> Result<Principal, NoLogin> {
         let given = digest(text);
-        if self.root.as_ref().is_some_and(|root| same(root, &given)) {
+        if self.root().is_some_and(|root| same(&root, &given)) {
             return Ok(Principal::of_everything(Principal::ROOT));
         }
         let id = id_of(text).ok_or(NoLogin::WrongToken)?;

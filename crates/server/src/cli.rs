@@ -2,7 +2,9 @@
 
 pub mod dropping;
 pub mod looking;
+pub mod maintenance;
 pub mod reading;
+pub mod restoring;
 pub mod tls;
 pub mod token;
 
@@ -14,8 +16,9 @@ use tidemark_query::CollectionRef;
 
 use self::{
     dropping::{DropArgs, DroppedArgs, UndropArgs},
-    looking::{StoreCheckArgs, VerifyArgs},
+    looking::{DoctorArgs, StoreCheckArgs, VerifyArgs},
     reading::{ExportArgs, TailArgs},
+    restoring::RestoreArgs,
 };
 use crate::config::{Layer, Listen, LogFormat, LogPlace};
 
@@ -115,11 +118,19 @@ pub enum Command {
     /// Make, list and revoke tokens: who may ask what, and where.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Switch ingest off and on again while questions are answered, and tell how it stands.
+    #[command(subcommand)]
+    Maintenance(maintenance::MaintenanceCommand),
     /// Look the lake over: every file there, with its size and checksum, no gap in any chain, nothing left behind. Needs
     /// the store, not a server; one may run meanwhile.
     #[command(after_help = "Exit code 0: nothing is wrong; 1: something is, each on a line of its own.\n\n\
                             Examples:\n  tidemark verify --data /var/lib/tidemark\n  tidemark verify --store s3://bucket/lake --quick")]
     Verify(VerifyArgs),
+    /// Look at all that a server stands on, beside one that runs or for one that does not, and say what to do next.
+    #[command(after_help = "It is given the same flags and environment as the server. Nothing is changed.\n\
+                            Exit code 0: all is well, or may soon not be (warning); 1: something failed.\n\n\
+                            Examples:\n  tidemark doctor --config /etc/tidemark/tidemark.toml\n  tidemark doctor --store s3://bucket/lake --log object --format json")]
+    Doctor(DoctorArgs),
     /// Ask a store what it can do, and whether a lake can be kept in it; needs no server, and leaves nothing there.
     #[command(after_help = "Exit code 0: a lake can be kept there; 1: it cannot, or it could not be tried.\n\n\
                             Examples:\n  tidemark store-check s3://bucket/lake\n  tidemark store-check s3://bucket/lake --rounds 1000 --json")]
@@ -136,6 +147,9 @@ pub enum Command {
 pub enum ConfigCommand {
     /// Print every setting as a tidemark.toml, with where it comes from; secrets are masked.
     Print(ServeArgs),
+    /// Have a running server read its settings anew: limits, the root token, the filter of its log. What needs a restart is
+    /// told, and then nothing changes. Needs the root token; SIGHUP does the same.
+    Reload(maintenance::WhereArgs),
 }
 
 /// Flags of a process that serves. Each is also a key of tidemark.toml and a variable; flags win over the environment,
@@ -439,44 +453,6 @@ pub struct CleanUpArgs {
     #[command(flatten)]
     pub keep: KeepArgs,
     /// Only tell what would go
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Where to ask.
-    #[command(flatten)]
-    pub server: ServerArgs,
-}
-
-/// Which past is meant.
-#[derive(Debug, Clone, Args)]
-pub struct ThenArgs {
-    /// What the lake had acknowledged by this instant, RFC 3339
-    #[arg(long, value_name = "INSTANT", conflicts_with = "snapshot")]
-    pub as_of: Option<String>,
-    /// What had happened by this instant, as best known now, RFC 3339
-    #[arg(long, value_name = "INSTANT")]
-    pub valid_as_of: Option<String>,
-    /// What a snapshot holds
-    #[arg(long, value_name = "NAME")]
-    pub snapshot: Option<String>,
-}
-
-/// Flags of `restore`.
-#[derive(Debug, Clone, Args)]
-#[command(group = clap::ArgGroup::new("then").required(true).multiple(true).args(["as_of", "valid_as_of", "snapshot"]))]
-pub struct RestoreArgs {
-    /// The collection, NAMESPACE.COLLECTION
-    #[arg(value_name = "COLLECTION")]
-    pub of: CollectionRef,
-    /// As of when.
-    #[command(flatten)]
-    pub then: ThenArgs,
-    /// Another collection that becomes it
-    #[arg(long, value_name = "COLLECTION")]
-    pub into: Option<CollectionRef>,
-    /// Only documents that match then or now, a condition as behind WHERE
-    #[arg(long, value_name = "CONDITION")]
-    pub r#where: Option<String>,
-    /// Only count what would change
     #[arg(long)]
     pub dry_run: bool,
     /// Where to ask.

@@ -2,10 +2,13 @@
 
 mod compact;
 mod demo;
+mod doctor;
 mod drop;
 mod export;
 mod ingest;
+mod maintenance;
 mod publish;
+mod reload;
 mod restore;
 mod retention;
 mod serve;
@@ -20,7 +23,7 @@ use std::{fmt::Display, io::Write as _, process::ExitCode, time::Duration};
 
 use crate::{
     cli::{Cli, Command, ConfigCommand, ServeArgs},
-    config::{self, ConfigError, Environment, Loaded},
+    config::{ConfigError, Environment, Loaded, Source},
     metrics::VERSION,
 };
 
@@ -52,6 +55,12 @@ impl Failure {
     /// A failure in words.
     pub(crate) fn saying(text: impl Display) -> Self {
         Self(text.to_string())
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -87,6 +96,7 @@ async fn dispatch(command: Command, environment: Environment) -> Result<(), Fail
     match command {
         Command::Serve(args) => serve::run(&args, &environment).await,
         Command::Config(ConfigCommand::Print(args)) => out(settings(&args, &environment)?.print()),
+        Command::Config(ConfigCommand::Reload(args)) => reload::run(&args, &environment).await,
         Command::Version => out(format_args!("tidemark {VERSION}\n")),
         Command::Sql(args) => sql::run(&args, &environment).await,
         Command::Ingest(args) => ingest::run(&args, &environment).await,
@@ -103,7 +113,9 @@ async fn dispatch(command: Command, environment: Environment) -> Result<(), Fail
         Command::Export(args) => export::run(&args, &environment).await,
         Command::Tail(args) => tail::run(&args, &environment).await,
         Command::Token(command) => token::run(&command, &environment).await,
+        Command::Maintenance(command) => maintenance::run(&command, &environment).await,
         Command::Verify(args) => verify::run(&args, &environment).await,
+        Command::Doctor(args) => doctor::run(&args, &environment).await,
         Command::StoreCheck(args) => store_check::run(&args, &environment).await,
         Command::Demo(args) => demo::run(&args, &environment).await,
     }
@@ -111,7 +123,12 @@ async fn dispatch(command: Command, environment: Environment) -> Result<(), Fail
 
 /// The settings of a process that serves.
 fn settings(args: &ServeArgs, environment: &Environment) -> Result<Loaded, ConfigError> {
-    config::load(args.config.as_deref(), environment, args.layer())
+    source(args, environment).load()
+}
+
+/// Where they are read from.
+fn source(args: &ServeArgs, environment: &Environment) -> Source {
+    Source { file: args.config.clone(), environment: environment.clone(), flags: args.layer() }
 }
 
 /// Writes to standard output; a reader that has gone away is no failure.

@@ -7,12 +7,15 @@
 //! 1. `settings`: what can be set, with units and defaults.
 //! 2. `environment`: variables and the keys they stand for.
 //! 3. `listen`: an address, or none. 4. `log_place`: where the log lies. 5. `secret`: values that are not printed.
+//! 6. `change`: what differs between two readings, and what of it a running server takes up. 7. `traces`: where spans go.
 
+mod change;
 mod environment;
 mod listen;
 mod log_place;
 mod secret;
 mod settings;
+mod traces;
 
 use std::{
     collections::BTreeMap,
@@ -22,11 +25,13 @@ use std::{
 
 use toml::{Table, Value};
 
+pub use change::{Change, changes};
 pub use environment::Environment;
 pub use listen::Listen;
 pub use log_place::LogPlace;
 pub use secret::Secret;
 pub use settings::{Auth, Connections, Lease, Limits, LogFormat, Logs, ObjectLog, Settings, Stop, StoreCheck, Tls};
+pub use traces::Traces;
 
 /// The name of the settings file.
 const FILE_NAME: &str = "tidemark.toml";
@@ -84,6 +89,27 @@ impl Layer {
     /// Sets a key given as a dotted path.
     pub fn set(&mut self, key: &str, value: impl Into<Value>) {
         set(&mut self.table, key, value.into());
+    }
+}
+
+/// Where settings are read from: they can be read again.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The file, if flags name one.
+    pub file: Option<PathBuf>,
+    /// The environment, as the process was started with it.
+    pub environment: Environment,
+    /// The flags.
+    pub flags: Layer,
+}
+
+impl Source {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(&self) -> Result<Loaded, ConfigError> {
+        load(self.file.as_deref(), &self.environment, self.flags.clone())
     }
 }
 

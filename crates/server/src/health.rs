@@ -128,7 +128,8 @@ async fn health(State(health): State<Health>) -> Response {
 
 async fn ready(State(health): State<Health>) -> Response {
     match health.unready().await {
-        None => answer(&json!({"status": "ready"})),
+        // Questions are answered all the same: whoever balances load is not to turn away.
+        None => answer(&json!({"status": "ready", "maintenance": health.0.metrics.is_maintenance()})),
         Some(why) => Problem::new(Kind::Unavailable, "not_ready", why).into_response(),
     }
 }

@@ -13,10 +13,10 @@
 //!    [`documents`]: which documents live, for truncates.
 //!    [`retention`]: how long the past is kept. [`dropping`]: what is to be there no more. [`publishing`]: the route that publishes tables. [`compaction`]: the one that
 //!    makes few files of many. `reply`: how these routes read and answer. [`tokens`]: those that make and revoke tokens;
-//!    [`audit`]: who did what.
+//!    [`audit`]: who did what. [`maintenance`]: whether anything is taken in. [`reload`]: settings that change meanwhile.
 //!    [`administration`] is what several doors do alike; [`catalog`] is gRPC's catalog service.
 //! 6. [`client`] talks to a running server; [`statements`] and [`table`] are the prompt's reading and writing.
-//! 7. [`shutdown`]: how it ends. [`clock`]: where time and chance come in.
+//! 7. [`doctor`] looks at all that a server stands on. [`shutdown`]: how it ends. [`clock`]: where time and chance come in.
 
 pub mod access;
 pub mod administration;
@@ -30,6 +30,7 @@ pub mod clock;
 pub mod command;
 pub mod compaction;
 pub mod config;
+pub mod doctor;
 pub mod documents;
 pub mod doors;
 pub mod dropping;
@@ -39,12 +40,14 @@ pub mod health;
 mod lease;
 pub mod limits;
 mod machine;
+pub mod maintenance;
 pub mod metrics;
 pub mod openapi;
 pub mod ports;
 #[cfg(feature = "postgres")]
 mod postgres;
 pub mod publishing;
+pub mod reload;
 mod reply;
 pub mod restore;
 pub mod retention;

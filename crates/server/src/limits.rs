@@ -9,7 +9,10 @@
 use std::{
     collections::HashMap,
     fmt::Write as _,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Instant,
 };
 
@@ -35,8 +38,10 @@ pub(crate) const HEADERS: [&str; 5] =
 /// Who counts. One per process.
 #[derive(Debug)]
 pub struct Limits {
-    requests: Option<Rate>,
-    events: Option<Rate>,
+    /// A minute; 0 is no limit.
+    requests: AtomicU32,
+    /// The same.
+    events: AtomicU32,
     begun: Instant,
     clients: Mutex<HashMap<Arc<str>, Account>>,
     refused: IntCounterVec,
@@ -67,8 +72,9 @@ impl Account {
 }
 
 impl Rate {
-    fn new(most: Option<u32>) -> Option<Self> {
-        most.filter(|most| *most > 0).map(|most| Self { most, each_ns: MINUTE_NS / u64::from(most) })
+    /// None where there is no limit.
+    fn new(most: u32) -> Option<Self> {
+        (most > 0).then(|| Self { most, each_ns: MINUTE_NS / u64::from(most.max(1)) })
     }
 
     /// How many may come now, and the seconds until all may.
@@ -94,19 +100,26 @@ impl Limits {
     #[must_use]
     pub fn new(settings: &config::Limits, refused: IntCounterVec) -> Arc<Self> {
         Arc::new(Self {
-            requests: Rate::new(settings.requests_per_minute),
-            events: Rate::new(settings.events_per_minute),
+            requests: AtomicU32::new(settings.requests_per_minute.unwrap_or(0)),
+            events: AtomicU32::new(settings.events_per_minute.unwrap_or(0)),
             begun: Instant::now(),
             clients: Mutex::default(),
             refused,
         })
     }
 
+    /// Counts as other settings say from now on. What clients have spent is not forgotten: until when depends on time alone.
+    pub(crate) fn set(&self, settings: &config::Limits) {
+        self.requests.store(settings.requests_per_minute.unwrap_or(0), Ordering::Relaxed);
+        self.events.store(settings.events_per_minute.unwrap_or(0), Ordering::Relaxed);
+    }
+
     fn rate(&self, counted: Counted) -> Option<Rate> {
-        match counted {
-            Counted::Requests => self.requests,
-            Counted::Events => self.events,
-        }
+        let most = match counted {
+            Counted::Requests => &self.requests,
+            Counted::Events => &self.events,
+        };
+        Rate::new(most.load(Ordering::Relaxed))
     }
 
     fn now(&self) -> u64 {
@@ -219,6 +232,18 @@ mod tests {
         assert_eq!((take(&limits, "a", 61, 0), spent.retry_after()), (Err(spent), None));
         assert_eq!(limits.take_at("a", Counted::Events, 7, 0), Ok(()));
         assert!(limits.take_at("a", Counted::Events, 1, 0).is_err());
+    }
+
+    #[test]
+    fn another_limit_holds_from_the_next_request_on() {
+        let limits = limits(60, None);
+        take(&limits, "a", 30, 0).expect("let on");
+        limits.set(&config::Limits { requests_per_minute: Some(600), events_per_minute: Some(5) });
+        assert_eq!(take(&limits, "a", 300, 0), Ok(()), "half of the minute is left");
+        assert!(take(&limits, "a", 1, 0).is_err());
+        assert!(limits.take_at("a", Counted::Events, 6, 0).is_err());
+        limits.set(&config::Limits::default());
+        assert_eq!(take(&limits, "a", u32::MAX, 0), Ok(()));
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub struct Metrics {
     job_successes: IntGaugeVec,
     rate_limited: IntCounterVec,
     lease_renewals: IntCounterVec,
+    maintenance: IntGauge,
+    reloads: IntCounterVec,
     ready: IntGauge,
     stands_by: IntGauge,
     moment: Arc<Moment>,
@@ -89,6 +91,11 @@ impl Metrics {
                 Opts::new("tidemark_lease_renewals_total", "Renewals of the lease on the lake by outcome"),
                 &["outcome"],
             )?,
+            maintenance: IntGauge::new(
+                "tidemark_maintenance",
+                "1 while an operator has switched ingest off, 0 while everything is taken in",
+            )?,
+            reloads: reloads(registry)?,
             ready: IntGauge::new("tidemark_ready", "1 while the process takes work, as far as it knows")?,
             stands_by: IntGauge::new(
                 "tidemark_standby",
@@ -113,6 +120,7 @@ impl Metrics {
         registry.register(Box::new(metrics.job_successes.clone()))?;
         registry.register(Box::new(metrics.rate_limited.clone()))?;
         registry.register(Box::new(metrics.lease_renewals.clone()))?;
+        registry.register(Box::new(metrics.maintenance.clone()))?;
         registry.register(Box::new(metrics.ready.clone()))?;
         registry.register(Box::new(metrics.stands_by.clone()))?;
         Ok(metrics)
@@ -173,6 +181,22 @@ impl Metrics {
         self.moment.ask(sources);
     }
 
+    /// Ingest is switched off, or on.
+    pub fn set_maintenance(&self, is_off: bool) {
+        self.maintenance.set(i64::from(is_off));
+    }
+
+    /// Whether ingest is switched off.
+    #[must_use]
+    pub fn is_maintenance(&self) -> bool {
+        self.maintenance.get() == 1
+    }
+
+    /// The settings were read anew: `changed`, `unchanged`, `restart_needed` or `invalid`.
+    pub fn settings_reloaded(&self, outcome: &str) {
+        self.reloads.with_label_values(&[outcome]).inc();
+    }
+
     /// Where refusals of clients that did too much in a minute are counted.
     #[must_use]
     pub fn rate_limited(&self) -> IntCounterVec {
@@ -189,6 +213,17 @@ impl Metrics {
         }
         text
     }
+}
+
+/// How often settings were read anew, each outcome from 0 on.
+fn reloads(registry: &Registry) -> Result<IntCounterVec, prometheus::Error> {
+    let told = Opts::new("tidemark_config_reloads_total", "Readings of the settings while the server ran, by outcome");
+    let reloads = IntCounterVec::new(told, &["outcome"])?;
+    for outcome in ["changed", "unchanged", "restart_needed", "invalid"] {
+        reloads.with_label_values(&[outcome]);
+    }
+    registry.register(Box::new(reloads.clone()))?;
+    Ok(reloads)
 }
 
 /// A request under way.

@@ -9,10 +9,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use axum::Extension;
-use tidemark_catalog::{Login, Tokens};
+use tidemark_catalog::{Login, Tokens, audit::Deed};
+use tidemark_model::Principal;
 
 use crate::{
-    audit,
+    audit::{self, Begun},
     authority::Authority,
     clock::{SystemClock, random_ids},
     config::{Auth, Environment, Listen, Settings},
@@ -22,6 +23,7 @@ use crate::{
     limits::Limits,
     machine, openapi,
     ports::{Life, Port, PortError},
+    reload::{self, Reading, Reloader},
     standby::Standby,
     tls::{Speaks, Tls, TlsError},
     tokens::{self, Office},
@@ -62,6 +64,7 @@ pub struct Server {
     life: Life,
     health: Health,
     rooms: Rooms,
+    reloader: Reloader,
 }
 
 impl Server {
@@ -70,6 +73,18 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn start(settings: Settings, environment: &Environment) -> Result<Self, StartError> {
+        Self::start_reading(settings, environment, Reading::default()).await
+    }
+
+    /// The same, of a server whose settings can be read again.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_reading(
+        settings: Settings,
+        environment: &Environment,
+        reading: Reading,
+    ) -> Result<Self, StartError> {
         check_guarded(&settings, environment).await?;
         let (tls, postgres_tls) = (Tls::of(&settings.tls, Speaks::Http)?, Tls::of(&settings.tls, Speaks::Postgres)?);
         let ports = (Port::open("http", settings.http).await?, Port::open("grpc", settings.grpc).await?);
@@ -112,16 +127,16 @@ impl Server {
             body_pause_max: Duration::from_millis(settings.connections.body_timeout_ms),
         };
         let (http, grpc) = (ports.0.address(), ports.1.address());
-        let office = Office {
-            tokens: rooms.tokens().clone(),
-            has_root: settings.auth.token.is_some(),
-            clock: parts.clock.clone(),
-        };
+        let office =
+            Office { tokens: rooms.tokens().clone(), authority: Arc::clone(&authority), clock: parts.clock.clone() };
+        let counting = (Arc::clone(&authority), Arc::clone(&limits));
+        let reloader = Reloader::new(settings.clone(), reading, counting, parts.metrics.clone());
         let routes = health
             .router()
             .merge(openapi::router())
             .merge(rooms.http().layer(Extension(login)))
-            .merge(tokens::router(office));
+            .merge(tokens::router(office))
+            .merge(reload::router(reloader.clone()));
         let routes = door(Wire::Http, guards.0).around(routes.merge(audit::router(rooms.audit().clone())));
         ports.0.serve(routes, connections.clone(), &life);
         ports.1.serve(door(Wire::Grpc, guards.1).around(grpc_routes), connections.clone(), &life);
@@ -131,7 +146,7 @@ impl Server {
             let parts = (authority, limits, parts.ids.as_ref());
             crate::postgres::serve(port.with_tls(postgres_tls), rooms.query(), parts, &connections, &life);
         }
-        Ok(Self { settings, http, grpc, postgres: address, life, health, rooms })
+        Ok(Self { settings, http, grpc, postgres: address, life, health, rooms, reloader })
     }
 
     /// Whether the ports speak TLS.
@@ -163,6 +178,19 @@ impl Server {
     #[must_use]
     pub fn failed(&self) -> CancellationToken {
         self.rooms.failed()
+    }
+
+    /// Reads the settings anew because of a signal; recorded as what this process did itself.
+    pub fn reload_on(&self, signal: &'static str) -> impl Future<Output = ()> + Send + use<> {
+        let (reloader, audit) = (self.reloader.clone(), self.rooms.audit().clone());
+        async move {
+            let who = Principal::LAKE.to_owned();
+            let deed = Deed { who, action: "reload", namespace: None, object: None, door: "signal", request: None };
+            let begun = Begun::new(audit, deed);
+            let done = reloader.reload(signal).await;
+            // It is in the log: nobody waits for an answer.
+            let _told = begun.ended(done.as_ref().map_or_else(reload::ReloadError::code, |_changes| "ok")).await;
+        }
     }
 
     /// Stops in order.

@@ -1,4 +1,5 @@
-//! How the process is told to end: the first signal stops it in order, the second at once.
+//! How the process is told to end: the first signal stops it in order, the second at once. And how it is told to go on with
+//! other settings.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -10,6 +11,25 @@ const EXIT_AT_ONCE: i32 = 130;
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+}
+
+/// Listens to SIGHUP, by which operators have settings read anew.
+#[derive(Debug)]
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Begins to listen; from here on the signal no longer kills the process.
+    ///
+    /// # Errors
+    /// When the system gives no handler.
+    pub fn listen() -> std::io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        let _one = self.0.recv().await;
+    }
 }
 
 impl Signals {

@@ -26,7 +26,7 @@ use tidemark_model::{
 use tidemark_proto::{By, Problem};
 
 use self::secret::NoChance;
-use crate::{access::Touched, reply};
+use crate::{access::Touched, authority::Authority, reply};
 
 /// What stands for every namespace.
 const ALL: &str = "*";
@@ -38,8 +38,8 @@ const EXPIRES_IN_S_MAX: u64 = 100 * 366 * 86_400;
 pub struct Office {
     /// Where they are kept.
     pub tokens: Tokens,
-    /// Whether there is a root token.
-    pub has_root: bool,
+    /// Knows whether there is a root token.
+    pub authority: Arc<Authority>,
     /// Dates them.
     pub clock: Arc<dyn Clock>,
 }
@@ -178,7 +178,7 @@ async fn revoke(State(office): State<Office>, By(by): By, path: Result<Path<Stri
 
 impl Office {
     fn check_first(&self, asked: &Asked) -> Result<(), Problem> {
-        let is_first = !self.has_root && !self.tokens.are_in_use();
+        let is_first = !self.authority.has_root() && !self.tokens.are_in_use();
         if is_first && !(asked.scopes.contains(&Scope::Admin) && asked.namespaces.is_none()) {
             let detail = "the first token closes the server to whoever has none: make one with the scope admin in all \
                           namespaces first, or start the server with AUTH_TOKEN";

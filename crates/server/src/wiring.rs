@@ -12,6 +12,7 @@ use tidemark_catalog::{
     Allowance, Audit, Catalog, CatalogError, LiveTail, Login, OwnLogs, Publisher, Tokens,
     documents::Documents,
     lease::{Lease, TurnError},
+    maintenance::Maintenance,
     point::Points,
 };
 use tidemark_cdc::Cdc;
@@ -39,6 +40,7 @@ use crate::{
     lease::{self, Leasing},
     limits::Limits,
     machine,
+    maintenance::Switch,
     metrics::{Metrics, Sources},
     ports::Life,
     restore::{Restorer, call::Caller},
@@ -132,6 +134,7 @@ pub struct Rooms {
     query: Query,
     tokens: Tokens,
     audit: Audit,
+    switch: Switch,
     runner: Runner,
     keeper: Keeper,
     failed: CancellationToken,
@@ -167,7 +170,9 @@ impl Rooms {
         let (store, clock, ids) = (catalog.store(), parts.clock.clone(), parts.ids.clone());
         let tokens = Tokens::of(store, clock.clone(), ids.clone());
         tokens.refresh().await?;
-        let audit = Audit::of(store, clock, ids);
+        let audit = Audit::of(store, clock.clone(), ids.clone());
+        let switch = Switch::of(Maintenance::of(store, clock, ids), ingest.clone(), parts.metrics.clone());
+        switch.obey().await?;
         let administration = Administration {
             catalog: catalog.clone(),
             ingest: ingest.clone(),
@@ -196,6 +201,7 @@ impl Rooms {
             query,
             tokens,
             audit,
+            switch,
             runner,
             keeper,
             failed,
@@ -249,6 +255,7 @@ impl Rooms {
             .merge(crate::dropping::router(self.administration()))
             .merge(crate::publishing::router(self.publisher.clone(), self.ingest.clone()))
             .merge(crate::compaction::router(self.compactor()))
+            .merge(crate::maintenance::router(self.switch.clone()))
     }
 
     fn administration(&self) -> Administration {

@@ -26,6 +26,12 @@ pub fn tokens() -> Path {
     Path::from_iter([SYSTEM, "tokens"])
 }
 
+/// `_tidemark/maintenance`: the register of maintenance: whether anything is taken in.
+#[must_use]
+pub fn maintenance() -> Path {
+    Path::from_iter([SYSTEM, "maintenance"])
+}
+
 /// `_tidemark/audit`: the register of the audit trail.
 #[must_use]
 pub fn audit() -> Path {

@@ -84,7 +84,7 @@ pub(crate) struct Entry {
     format: u32,
     pub(crate) epoch: u64,
     put_id: String,
-    opened_at: Instant,
+    pub(crate) opened_at: Instant,
     #[serde(default)]
     pub(crate) holder: String,
     #[serde(default)]
@@ -118,7 +118,7 @@ impl TryFrom<String> for LogId {
 
 impl Entry {
     /// The logs in the store that its owner may have written to or not yet emptied.
-    fn logs(&self) -> impl Iterator<Item = Ulid> {
+    pub(crate) fn logs(&self) -> impl Iterator<Item = Ulid> {
         self.inherits.iter().chain(&self.log).map(|id| id.0)
     }
 

@@ -53,6 +53,7 @@ mod tests {
             (Error::Pressure { what, limit: 1 }, Code::ResourceExhausted, false),
             (Error::Parameter { what, value, allowed }, Code::InvalidArgument, true),
             (Error::Draining, Code::Unavailable, false),
+            (Error::Maintenance("".into()), Code::Unavailable, false),
         ] {
             assert_eq!(is_of_batch(&error), goes_on, "{error}");
             assert_eq!(of(error).code(), code);

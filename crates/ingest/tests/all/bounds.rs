@@ -49,6 +49,28 @@ async fn a_draining_room_refuses() {
 }
 
 #[tokio::test]
+async fn a_closed_room_refuses_what_adds_and_goes_on_with_the_rest() {
+    let bed = Bed::new().await;
+    let (shop, events) = (crate::bed::ns("shop"), Table::Events);
+    bed.events(r#"{"type":"a"}"#).await.ok();
+    bed.ingest.close(": a new disk").await;
+    assert!(bed.ingest.unflushed_bytes() > 0);
+    assert_eq!(bed.events(r#"{"type":"b"}"#).await.problem(), (503, "maintenance"));
+    let created = bed.ingest.create(&crate::bed::ns("bank"), None).await.unwrap_err();
+    let begun = bed.ingest.open_producer(&shop, "p", 1).await.unwrap_err();
+    for error in [created, begun] {
+        assert_eq!(error.code(), "maintenance");
+        assert_eq!(tidemark_proto::Problem::from(error).retry_after, Some(30));
+    }
+    assert!(bed.ingest.stands(&shop, None).await.is_ok(), "what is there can be administered");
+    bed.ingest.flush_all().await.expect("what was acknowledged goes on into files");
+    assert_eq!((bed.ingest.unflushed_bytes(), bed.count(&events).await), (0, 1));
+    bed.ingest.open_again();
+    bed.events(r#"{"type":"b"}"#).await.ok();
+    assert_eq!(bed.count(&events).await, 2);
+}
+
+#[tokio::test]
 async fn replay_flushes_under_the_cap() {
     let event = format!(r#"{{"type":"a","data":"{}"}}"#, "0123456789abcdef".repeat(60));
     let bed = Bed::with(Config { unflushed_bytes_max: 20_000, flush_bytes: 1 << 30, ..quiet() }).await;

@@ -1,6 +1,6 @@
-//! Flags of the commands that look at a store themselves, without a server: `verify`, `store-check`.
+//! Flags of the commands that look for themselves, without a server: `verify`, `store-check`, `doctor`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tidemark_storage::store::check::ROUNDS_DEFAULT;
 
 use super::ServeArgs;
@@ -34,6 +34,30 @@ pub struct StoreCheckArgs {
     /// What the store needs besides its URL, as for `serve`.
     #[command(flatten)]
     pub serve: ServeArgs,
+}
+
+/// Flags of `doctor`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DoctorArgs {
+    /// What the server is given.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+    /// How findings are written
+    #[arg(long, value_enum, default_value_t = FindingFormat::Text)]
+    pub format: FindingFormat,
+    /// Also put the quick questions of store-check to the store: it creates 70 small objects or so, and deletes them
+    #[arg(long)]
+    pub ask_store: bool,
+}
+
+/// How findings are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum FindingFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
 }
 
 impl StoreCheckArgs {

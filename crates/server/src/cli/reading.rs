@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use tidemark_model::Namespace;
 use tidemark_query::CollectionRef;
 
-use super::{ServerArgs, ThenArgs};
+use super::{ServerArgs, restoring::ThenArgs};
 
 /// Flags of `export`.
 #[derive(Debug, Clone, Args)]

@@ -36,8 +36,8 @@ pub(super) async fn run(args: &DemoArgs, environment: &Environment) -> Result<()
     if settings.tls.certificate.is_some() {
         return Err(Failure::saying("the demo speaks no TLS: leave tls.certificate out, or use tidemark serve"));
     }
-    telemetry::install(&settings.logs).map_err(Failure::saying)?;
-    let signals = Signals::listen()?;
+    let _telemetry = telemetry::install(&settings).map_err(Failure::saying)?;
+    let mut signals = Signals::listen()?;
     out(format_args!(
         "Tidemark demo: the lake is in {}; delete that directory to begin anew.\n",
         settings.data.display()
@@ -53,7 +53,8 @@ pub(super) async fn run(args: &DemoArgs, environment: &Environment) -> Result<()
         Ok(()) if std::io::stdin().is_terminal() => ask_on(server, client, environment).await,
         Ok(()) => {
             out(serve::ready(&server))?;
-            serve::until_told(server, signals).await
+            serve::until_told(&server, &mut signals).await?;
+            serve::stop(server, signals).await
         }
         Err(failure) => {
             server.stop().await?;

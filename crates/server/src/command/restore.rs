@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Failure, out};
 use crate::{
-    cli::RestoreArgs,
+    cli::restoring::RestoreArgs,
     client::{Answer, Client, ClientError, Column},
     config::Environment,
     table,

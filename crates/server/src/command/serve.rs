@@ -1,16 +1,35 @@
 //! `tidemark serve`: all rooms in one process until a signal ends it.
 
-use super::{Failure, out, settings};
-use crate::{cli::ServeArgs, config::Environment, server::Server, shutdown::Signals, telemetry};
+use std::convert::Infallible;
+
+use super::{Failure, out, source};
+use crate::{
+    cli::ServeArgs,
+    config::{Environment, Settings},
+    reload::Reading,
+    server::Server,
+    shutdown::{Hangups, Signals},
+    telemetry::{self, Telemetry},
+};
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) async fn run(args: &ServeArgs, environment: &Environment) -> Result<(), Failure> {
-    let settings = settings(args, environment)?.settings;
-    telemetry::install(&settings.logs).map_err(Failure::saying)?;
-    let mut signals = Signals::listen()?;
+    let source = source(args, environment);
+    let settings = source.load()?.settings;
+    let Telemetry { lines, exporter } = telemetry::install(&settings).map_err(Failure::saying)?;
+    let reading = Reading { source: Some(source), lines: Some(lines) };
+    let served = serve(settings, environment, reading).await;
+    if let Some(exporter) = exporter {
+        exporter.end().await;
+    }
+    served
+}
+
+async fn serve(settings: Settings, environment: &Environment, reading: Reading) -> Result<(), Failure> {
+    let (mut signals, hangups) = (Signals::listen()?, Hangups::listen()?);
     tracing::info!(version = crate::metrics::VERSION, store = settings.store_name(), "starting");
     let server = tokio::select! {
-        started = Server::start(settings, environment) => started?,
+        started = Server::start_reading(settings, environment, reading) => started?,
         // It may stand by for days. What a start has begun, the next one finishes.
         signal = signals.next() => {
             tracing::info!(signal, "stopped before it served");
@@ -18,7 +37,19 @@ pub(super) async fn run(args: &ServeArgs, environment: &Environment) -> Result<(
         }
     };
     out(ready(&server))?;
-    until_told(server, signals).await
+    tokio::select! {
+        ended = until_told(&server, &mut signals) => ended?,
+        never = reload_when_told(&server, hangups) => match never {},
+    }
+    stop(server, signals).await
+}
+
+/// Reads the settings anew as often as SIGHUP comes.
+async fn reload_when_told(server: &Server, mut hangups: Hangups) -> Infallible {
+    loop {
+        hangups.next().await;
+        server.reload_on("SIGHUP").await;
+    }
 }
 
 /// The line that says where it serves; addresses of TLS carry their scheme, but for the one whose clients ask for TLS.
@@ -29,7 +60,7 @@ pub(super) fn ready(server: &Server) -> String {
 }
 
 /// Serves until a signal comes, or until the server can no longer be trusted.
-pub(super) async fn until_told(server: Server, mut signals: Signals) -> Result<(), Failure> {
+pub(super) async fn until_told(server: &Server, signals: &mut Signals) -> Result<(), Failure> {
     let failed = server.failed();
     let signal = tokio::select! {
         signal = signals.next() => signal,
@@ -39,7 +70,7 @@ pub(super) async fn until_told(server: Server, mut signals: Signals) -> Result<(
         )),
     };
     tracing::info!(signal, "stopping: finishing what is under way, a second signal ends at once");
-    stop(server, signals).await
+    Ok(())
 }
 
 /// Stops in order, unless a further signal comes or the log fails on the way.

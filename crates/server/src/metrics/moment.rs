@@ -51,7 +51,7 @@ impl Moment {
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let memory =
             gauge("tidemark_memory_limit_bytes", "Memory that the machine or the container has; 0: not known")?;
-        memory.set(int(machine::memory_bytes().unwrap_or(0)));
+        memory.set(int(machine::memory_bytes(machine::Of::Myself).unwrap_or(0)));
         Ok(Self {
             sources: OnceLock::new(),
             lease_held: gauge(

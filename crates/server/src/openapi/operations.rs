@@ -247,6 +247,32 @@ pub(super) const TABLE: &[(&str, &str, Operation)] = &[
         about("tables", "compact", "Makes few files of many now.", Answer::Json("Compacted"))
             .taking(Body::Optional("CompactWanted")),
     ),
+    (
+        "GET",
+        "/v1/maintenance",
+        about(
+            "process",
+            "maintenance",
+            "Whether ingest is switched off, since when and why.",
+            Answer::Json("Maintenance"),
+        ),
+    ),
+    (
+        "PUT",
+        "/v1/maintenance",
+        about("process", "beginMaintenance", "Switches ingest off; all else goes on.", Answer::Json("Maintenance"))
+            .taking(Body::Optional("MaintenanceWanted")),
+    ),
+    (
+        "DELETE",
+        "/v1/maintenance",
+        about("process", "endMaintenance", "Switches ingest on again.", Answer::Json("Maintenance")),
+    ),
+    (
+        "POST",
+        "/v1/reload",
+        about("process", "reload", "Reads the settings anew, for the root token alone.", Answer::Json("Reloaded")),
+    ),
     ("GET", "/v1/tokens", about("access", "tokens", "Lists tokens, without secrets.", Answer::Json("Tokens"))),
     (
         "POST",

@@ -1,6 +1,7 @@
 //! The shapes of bodies and answers, the parameters, and what every answer has.
 
 use serde_json::{Value, json};
+use tidemark_catalog::maintenance::REASON_CHARS_MAX;
 use tidemark_model::{
     Kind, Scope,
     name::{EVENT_TYPE_BYTES_MAX, NAME_BYTES_MAX},
@@ -372,9 +373,21 @@ fn access() -> Shapes {
 fn process() -> Shapes {
     let health =
         object(&[("status", text()), ("service", text()), ("ts", instant()), ("env", text()), ("version", text())]);
+    let maintenance = object(&[
+        ("maintenance", truth()),
+        ("since", maybe(instant())),
+        ("by", maybe(text())),
+        ("reason", maybe(text())),
+        ("unflushed_bytes", count()),
+    ]);
+    let reason = json!({ "type": "string", "maxLength": REASON_CHARS_MAX });
     vec![
         ("Health", health),
-        ("Ready", object(&[("status", text())])),
+        ("Maintenance", maintenance),
+        ("MaintenanceWanted", object(&[("reason?", reason)])),
+        ("Reloaded", object(&[("changed", list_of("SettingChange"))])),
+        ("SettingChange", object(&[("key", text()), ("old", text()), ("new", text())])),
+        ("Ready", object(&[("status", text()), ("maintenance", truth())])),
         ("Version", object(&[("service", text()), ("version", text())])),
     ]
 }
