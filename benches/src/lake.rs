@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::Arc,
 };
 
 use serde_json::{Value, json};
@@ -36,7 +37,7 @@ pub(crate) struct Doors {
 pub(crate) struct Lake {
     child: Child,
     doors: Doors,
-    home: TempDir,
+    home: Arc<TempDir>,
     client: reqwest::Client,
 }
 
@@ -48,7 +49,12 @@ impl Lake {
 
     /// The same with the text of a `tidemark.toml`.
     pub(crate) fn start_with(settings: &str) -> Result<Self, Error> {
-        let home = tempfile::tempdir()?;
+        Self::start_on(&Arc::new(tempfile::tempdir()?), settings)
+    }
+
+    /// The same on a directory that is there.
+    pub(crate) fn start_on(home: &Arc<TempDir>, settings: &str) -> Result<Self, Error> {
+        let home = Arc::clone(home);
         std::fs::write(home.path().join("tidemark.toml"), settings)?;
         let (child, doors) = spawn(&home)?;
         Ok(Self { child, doors, home, client: reqwest::Client::new() })
@@ -77,6 +83,13 @@ impl Lake {
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
         Ok(cpu)
+    }
+
+    /// Ends it as a crash does; its directory is as it was at that moment.
+    pub(crate) fn kill(mut self) -> Result<Arc<TempDir>, Error> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(Arc::clone(&self.home))
     }
 
     /// The number of the process.
@@ -180,10 +193,24 @@ impl Lake {
         last
     }
 
-    /// Resident bytes of the server.
+    /// What the server counts, as Prometheus reads it.
+    pub(crate) async fn metrics(&self) -> Result<String, Error> {
+        Ok(self.client.get(format!("{}/metrics", self.doors.http)).send().await?.error_for_status()?.text().await?)
+    }
+
+    /// The most MiB that were resident.
     pub(crate) fn resident_mib(&self) -> u64 {
+        self.status_mib("VmHWM:")
+    }
+
+    /// MiB that are resident now.
+    pub(crate) fn resident_now_mib(&self) -> u64 {
+        self.status_mib("VmRSS:")
+    }
+
+    fn status_mib(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or("0");
         line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
     }
 

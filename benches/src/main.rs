@@ -7,7 +7,7 @@
 //! 1. [`measure`]: CPU and wall clocks, medians. 2. [`report`]: the table and `results/<name>.json`.
 //! 3. [`lake`]: the real server as a child process, fed over HTTP. 4. [`peer`]: scripts that run DuckDB.
 //! 5. [`changes`]: the seeded data. 6. The benchmarks: [`winner`], [`fold`], [`scan`], [`asof`], [`point`], [`flat`],
-//!    [`ingest`], [`latency`], [`doors`].
+//!    [`ingest`], [`latency`], [`doors`], [`scale`].
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to people")]
 
 mod asof;
@@ -23,13 +23,14 @@ mod measure;
 mod peer;
 mod point;
 mod report;
+mod scale;
 mod scan;
 mod winner;
 
 /// What a benchmark ends with.
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-const NAMES: &str = "winner, fold, scan, asof, point, flat, ingest, latency, doors";
+const NAMES: &str = "winner, fold, scan, asof, point, flat, ingest, latency, doors, scale";
 
 #[tokio::main]
 async fn main() -> Outcome {
@@ -47,6 +48,7 @@ async fn main() -> Outcome {
         Some("ingest") => ingest::run(scale.unwrap_or(1_000_000)).await,
         Some("latency") => latency::run(scale.unwrap_or(10)).await,
         Some("doors") => doors::run(scale.unwrap_or(10_000_000)).await,
+        Some("scale") => scale::run(&args[1..]).await,
         Some(doors::bare::NAME) => doors::bare::serve(args.get(1).ok_or("name a file of batches")?).await,
         _ => Err(format!("name a benchmark: {NAMES}").into()),
     }

@@ -27,9 +27,33 @@ impl Report {
 
     /// Prints the table as Markdown and writes the JSON beside the sources.
     pub(crate) fn finish(self) -> Result<(), std::io::Error> {
+        self.print();
+        let whole = json!({ "name": self.name, "what": self.what, "rows": self.objects() });
+        fs::create_dir_all(results())?;
+        fs::write(self.file(), serde_json::to_vec_pretty(&whole)?)
+    }
+
+    /// The same of a benchmark with several tables: the others in the file stay.
+    pub(crate) fn finish_part(self, part: &str) -> Result<(), std::io::Error> {
+        self.print();
+        fs::create_dir_all(results())?;
+        let before = fs::read(self.file()).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+        let mut whole = before.unwrap_or_else(|| json!({ "name": self.name, "parts": {} }));
+        whole["parts"][part] = json!({ "what": self.what, "rows": self.objects() });
+        fs::write(self.file(), serde_json::to_vec_pretty(&whole)?)
+    }
+
+    fn print(&self) {
         println!("\n### {}\n\n{}\n\n| {} |", self.name, self.what, self.columns.join(" | "));
         println!("|{}", "---|".repeat(self.columns.len()));
         self.rows.iter().for_each(|row| println!("| {} |", row.join(" | ")));
+    }
+
+    fn file(&self) -> PathBuf {
+        results().join(format!("{}.json", self.name))
+    }
+
+    fn objects(&self) -> Vec<Value> {
         let object = |row: &Vec<String>| {
             Value::Object(
                 self.columns
@@ -39,11 +63,12 @@ impl Report {
                     .collect::<Map<_, _>>(),
             )
         };
-        let rows: Vec<Value> = self.rows.iter().map(object).collect();
-        let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("results").join(format!("{}.json", self.name));
-        fs::create_dir_all(file.parent().unwrap_or(&file))?;
-        fs::write(file, serde_json::to_vec_pretty(&json!({ "name": self.name, "what": self.what, "rows": rows }))?)
+        self.rows.iter().map(object).collect()
     }
+}
+
+fn results() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("results")
 }
 
 /// `0.123 (0.120–0.130)`.

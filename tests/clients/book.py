@@ -20,11 +20,11 @@ AWAY = (429, 503)
 
 
 class Book:
-    """The batches of one lake, over all of its servers. `durability` is what every receipt has to tell."""
+    """The batches of one lake, over all of its servers. `durability` is what every receipt has to tell; `headers` go with every request."""
 
-    def __init__(self, seed=7, durability="local"):
+    def __init__(self, seed=7, durability="local", headers=None):
         self.receipts, self.next, self.lock = {}, 0, threading.Lock()
-        self.chance, self.durability = random.Random(seed), durability
+        self.chance, self.durability, self.headers = random.Random(seed), durability, headers or {}
         self.has_news = threading.Condition(self.lock)
         #: How many batches had no answer, and how many of these were not stored.
         self.unknown = self.lost = 0
@@ -33,7 +33,7 @@ class Book:
         """The receipt of a batch; None where its fate is unknown."""
         path = "docs/changes" if is_change(batch) else "events"
         body = "\n".join(json.dumps(record(batch, n)) for n in range(BATCH)).encode()
-        headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": f"batch-{batch}"}
+        headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": f"batch-{batch}", **self.headers}
         request = urllib.request.Request(f"{server.http}/v1/{NAMESPACE}/{path}", data=body, headers=headers, method="POST")
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
@@ -89,12 +89,16 @@ class Book:
                 thread.join()
         assert not wrong, wrong
 
+    def stored(self, server):
+        """Of each batch that is stored how many events, and of how many ids."""
+        if not self.acknowledged() and server.rows(f"SELECT count(*) FROM information_schema.tables WHERE table_schema = '{NAMESPACE}'") == [(0,)]:
+            return {}
+        by_batch = f"SELECT split_part(id, '-', 1), count(*), count(DISTINCT id) FROM {NAMESPACE}.events GROUP BY 1"
+        return {int(batch[1:]): (count, ids) for batch, count, ids in server.rows(by_batch)}
+
     def settle(self, server):
         """Every batch against what is stored, then the unknown ones once more."""
-        found = {}
-        if self.acknowledged() or server.rows(f"SELECT count(*) FROM information_schema.tables WHERE table_schema = '{NAMESPACE}'") != [(0,)]:
-            by_batch = f"SELECT split_part(id, '-', 1), count(*), count(DISTINCT id) FROM {NAMESPACE}.events GROUP BY 1"
-            found = {int(batch[1:]): (count, ids) for batch, count, ids in server.rows(by_batch)}
+        found = self.stored(server)
         for batch, receipt in sorted(self.receipts.items()):
             stored = found.get(batch)
             assert stored in ((BATCH, BATCH), None), f"batch {batch} is torn or doubled: {stored}"

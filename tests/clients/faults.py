@@ -83,10 +83,10 @@ KINDS = {
 
 
 class Faults:
-    """The handler, at first without any fault; how often each kind came."""
+    """The handler, at first without any fault; how often each kind came. What lasts long needs a part of each rate only."""
 
-    def __init__(self, seed):
-        self.chance, self.lock = random.Random(seed), threading.Lock()
+    def __init__(self, seed, part=1):
+        self.chance, self.lock, self.part = random.Random(seed), threading.Lock(), part
         self.hits, self.are_on = collections.Counter(), False
 
     def __call__(self, request, forward):
@@ -102,7 +102,7 @@ class Faults:
     def draw(self, request):
         with self.lock:
             for kind, (rate, may_come, _what) in KINDS.items():
-                if self.are_on and may_come(request) and self.chance.random() < rate:
+                if self.are_on and may_come(request) and self.chance.random() < rate * self.part:
                     self.hits[kind] += 1
                     return kind
         return None

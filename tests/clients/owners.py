@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import itertools
 import json
-import os
 import queue
 import random
 import signal
@@ -15,10 +14,11 @@ import time
 import uuid
 from typing import NamedTuple
 
-from conftest import binary, variables
+from conftest import binary, environment, variables
 
 #: What anything that is awaited may take at most, however busy the machine is.
 WITHIN_SECONDS = 60
+VERIFY_SECONDS = 600
 #: Below what systems give to those who connect, so that nobody is given one of ours.
 PORTS = range(20_000, 32_000)
 #: The kernel of the published tables says so where a process that lost the lake ends in the middle of publishing.
@@ -38,10 +38,11 @@ class Answer(NamedTuple):
 
 
 class Lake:
-    """A store in a folder, and the processes that share it."""
+    """A store in a folder, or in a bucket, and the processes that share it."""
 
-    def __init__(self, home, lease_ms):
+    def __init__(self, home, lease_ms, bucket=None):
         self.home, self.store, self.lease_ms, self.processes = home, home / "store", lease_ms, []
+        self.bucket, self.url = bucket, bucket.url if bucket else f"file://{self.store}"
 
     @property
     def lease_s(self):
@@ -51,9 +52,9 @@ class Lake:
         """A process in a folder of its own; it need not come to serve. A setting is `section__key`."""
         home = self.home / f"process-{len(self.processes)}"
         home.mkdir()
-        where = ("--store", f"file://{self.store}", "--data", data or home / "data", *(("--log", log) if log else ()))
+        where = ("--store", self.url, "--data", data or home / "data", *(("--log", log) if log else ()))
         told = {"lease.time_ms": self.lease_ms, **{key.replace("__", "."): value for key, value in settings.items()}}
-        started = Process(home, (*where, *flags), told)
+        started = Process(home, (*where, *flags), told, self.bucket)
         self.processes.append(started)
         return started
 
@@ -71,29 +72,31 @@ class Lake:
 
     def verify(self):
         """`tidemark verify` has nothing to say against the lake."""
-        words = [binary(), "verify", "--store", f"file://{self.store}", "--data", self.home / "verify", "--log", "object"]
-        told = subprocess.run(words, capture_output=True, text=True, timeout=WITHIN_SECONDS, cwd=self.home)
+        words = [binary(), "verify", "--store", self.url, "--data", self.home / "verify", "--log", "object"]
+        told = subprocess.run(
+            words, capture_output=True, text=True, timeout=VERIFY_SECONDS, cwd=self.home, env=environment(self.bucket))
         assert told.returncode == 0, told.stdout + told.stderr
 
-    def end(self):
+    def kill(self):
         for process in self.processes:
             process.kill()
-        for process in self.processes:
-            lines = [line for line in process.log.splitlines() if PANICS_THAT_END_NOTHING not in line]
-            assert not any("panicked" in line or "a defect" in line for line in lines), process.log
+
+    def end(self):
+        self.kill()
+        assert not any(process.is_defect() for process in self.processes), [process.log for process in self.processes if process.is_defect()]
 
 
 class Process:
     """`tidemark serve`, whether it serves, stands by or is refused."""
 
-    def __init__(self, home, flags, settings):
+    def __init__(self, home, flags, settings, bucket=None):
         self.home = home
         self.http, self.grpc, self.postgres = (f"127.0.0.1:{port}" for port in free_ports(3))
         doors = ("--http", self.http, "--grpc", self.grpc, "--postgres", self.postgres)
         with open(home / "server.log", "ab") as log:
             self.process = subprocess.Popen(
                 [binary(), "serve", *flags, *doors], stdout=subprocess.PIPE, stderr=log, text=True, cwd=home,
-                env={**os.environ, **variables(settings)})
+                env={**environment(bucket), **variables(settings)})
         self.started_at, self.ready_at, self.ended_at = time.monotonic(), None, None
         self.lines, self.ended = queue.Queue(), threading.Event()
         threading.Thread(target=self.read, daemon=True).start()
@@ -135,12 +138,22 @@ class Process:
         self.process.send_signal(what)
 
     @property
+    def name(self):
+        """The last two folders of where it is."""
+        return "/".join(self.home.parts[-2:])
+
+    @property
     def is_alive(self):
         return not self.ended.is_set()
 
     @property
     def log(self):
         return (self.home / "server.log").read_text()
+
+    def is_defect(self):
+        """Whether it told of what must never happen."""
+        lines = (line for line in self.log.splitlines() if PANICS_THAT_END_NOTHING not in line)
+        return any("panicked" in line or "a defect" in line for line in lines)
 
     def is_standing_by(self):
         assert self.is_alive, self.log

@@ -102,15 +102,27 @@ class Bucket:
 
     def keys(self):
         """Every key of the bucket."""
-        found, token = [], {}
+        return list(self.sizes())
+
+    def sizes(self):
+        """Every key of the bucket, and the bytes of its object."""
+        found, token = {}, {}
         while True:
             listed = self.s3.ask("GET", f"/{self.name}", {"list-type": "2", **token})
             assert listed.status == 200, listed
             page = xml.fromstring(listed.body)
-            found += [key.text for key in page.iterfind("{*}Contents/{*}Key")]
+            found |= {one.findtext("{*}Key"): int(one.findtext("{*}Size")) for one in page.iterfind("{*}Contents")}
             if page.findtext("{*}IsTruncated") != "true":
                 return found
             token = {"continuation-token": page.findtext("{*}NextContinuationToken")}
+
+    def copy(self, into):
+        """What lies below the prefix, put into another bucket under the same keys."""
+        for key in self.keys():
+            if key.startswith(f"{self.prefix}/"):
+                got = self.s3.ask("GET", f"/{self.name}/{key}")
+                put = into.s3.ask("PUT", f"/{into.name}/{key}", body=got.body)
+                assert (got.status, put.status) == (200, 200), (key, got, put)
 
     def remove(self):
         for key in self.keys():

@@ -13,6 +13,11 @@ pub(crate) fn is_ci() -> bool {
     variable("CI").is_some_and(|value| value == "true" || value == "1")
 }
 
+/// The server that is to be started instead of one that is built: `$TIDEMARK_BIN`.
+pub(crate) fn binary() -> Option<PathBuf> {
+    variable("TIDEMARK_BIN").map(PathBuf::from)
+}
+
 /// The folder for what is worth keeping between clones: `$XDG_CACHE_HOME/tidemark`, else `~/.cache/tidemark`.
 pub(crate) fn cache() -> PathBuf {
     let base = variable("XDG_CACHE_HOME").map(PathBuf::from);
@@ -24,6 +29,11 @@ pub(crate) fn cache() -> PathBuf {
 pub(crate) fn pyenv() -> Option<PathBuf> {
     let root = variable("PYENV_ROOT").map(PathBuf::from);
     root.or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".pyenv")))
+}
+
+/// The binary under test, when one is named: `$TIDEMARK_BIN`.
+pub(crate) fn binary() -> Option<PathBuf> {
+    variable("TIDEMARK_BIN").map(PathBuf::from)
 }
 
 /// The cargo that runs this task.

@@ -20,8 +20,10 @@ const SKIPPED: &str = "skipped: ";
 const NODE_MODULES: &str = "TIDEMARK_NODE_MODULES";
 /// The variable that tells tests where flightsql-dbapi and its SQLAlchemy are.
 const FLIGHTSQL_DBAPI: &str = "TIDEMARK_FLIGHTSQL_DBAPI";
+/// The variable that tells tests which server to start.
+pub(crate) const BINARY: &str = "TIDEMARK_BIN";
 /// The variable that tells tests which Python LocalStack is installed for.
-const LOCALSTACK: &str = "TIDEMARK_LOCALSTACK";
+pub(crate) const LOCALSTACK: &str = "TIDEMARK_LOCALSTACK";
 
 /// Runs all tests; with a filter only the Rust tests whose names hold it.
 pub(crate) fn run(filter: &[&str]) -> Result<(), String> {
@@ -59,7 +61,7 @@ fn pytest(python: &Path, target: &Path, remarks: &Path) -> Counts {
     let mut counts = Counts::default();
     let mut step = Step::program("python clients", python)
         .words("-m pytest --quiet -p no:cacheprovider tests/clients")
-        .with("TIDEMARK_BIN", target.join("quick/tidemark"))
+        .with(BINARY, target.join("quick/tidemark"))
         .with("PYTHONDONTWRITEBYTECODE", "1")
         .with(REMARKS, remarks);
     for (variable, packages) in [

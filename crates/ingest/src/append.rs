@@ -6,6 +6,7 @@ use arrow::error::ArrowError;
 use tidemark_catalog::allowance::Counted;
 use tidemark_model::{Instant, Namespace, Principal};
 use tidemark_storage::log::{EncodedRows, KeyRecord, LogBatch};
+use tracing::Instrument as _;
 
 use crate::{
     batch::{IdEntry, ValidBatch},
@@ -228,7 +229,8 @@ impl Room {
             self.visible.expect(assigned.system_time, pending);
             self.visible.admission.admit(namespace, &touched, assigned.system_time)
         });
-        Ok(outcome.assigned(&appended.await?.assigned))
+        let appended = appended.instrument(tracing::info_span!("append")).await?;
+        Ok(outcome.assigned(&appended.assigned))
     }
 
     fn unflushed_full(&self) -> Error {

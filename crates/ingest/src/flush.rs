@@ -22,6 +22,7 @@ use std::{
 use tidemark_catalog::{Bell, Catalog, EventsManifest};
 use tidemark_model::{Clock, Ids, Instant, Namespace};
 use tidemark_storage::log::{Log, Pressure};
+use tracing::Instrument as _;
 
 pub(crate) use self::pick::Pace;
 use self::publish::Published;
@@ -127,7 +128,8 @@ impl Flusher {
             return Ok(More::Done);
         }
         let started = Stopwatch::now();
-        let flushed = self.take_in(namespace, &appends).await;
+        let span = tracing::info_span!("flush", %namespace);
+        let flushed = self.take_in(namespace, &appends).instrument(span).await;
         self.metrics.flushed(started.elapsed(), &appends, flushed.is_ok());
         let reached = flushed?;
         let is_done = all && appends.last().is_none_or(|last| last.system_time <= reached);

@@ -22,6 +22,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::{
     Answer, AsOf, Description, Error, Pin, Session, Setting, Statement,
@@ -274,10 +275,10 @@ impl Query {
         planning: BoxFuture<'static, Result<Begun, Error>>,
     ) -> Result<Planned, Error> {
         let arrived = Instant::now();
-        let place = self.enter(length).await?;
+        let place = self.enter(length).instrument(tracing::info_span!("wait")).await?;
         let entered = Instant::now();
         noted.entered(entered - arrived);
-        let (begun, place) = self.within(place, planning).await?;
+        let (begun, place) = self.within(place, planning).instrument(tracing::info_span!("plan")).await?;
         self.room.metrics.phase("plan", entered.elapsed());
         noted.planned(entered.elapsed());
         Ok(Planned { place, entered, begun })

@@ -7,7 +7,7 @@
 //! 1. `settings`: what can be set, with units and defaults.
 //! 2. `environment`: variables and the keys they stand for.
 //! 3. `listen`: an address, or none. 4. `log_place`: where the log lies. 5. `secret`: values that are not printed.
-//! 6. `change`: what differs between two readings, and what of it a running server takes up.
+//! 6. `change`: what differs between two readings, and what of it a running server takes up. 7. `traces`: where spans go.
 
 mod change;
 mod environment;
@@ -15,6 +15,7 @@ mod listen;
 mod log_place;
 mod secret;
 mod settings;
+mod traces;
 
 use std::{
     collections::BTreeMap,
@@ -30,6 +31,7 @@ pub use listen::Listen;
 pub use log_place::LogPlace;
 pub use secret::Secret;
 pub use settings::{Auth, Connections, Lease, Limits, LogFormat, Logs, ObjectLog, Settings, Stop, StoreCheck, Tls};
+pub use traces::Traces;
 
 /// The name of the settings file.
 const FILE_NAME: &str = "tidemark.toml";

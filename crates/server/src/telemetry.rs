@@ -1,10 +1,14 @@
-//! Logs: one subscriber, to standard error, pretty for people or JSON for machines.
+//! What the process tells of itself as it goes: lines of its log, to standard error, pretty for people or JSON for machines;
+//! and [`traces`], where somebody collects them.
+
+pub(crate) mod traces;
 
 use std::{io::IsTerminal as _, sync::Arc};
 
-use tracing_subscriber::{EnvFilter, reload};
+use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
 
-use crate::config::{LogFormat, Logs};
+use crate::config::{LogFormat, Settings};
+use traces::Exporter;
 
 /// Libraries that tell every step and every failure, which come back to us as errors and are told where they belong. A
 /// filter that names them wins.
@@ -38,31 +42,36 @@ fn filter(text: &str) -> Result<EnvFilter, String> {
         .map_err(|e| format!("log filter {text:?} is not valid: {e}; use info, or warn,tidemark_ingest=debug"))
 }
 
+/// Who listens to what the process tells.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// The lines of the log.
+    pub lines: Lines,
+    /// Who is sent spans; to be ended last.
+    pub exporter: Option<Exporter>,
+}
+
 /// Installs the subscriber of the process and logs panics through it.
 ///
 /// # Errors
-/// Says what is wrong with the filter, or that a subscriber is installed already.
-pub fn install(logs: &Logs) -> Result<Lines, String> {
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter(&logs.filter)?)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    let (follow, installed): (Arc<Follow>, _) = match logs.format {
-        LogFormat::Pretty => {
-            let lines = lines.with_filter_reloading();
-            let handle = lines.reload_handle();
-            (Arc::new(move |filter: EnvFilter| handle.reload(filter)), lines.try_init())
-        }
-        LogFormat::Json => {
-            let lines = lines.json().flatten_event(true).with_filter_reloading();
-            let handle = lines.reload_handle();
-            (Arc::new(move |filter: EnvFilter| handle.reload(filter)), lines.try_init())
-        }
+/// Says what is wrong with the filter or the endpoint of spans, or that a subscriber is installed already.
+pub fn install(settings: &Settings) -> Result<Telemetry, String> {
+    let (filter, handle) = reload::Layer::new(filter(&settings.logs.filter)?);
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let lines = match settings.logs.format {
+        LogFormat::Pretty => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    installed.map_err(|e| format!("logs could not be set up: {e}"))?;
+    let exporter = Exporter::of(&settings.traces, &settings.env)?;
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(exporter.as_ref().map(Exporter::layer))
+        .try_init()
+        .map_err(|e| format!("logs could not be set up: {e}"))?;
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, panic = %panic.payload_as_str().unwrap_or("without a message"), "a defect: panic");
     }));
-    Ok(Lines(follow))
+    Ok(Telemetry { lines: Lines(Arc::new(move |filter: EnvFilter| handle.reload(filter))), exporter })
 }

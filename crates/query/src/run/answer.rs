@@ -23,6 +23,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, Sleep, sleep_until, timeout_at},
 };
+use tracing::Instrument as _;
 
 use super::{log::Noted, threads::panicked};
 use crate::{Error, metrics::Metrics, plan::shape};
@@ -58,7 +59,7 @@ pub(crate) fn stream<G: Send + 'static>(running: Running<G>, threads: &Handle) -
     let late = (Box::pin(sleep_until(running.deadline + GRACE)), running.timeout_s);
     let noted = Arc::clone(&running.noted);
     let mut task = JoinSet::new();
-    task.spawn_on(pump(running, sender), threads);
+    task.spawn_on(pump(running, sender).instrument(tracing::info_span!("run")), threads);
     Box::pin(AnswerStream { columns, metrics, noted, receiver, task, late, ended: false })
 }
 

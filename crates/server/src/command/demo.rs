@@ -36,7 +36,7 @@ pub(super) async fn run(args: &DemoArgs, environment: &Environment) -> Result<()
     if settings.tls.certificate.is_some() {
         return Err(Failure::saying("the demo speaks no TLS: leave tls.certificate out, or use tidemark serve"));
     }
-    telemetry::install(&settings.logs).map_err(Failure::saying)?;
+    let _telemetry = telemetry::install(&settings).map_err(Failure::saying)?;
     let mut signals = Signals::listen()?;
     out(format_args!(
         "Tidemark demo: the lake is in {}; delete that directory to begin anew.\n",

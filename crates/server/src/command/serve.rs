@@ -5,20 +5,28 @@ use std::convert::Infallible;
 use super::{Failure, out, source};
 use crate::{
     cli::ServeArgs,
-    config::Environment,
+    config::{Environment, Settings},
     reload::Reading,
     server::Server,
     shutdown::{Hangups, Signals},
-    telemetry,
+    telemetry::{self, Telemetry},
 };
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) async fn run(args: &ServeArgs, environment: &Environment) -> Result<(), Failure> {
     let source = source(args, environment);
     let settings = source.load()?.settings;
-    let lines = telemetry::install(&settings.logs).map_err(Failure::saying)?;
-    let (mut signals, hangups) = (Signals::listen()?, Hangups::listen()?);
+    let Telemetry { lines, exporter } = telemetry::install(&settings).map_err(Failure::saying)?;
     let reading = Reading { source: Some(source), lines: Some(lines) };
+    let served = serve(settings, environment, reading).await;
+    if let Some(exporter) = exporter {
+        exporter.end().await;
+    }
+    served
+}
+
+async fn serve(settings: Settings, environment: &Environment, reading: Reading) -> Result<(), Failure> {
+    let (mut signals, hangups) = (Signals::listen()?, Hangups::listen()?);
     tracing::info!(version = crate::metrics::VERSION, store = settings.store_name(), "starting");
     let server = tokio::select! {
         started = Server::start_reading(settings, environment, reading) => started?,

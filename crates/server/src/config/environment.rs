@@ -39,6 +39,8 @@ const NAMED: &[(&str, &str, Shape)] = &[
     ("TIDEMARK_TLS_CERTIFICATE", "tls.certificate", Shape::Text),
     ("TIDEMARK_TLS_KEY", "tls.key", Shape::Text),
     ("TIDEMARK_TLS_CLIENT_CA", "tls.client_ca", Shape::Text),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "traces.endpoint", Shape::Text),
+    ("OTEL_SERVICE_NAME", "traces.service_name", Shape::Text),
     ("TIDEMARK_ENV", "env", Shape::Text),
     ("TIDEMARK_LOG_FORMAT", "logs.format", Shape::Text),
     ("TIDEMARK_LOG_FILTER", "logs.filter", Shape::Text),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, Listen, LogPlace, Secret};
+use super::{ConfigError, Listen, LogPlace, Secret, Traces};
 
 /// The longest window of a log in the store, ms.
 const WINDOW_MS_MAX: u64 = 60_000;
@@ -51,6 +51,8 @@ pub struct Settings {
     pub stop: Stop,
     /// Where logs go and what they look like.
     pub logs: Logs,
+    /// Where traces go.
+    pub traces: Traces,
     /// Options of the object store, such as `aws_endpoint`; over the standard `AWS_*` variables. Default none.
     pub object_store: BTreeMap<String, Secret>,
     /// Settings of the catalog.
@@ -85,6 +87,7 @@ impl Default for Settings {
             lease: Lease::default(),
             stop: Stop::default(),
             logs: Logs::default(),
+            traces: Traces::default(),
             object_store: BTreeMap::new(),
             catalog: tidemark_catalog::catalog::Config::default(),
             ingest: tidemark_ingest::Config::default(),
@@ -300,6 +303,7 @@ impl Settings {
                 "lease.time_ms = {time_ms} cannot be held: give {LEASE_MS_MIN} or more"
             )));
         }
+        self.traces.check()?;
         let Limits { requests_per_minute, events_per_minute } = self.limits;
         for (key, most) in [("requests", requests_per_minute), ("events", events_per_minute)] {
             if most == Some(0) {

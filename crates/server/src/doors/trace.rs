@@ -16,6 +16,7 @@ use tidemark_model::Kind;
 use tracing::Instrument as _;
 
 use super::Door;
+use crate::telemetry::traces;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -33,7 +34,10 @@ pub(super) async fn follow(State(door): State<Door>, mut request: Request, next:
         method = %request.method(),
         route,
         traceparent = tracing::field::Empty,
+        otel.kind = tracing::field::Empty,
+        otel.name = tracing::field::Empty,
     );
+    traces::begins(&span, request.method(), &route, request.headers());
     if let Some(parent) = request.headers().get(TRACEPARENT).and_then(|parent| parent.to_str().ok()) {
         span.record("traceparent", parent);
     }
@@ -43,6 +47,7 @@ pub(super) async fn follow(State(door): State<Door>, mut request: Request, next:
     let mut response = run(&door, request, next).instrument(span.clone()).await;
     let elapsed = begun.elapsed();
     door.metrics.request_answered(&route, response.status().as_u16(), elapsed.as_secs_f64());
+    traces::answered(&span, response.status().as_u16());
     span.in_scope(|| log(&response, elapsed));
     response.headers_mut().insert(REQUEST_ID, id);
     response

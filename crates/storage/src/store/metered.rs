@@ -10,6 +10,7 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, path::Path,
 };
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, core::Collector};
+use tracing::Instrument as _;
 
 /// Times of requests: 0.5 ms to 65 s.
 const SECONDS_BUCKETS: (f64, f64, usize) = (0.000_5, 2.0, 18);
@@ -58,7 +59,7 @@ impl Requests {
 
     async fn measure<T>(&self, verb: &str, request: impl Future<Output = Result<T>>) -> Result<T> {
         let begun = Instant::now();
-        let result = request.await;
+        let result = request.instrument(tracing::info_span!("store", verb)).await;
         if let Some(seconds) = &self.seconds {
             seconds.with_label_values(&[verb]).observe(begun.elapsed().as_secs_f64());
         }

@@ -1,0 +1,42 @@
+"""How fast something grows, told so that single peaks do not matter: medians of a minute, and the median of the slopes between all of them
+(Theil 1950, Sen 1968), with Sen's interval of 95 % by the variance of Kendall's S."""
+
+import itertools
+import math
+import statistics
+from typing import NamedTuple
+
+BUCKET_SECONDS = 60
+QUANTILE = 1.96
+
+
+class Slope(NamedTuple):
+    """In percent of the level at the beginning, an hour."""
+
+    percent: float
+    low: float
+    high: float
+    #: The fitted value at the beginning, in the unit of the samples.
+    level: float
+
+
+def slope(samples, after_seconds=0):
+    """Of samples (seconds, value), those after a warm-up; None where there are fewer than three minutes of them."""
+    points = medians((at, value) for at, value in samples if at >= after_seconds)
+    if len(points) < 3:
+        return None
+    slopes = sorted((b - a) / (t - s) for (s, a), (t, b) in itertools.combinations(points, 2))
+    middle, first = statistics.median(slopes), points[0][0]
+    level = statistics.median(value - middle * (at - first) for at, value in points)
+    n = len(points)
+    spread = QUANTILE * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+    low = slopes[max(0, round((len(slopes) - spread) / 2))]
+    high = slopes[min(len(slopes) - 1, round((len(slopes) + spread) / 2))]
+    return Slope(*(100 * 3600 * one / level for one in (middle, low, high)), level)
+
+
+def medians(samples):
+    buckets = {}
+    for at, value in samples:
+        buckets.setdefault(int(at // BUCKET_SECONDS), []).append((at, value))
+    return [tuple(statistics.median(column) for column in zip(*bucket)) for _, bucket in sorted(buckets.items())]

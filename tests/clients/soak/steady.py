@@ -1,0 +1,97 @@
+"""A lake whose owner lives from the beginning to the end, and is watched: memory, open files, threads, and what it says of itself."""
+
+import http.client
+import os
+import pathlib
+import re
+import statistics
+import threading
+import time
+
+from owners import Lake
+from writers import Place
+
+from .churn import last_line
+from .slope import medians, slope
+
+LEASE_MS = 10_000
+SAMPLE_SECONDS, METRICS_EVERY = 5, 6
+KIB = 1024
+#: Before memory is judged, at most, and as a part of the run.
+WARM_UP_SECONDS, WARM_UP_PART = 900, 1 / 3
+#: What of its metrics is kept: what may grow, and the jobs.
+TOLD = re.compile(r"tidemark_(ingest_(unflushed_bytes|tail_rows|remembered|log_bytes|broken_invariants|steps)|cdc_(pending_rows|steps)|publish_total|job_ticks)")
+
+
+class Steady:
+    def __init__(self, home, bucket, settings, trouble):
+        self.lake, self.trouble, self.is_over = Lake(home, LEASE_MS, bucket), trouble, threading.Event()
+        self.owner = self.lake.serve(**settings)
+        self.place, self.samples, self.metrics = Place(self.owner), [], []
+
+    def start(self):
+        self.began = time.monotonic()
+        self.thread = self.trouble.watched(self.work)
+
+    def stop(self):
+        self.is_over.set()
+        self.thread.join()
+
+    def work(self):
+        for count in range(1_000_000):
+            if not self.owner.is_alive:
+                self.trouble.tell(f"the steady owner ended with {self.owner.process.returncode}: {last_line(self.owner)}")
+                return
+            self.samples.append({"at": time.monotonic() - self.began, "busy": os.getloadavg()[0], **sample(self.owner.process.pid)})
+            if count % METRICS_EVERY == 0:
+                self.metrics.append({"at": time.monotonic() - self.began, **metrics(self.owner)})
+            if self.is_over.wait(SAMPLE_SECONDS):
+                return
+
+    def figures(self, seconds):
+        """Of a run that took so long: what is judged is what came after the warm-up."""
+        warm_up = min(WARM_UP_SECONDS, WARM_UP_PART * seconds)
+        judged = [one for one in self.samples if one["at"] >= warm_up]
+        fits = {what: slope([(one["at"], one[what]) for one in judged]) for what in ("anonymous", "resident")}
+        series = [medians((one["at"], one[what]) for one in self.samples) for what in ("anonymous", "resident", "threads", "descriptors")]
+        points = [(rows[0][0] / 60, *(value for _, value in rows)) for rows in zip(*series)]
+        return {
+            "warm_up_s": warm_up, "memory": fits["anonymous"] and fits["anonymous"]._asdict(),
+            "resident": fits["resident"] and fits["resident"]._asdict(),
+            "descriptors": halves(judged, "descriptors"), "threads": halves(judged, "threads"), "points": points,
+            "load_average": statistics.median(one["busy"] for one in self.samples) if self.samples else None,
+            "metrics": self.metrics[-1] if self.metrics else {},
+        }
+
+    def end(self):
+        if self.owner.is_alive and self.owner.stop() != 0:
+            self.trouble.tell(f"an orderly end fails: {self.owner.name}")
+        if self.owner.is_defect():
+            self.trouble.tell(f"a panic or a defect: {self.owner.name}")
+
+
+def halves(samples, what):
+    """The medians of the first half and of the second."""
+    middle = len(samples) // 2
+    return [statistics.median_low([one[what] for one in half] or [0]) for half in (samples[:middle], samples[middle:])]
+
+
+def sample(pid):
+    """Bytes, descriptors and threads of a process. `anonymous` is its heap and stacks; what else is resident are pages of its binary."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    found = {name: int(value) for name, value in re.findall(r"^(VmRSS|RssAnon|Threads):\s+(\d+)", status, flags=re.M)}
+    descriptors = sum(1 for _ in pathlib.Path(f"/proc/{pid}/fd").iterdir())
+    return {"resident": found["VmRSS"] * KIB, "anonymous": found["RssAnon"] * KIB, "threads": found["Threads"], "descriptors": descriptors}
+
+
+def metrics(owner):
+    connection = http.client.HTTPConnection(owner.http, timeout=20)
+    try:
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+    except (OSError, http.client.HTTPException):
+        return {}
+    finally:
+        connection.close()
+    samples = (line.rsplit(" ", 1) for line in text.splitlines() if TOLD.match(line) and "_bucket" not in line)
+    return {name: float(value) for name, value in samples}

@@ -1,0 +1,31 @@
+"""What went wrong, kept until the verdict: a run goes on, so that it tells all of it."""
+
+import threading
+import time
+import traceback
+
+#: More of the same tells nothing new.
+KEPT_MAX = 200
+
+
+class Trouble:
+    def __init__(self):
+        self.told, self.lock, self.begun = [], threading.Lock(), time.monotonic()
+
+    def tell(self, what):
+        with self.lock:
+            if len(self.told) < KEPT_MAX:
+                self.told.append(f"{time.monotonic() - self.begun:.0f} s: {what}")
+        print(f"WRONG: {what}", flush=True)
+
+    def watched(self, work):
+        """A thread for it; what it raises is told."""
+        def run():
+            try:
+                work()
+            except Exception:
+                self.tell(traceback.format_exc())
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        return thread
