@@ -23,7 +23,11 @@ pub(super) fn examine(tls: &config::Tls, now_s: i64) -> Vec<Finding> {
     }
     let file = certificate.display();
     let Some(end_s) = read(certificate).as_deref().and_then(valid_until) else {
-        return vec![Finding::warning(CHECK, format!("{file} does not tell until when it is valid"), "look with openssl x509 -enddate")];
+        return vec![Finding::warning(
+            CHECK,
+            format!("{file} does not tell until when it is valid"),
+            "look with openssl x509 -enddate",
+        )];
     };
     let (end, days) = (tidemark_model::Instant::from_micros(end_s * 1_000_000), (end_s - now_s) / 86_400);
     let next = "put a new certificate and key in their place: they are read again within seconds, without a restart";
@@ -104,7 +108,11 @@ mod tests {
         let mut der = vec![tag];
         match content.len() {
             length @ 0..0x80 => der.push(u8::try_from(length).expect("short")),
-            length => der.extend([0x82, u8::try_from(length >> 8).expect("short"), u8::try_from(length & 0xff).expect("short")]),
+            length => der.extend([
+                0x82,
+                u8::try_from(length >> 8).expect("short"),
+                u8::try_from(length & 0xff).expect("short"),
+            ]),
         }
         der.extend(content);
         der
