@@ -6,6 +6,7 @@ It changes nothing: every file below the data folder is what it was.
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -219,7 +220,7 @@ def test_certificates_that_end(tmp_path):
 
     assert states(doctor(*free(), *tls("365"), data=tmp_path / "data"), "TLS") == ["ok"]
     found = doctor(*free(), *tls("3"), data=tmp_path / "data")
-    assert states(found, "TLS") == ["warning"] and "for 2 days more" in found["TLS"][0]["seen"]
+    assert states(found, "TLS") == ["warning"] and re.search("for [23] days more", found["TLS"][0]["seen"])
     (tmp_path / "key.pem").write_text("no key")
     files = ["--tls-certificate", tmp_path / "cert.pem", "--tls-key", tmp_path / "key.pem"]
     assert states(doctor(*free(), *files, data=tmp_path / "data", returncode=1), "TLS") == ["failed"]

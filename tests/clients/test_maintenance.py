@@ -174,8 +174,8 @@ def test_a_restart_keeps_it_and_the_command_line_switches(tmp_path):
     try:
         assert cli("status").startswith("ingest is on; ")
         assert "by root: a new disk" in cli("on", "--reason", "a new disk")
-        for end in (server.kill, server.stop):
-            end()
+        for end in ("kill", "stop"):
+            getattr(server, end)()
             server = server.again()
             assert metric(server, "tidemark_maintenance") == 1
             assert cli("status").startswith("ingest is off since ") and "a new disk" in cli("status")

@@ -17,6 +17,7 @@ use tidemark_model::{
 use tidemark_storage::log::{Log, LogDeps, LogError, LogPlace};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::{
     budget::Budget,
@@ -223,7 +224,7 @@ impl Ingest {
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let ended = self.room.requests.spawn(work).await;
+        let ended = self.room.requests.spawn(work.in_current_span()).await;
         ended.unwrap_or_else(|ended| Err(Error::Internal(format!("the request ended early: {ended}"))))
     }
 

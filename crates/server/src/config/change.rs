@@ -13,8 +13,6 @@ const LIVE: [&str; 4] = ["auth.token", "limits.events_per_minute", "limits.reque
 const KEPT: &str = "auth.token";
 /// What stands for a key that nobody set and that has no default.
 const UNSET: &str = "not set";
-/// What stands for a secret.
-const MASKED: &str = "\"***\"";
 
 /// A setting that was read otherwise than before. Secrets are masked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -87,6 +85,9 @@ fn flat(settings: &Settings) -> BTreeMap<String, String> {
 mod tests {
     use super::*;
     use crate::config::Secret;
+
+    /// What stands for a secret.
+    const MASKED: &str = "\"***\"";
 
     fn told(change: impl Fn(&mut Settings)) -> Vec<(String, bool)> {
         let mut new = Settings {
