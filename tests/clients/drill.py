@@ -96,8 +96,9 @@ def seconds(found):
 def written(table, told, version):
     """The document with the table between its marks, and how it was made."""
     text = OPERATIONS.read_text()
+    cores, load = os.cpu_count(), os.getloadavg()[2]
     # Whoever shares the machine is in the figures too.
-    machine = f"{os.cpu_count()} cores, load {os.getloadavg()[2]:.0f}"
+    machine = f"{cores} cores, load {load:.0f}" + (": a busy machine, so these are upper bounds" if load > 2 * cores else "")
     place = "the endpoint that was named" if "TIDEMARK_S3_ENDPOINT" in os.environ else "LocalStack on the same machine"
     words = f"cargo xtask drill --events {told.events} --repeats {told.repeats} --write"
     made = f"Measured on {datetime.date.today()} with tidemark {version} ({machine}; the bucket is {place}) by\n\n```sh\n{words}\n```\n"

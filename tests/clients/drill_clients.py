@@ -85,9 +85,20 @@ class Ledger(Book):
     def post(self, server, batch):
         url, sent = server.http, time.monotonic()
         receipt = super().post(server, batch)
-        if receipt:
+        if receipt and not receipt.get("duplicate"):
             self.heard.append((time.monotonic(), sent, url, batch))
         return receipt
+
+    def carry(self, door, over):
+        """The next batch, again and again under its key and from address to address, until it is acknowledged or all is over."""
+        with self.lock:
+            batch, self.next = self.next, self.next + 1
+            self.receipts[batch] = None
+        while not (receipt := self.post(door, batch)) and not over.wait(APART_SECONDS):
+            door.turn()
+        with self.has_news:
+            self.receipts[batch] = receipt
+            self.has_news.notify_all()
 
     def since(self, began, url):
         """When the first acknowledgement was heard from there, of a batch that was sent after an instant."""
@@ -171,8 +182,7 @@ class Load:
     def work(self, ledger, door):
         try:
             while not self.over.wait(APART_SECONDS):
-                if not ledger.send(door):
-                    door.turn()
+                ledger.carry(door, self.over)
         except Exception as error:
             self.wrong.append(error)
 

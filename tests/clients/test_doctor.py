@@ -11,6 +11,8 @@ import signal
 import socket
 import subprocess
 import threading
+import urllib.error
+import urllib.request
 
 import pytest
 from conftest import Server, binary
@@ -46,6 +48,13 @@ def ports(server):
 def free():
     """Flags of ports where nobody listens."""
     return [word for name, port in zip(("http", "grpc", "postgres"), free_ports(3)) for word in (f"--{name}", f"127.0.0.1:{port}")]
+
+
+def ready(server):
+    try:
+        return urllib.request.urlopen(server.http + "/ready", timeout=60).status == 200
+    except urllib.error.HTTPError:
+        return False
 
 
 def contents(folder):
@@ -168,7 +177,9 @@ def test_a_server_that_is_not_ready_and_a_lake_of_a_newer_release(server):
     found = doctor(*ports(server), data=server.data, returncode=1)
     assert states(found, "lake") == ["failed"] and "release" in found["lake"][0]["next"]
     document.unlink()
-    until(lambda: "failed" in states(doctor(*ports(server), data=server.data, returncode=1), "ready"), "it says that it is ready")
+    until(lambda: not ready(server), "it says that it is ready")
+    found = doctor(*ports(server), data=server.data, returncode=1)
+    assert states(found, "ready") == ["failed"] and "/ready says 503" in found["ready"][0]["seen"]
     document.write_text(content)
 
 

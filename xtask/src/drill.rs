@@ -3,23 +3,14 @@
 //! `tests/clients/drill.py` does it, in the environment of the Python clients and with LocalStack beside it; what it is
 //! told is handed on. The binary is the one that `TIDEMARK_BIN` names, else it is built.
 
-use crate::{environment, localstack, python, step::Step, test, workspace::Workspace};
+use crate::{localstack, python, server, step::Step, test};
 
 /// Runs the drill with the words behind its name.
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {
     let drill = Step::program("drill", &python::interpreter()?)
         .word("tests/clients/drill.py")
-        .with(test::BINARY, binary()?)
+        .with(test::BINARY, server::binary()?)
         .with(test::LOCALSTACK, localstack::interpreter()?)
         .with("PYTHONDONTWRITEBYTECODE", "1");
     words.iter().fold(drill, |drill, word| drill.word(word)).run()
-}
-
-/// The server that is drilled.
-fn binary() -> Result<std::path::PathBuf, String> {
-    if let Some(named) = environment::binary() {
-        return Ok(named);
-    }
-    Step::cargo("build", "build --quiet --profile quick --workspace --bins").run()?;
-    Ok(Workspace::read()?.target_directory.join("quick/tidemark"))
 }

@@ -31,11 +31,6 @@ pub(crate) fn pyenv() -> Option<PathBuf> {
     root.or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".pyenv")))
 }
 
-/// The binary under test, when one is named: `$TIDEMARK_BIN`.
-pub(crate) fn binary() -> Option<PathBuf> {
-    variable("TIDEMARK_BIN").map(PathBuf::from)
-}
-
 /// The cargo that runs this task.
 pub(crate) fn cargo() -> String {
     variable("CARGO").unwrap_or_else(|| "cargo".to_owned())

@@ -21,6 +21,7 @@ mod localstack;
 mod node;
 mod python;
 mod soak;
+mod server;
 mod step;
 mod test;
 mod tidy;

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{environment, localstack, python, step::Step, workspace, workspace::Workspace};
+use crate::{localstack, python, server, step::Step, test, workspace, workspace::Workspace};
 
 const USAGE: &str = "use: cargo xtask soak [--minutes N] [--seed N] [--report FILE]";
 /// Where the figures go, from the root of the workspace, when the report goes to the documents.
@@ -25,10 +25,6 @@ struct Asked<'a> {
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {
     let asked = Asked::read(words)?;
     let target = Workspace::read()?.target_directory;
-    let binary = match environment::binary() {
-        Some(named) => named,
-        None => built(&target)?,
-    };
     let (report, figures) = asked.places(&target);
     let step = Step::program("soak", &python::interpreter()?)
         .words("-m soak")
@@ -40,13 +36,8 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
         .word(figures)
         .with("PYTHONPATH", workspace::root().join("tests/clients"))
         .with("PYTHONDONTWRITEBYTECODE", "1")
-        .with("TIDEMARK_BIN", binary);
+        .with(test::BINARY, server::binary()?);
     asked.limits().fold(step, |step, (name, value)| step.word(name).word(value)).run()
-}
-
-fn built(target: &Path) -> Result<PathBuf, String> {
-    Step::cargo("build", "build --quiet --profile quick --workspace --bins").run()?;
-    Ok(target.join("quick/tidemark"))
 }
 
 impl<'a> Asked<'a> {

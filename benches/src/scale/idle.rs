@@ -1,7 +1,7 @@
 //! What a lake of a hundred collections asks of its store while nobody sends anything.
 //!
-//! It is aged first, so that there is something to wait for: deltas were rolled up and states folded anew, and the files before
-//! wait for the grace of questions and of other engines. Both kinds of log are watched at once; what a start asks is told by itself.
+//! It is aged first, so that there is something to wait for: states were folded and published, then deltas were rolled up, and
+//! the files before wait for the grace of questions. Both kinds of log are watched at once; what a start asks is told by itself.
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,16 @@ use super::{
 use crate::{Outcome, lake::Lake, report::Report};
 
 const COLLECTIONS: u64 = 100;
-const ROUNDS: u64 = 6;
 /// Watched; longer than the longest rest of a job (ten minutes and a quarter).
 const SECONDS: u64 = 800;
 /// After a start, until its jobs have looked at everything once.
 const SETTLE: Duration = Duration::from_secs(60);
-/// Deltas, states, roll-ups and published tables as soon as there is something.
-const AGING: &str = "[ingest]\nflush_age_s = 1\n[cdc]\ndelta_age_s = 1\nfold_rows_min = 1\nfold_ratio = 0.0\nrollup_files = 2\n[publish]\ninterval_s = 2\n";
+/// How long a step of aging may take, s.
+const AGE_WITHIN_S: u64 = 300;
+/// Deltas, published tables, and states as soon as there is something; two deltas between two states are rolled up.
+const FOLDING: &str = "[ingest]\nflush_age_s = 1\n[cdc]\ndelta_age_s = 1\nfold_rows_min = 1\nfold_ratio = 0.0\nrollup_files = 2\n[publish]\ninterval_s = 2\n";
+/// Deltas and no states.
+const GATHERING: &str = "[ingest]\nflush_age_s = 1\n[cdc]\ndelta_age_s = 1\nfold_rows_min = 1000000\n";
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -65,19 +68,17 @@ struct Watched {
 
 #[allow(clippy::cast_precision_loss, reason = "an hour of some minutes")]
 async fn watch(log: &str, seconds: u64) -> Result<Watched, Error> {
-    let mut lake = Lake::start_with(&format!("{log}{AGING}"))?;
-    for round in 0..ROUNDS {
+    let mut lake = Lake::start_with(&format!("{log}{FOLDING}"))?;
+    lake.post("/v1/bench/events", each(0..COLLECTIONS, 0)).await?;
+    aged(&lake, "tidemark_cdc_steps_total", ("step=\"fold\"", COLLECTIONS)).await?;
+    aged(&lake, "tidemark_publish_total", ("outcome=\"published\"", COLLECTIONS)).await?;
+    lake.restart_with(&format!("{log}{GATHERING}"))?;
+    for round in 1..=2 {
         lake.post("/v1/bench/events", each(0..COLLECTIONS, round)).await?;
-        lake.settle().await;
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        aged(&lake, "tidemark_cdc_steps_total", ("step=\"delta\"", COLLECTIONS * round)).await?;
     }
-    let aged = Counted::of(&lake).await?;
-    for needed in ["delta", "fold", "rollup"] {
-        let steps = aged.sum("tidemark_cdc_steps_total", &format!("step=\"{needed}\""));
-        if steps < COLLECTIONS as f64 {
-            return Err(format!("the lake was not aged: {steps} steps of {needed}").into());
-        }
-    }
+    lake.restart_with(&format!("{log}{FOLDING}"))?;
+    aged(&lake, "tidemark_cdc_steps_total", ("step=\"rollup\"", COLLECTIONS)).await?;
     lake.restart_with(log)?;
     tokio::time::sleep(SETTLE).await;
     let (before, cpu, began) = (Counted::of(&lake).await?, lake.cpu(), Instant::now());
@@ -91,4 +92,16 @@ async fn watch(log: &str, seconds: u64) -> Result<Watched, Error> {
         cpu_s: (lake.cpu() - cpu) * per_hour,
         mib: lake.resident_now_mib(),
     })
+}
+
+/// Waits until a counter of one label has come so far.
+#[allow(clippy::cast_precision_loss, reason = "some hundred steps")]
+async fn aged(lake: &Lake, name: &str, (label, least): (&str, u64)) -> Result<(), Error> {
+    for _second in 0..AGE_WITHIN_S {
+        if Counted::of(lake).await?.sum(name, label) >= least as f64 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Err(format!("the lake was not aged: fewer than {least} of {name} {label} within {AGE_WITHIN_S} s").into())
 }

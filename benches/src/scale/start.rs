@@ -165,7 +165,9 @@ impl Started {
 
     #[allow(clippy::cast_precision_loss, reason = "rates for people")]
     fn cells(&self, name: &str, (events, bytes): (u64, u64), (bare, target): (Option<f64>, &str)) -> Vec<String> {
-        let rate = bare.map(|bare| bytes as f64 / 1e6 / (self.wall().median - bare).max(0.001));
+        // A start with a log that took no longer than one without says nothing about replay.
+        let longer = bare.map(|bare| self.wall().median - bare).filter(|longer| *longer > 0.0);
+        let rate = longer.map(|longer| bytes as f64 / 1e6 / longer);
         vec![
             name.to_owned(),
             (bytes >> 20).to_string(),

@@ -91,7 +91,8 @@ mod tests {
             ids: Arc::new(Ids::seeded(1)),
             metrics: prometheus::Registry::new(),
         };
-        let tenure = Tenure { holder: "a, process 1".to_owned(), lease_ms: 1000, log_in_store: true, ..Tenure::default() };
+        let tenure =
+            Tenure { holder: "a, process 1".to_owned(), lease_ms: 1000, log_in_store: true, ..Tenure::default() };
         let catalog = Catalog::open_as(Default::default(), deps, &tenure).await.unwrap();
         catalog.lease().renew().await.unwrap();
         let seen = glance(&store).await.unwrap().expect("a lake").owner.expect("an owner");

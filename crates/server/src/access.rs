@@ -77,7 +77,7 @@ pub const TABLE: &[(&str, &str, Row)] = &[
     ("GET", "/v1/maintenance", row(Needs::Whole(Scope::Admin))),
     ("PUT", "/v1/maintenance", audited(Needs::Whole(Scope::Admin), "begin_maintenance")),
     ("DELETE", "/v1/maintenance", audited(Needs::Whole(Scope::Admin), "end_maintenance")),
-    ("POST", "/v1/reload", audited(Needs::Door, "reload")),
+    ("POST", "/v1/reload", audited(Needs::Whole(Scope::Admin), "reload")),
     ("GET", "/v1/tokens", row(Needs::Door)),
     ("POST", "/v1/tokens", audited(Needs::Door, "create_token")),
     ("DELETE", "/v1/tokens/{id}", audited(Needs::Door, "revoke_token")),

@@ -125,7 +125,9 @@ mod tests {
 
     #[test]
     fn sizes_are_told_in_units_that_people_read() {
-        for (count, text) in [(0, "0 bytes"), (10_239, "10239 bytes"), (10_240, "10 KiB"), (64 << 20, "64 MiB"), (3 << 40, "3072 GiB")] {
+        for (count, text) in
+            [(0, "0 bytes"), (10_239, "10239 bytes"), (10_240, "10 KiB"), (64 << 20, "64 MiB"), (3 << 40, "3072 GiB")]
+        {
             assert_eq!(bytes(count), text);
         }
     }

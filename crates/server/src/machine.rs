@@ -113,7 +113,9 @@ mod tests {
         assert_eq!(files_of(line), Some(1024));
         assert_eq!(files_of("Max open files            unlimited            unlimited            files\n"), None);
         let fitted = fitted_connections(Connections { max: usize::MAX, ..Connections::default() });
-        assert!(open_files_max(Of::Myself).is_none_or(|files| fitted.max * 3 + FILES_KEPT <= files.max(FILES_KEPT + 3)));
+        assert!(
+            open_files_max(Of::Myself).is_none_or(|files| fitted.max * 3 + FILES_KEPT <= files.max(FILES_KEPT + 3))
+        );
     }
 
     #[test]

@@ -143,7 +143,7 @@ async fn begin(State(switch): State<Switch>, By(by): By, body: Bytes) -> Respons
         if !reason.is_empty() {
             response.extensions_mut().insert(Touched(reason));
         }
-        Ok(response)
+        Ok::<_, Problem>(response)
     };
     begun.await.unwrap_or_else(|problem: Problem| problem.into_response())
 }

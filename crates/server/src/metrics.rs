@@ -43,11 +43,11 @@ pub struct Metrics {
     job_successes: IntGaugeVec,
     rate_limited: IntCounterVec,
     lease_renewals: IntCounterVec,
+    maintenance: IntGauge,
+    reloads: IntCounterVec,
     ready: IntGauge,
     stands_by: IntGauge,
     moment: Arc<Moment>,
-    maintenance: IntGauge,
-    reloads: IntCounterVec,
 }
 
 impl Metrics {
@@ -91,20 +91,17 @@ impl Metrics {
                 Opts::new("tidemark_lease_renewals_total", "Renewals of the lease on the lake by outcome"),
                 &["outcome"],
             )?,
+            maintenance: IntGauge::new(
+                "tidemark_maintenance",
+                "1 while an operator has switched ingest off, 0 while everything is taken in",
+            )?,
+            reloads: reloads(registry)?,
             ready: IntGauge::new("tidemark_ready", "1 while the process takes work, as far as it knows")?,
             stands_by: IntGauge::new(
                 "tidemark_standby",
                 "1 while the process stands by and another one owns the lake",
             )?,
             moment: Arc::new(Moment::register(registry)?),
-            maintenance: IntGauge::new(
-                "tidemark_maintenance",
-                "1 while an operator has switched ingest off, 0 while everything is taken in",
-            )?,
-            reloads: IntCounterVec::new(
-                Opts::new("tidemark_config_reloads_total", "Readings of the settings while the server ran, by outcome"),
-                &["outcome"],
-            )?,
         };
         for counted in Counted::ALL {
             metrics.rate_limited.with_label_values(&[counted.as_str()]);
@@ -123,13 +120,9 @@ impl Metrics {
         registry.register(Box::new(metrics.job_successes.clone()))?;
         registry.register(Box::new(metrics.rate_limited.clone()))?;
         registry.register(Box::new(metrics.lease_renewals.clone()))?;
+        registry.register(Box::new(metrics.maintenance.clone()))?;
         registry.register(Box::new(metrics.ready.clone()))?;
         registry.register(Box::new(metrics.stands_by.clone()))?;
-        registry.register(Box::new(metrics.maintenance.clone()))?;
-        registry.register(Box::new(metrics.reloads.clone()))?;
-        for outcome in ["changed", "unchanged", "restart_needed", "invalid"] {
-            metrics.reloads.with_label_values(&[outcome]).reset();
-        }
         Ok(metrics)
     }
 
@@ -220,6 +213,17 @@ impl Metrics {
         }
         text
     }
+}
+
+/// How often settings were read anew, each outcome from 0 on.
+fn reloads(registry: &Registry) -> Result<IntCounterVec, prometheus::Error> {
+    let told = Opts::new("tidemark_config_reloads_total", "Readings of the settings while the server ran, by outcome");
+    let reloads = IntCounterVec::new(told, &["outcome"])?;
+    for outcome in ["changed", "unchanged", "restart_needed", "invalid"] {
+        reloads.with_label_values(&[outcome]);
+    }
+    registry.register(Box::new(reloads.clone()))?;
+    Ok(reloads)
 }
 
 /// A request under way.

@@ -107,3 +107,14 @@ async fn the_first_text_that_is_a_token_counts() {
     let found = house.authority.known([bearer.as_str(), text.as_str()], FROM).await.expect("known");
     assert_eq!((found.0, found.1.id()), (text.as_str(), id.as_str()));
 }
+
+#[tokio::test]
+async fn another_root_token_opens_and_the_one_before_no_longer() {
+    let house = House::new(Some("s3cret"));
+    house.authority.set_root(Some(&Secret::from("n3w")));
+    assert_eq!(house.login("n3w").await.as_deref(), Ok("root"));
+    assert_eq!(house.login("s3cret").await, Err(NoLogin::WrongToken));
+    let open = House::new(None);
+    open.authority.set_root(Some(&Secret::from("n3w")));
+    assert!(open.authority.asks() && open.authority.has_root());
+}

@@ -23,7 +23,11 @@ pub(super) fn examine(tls: &config::Tls, now_s: i64) -> Vec<Finding> {
     }
     let file = certificate.display();
     let Some(end_s) = read(certificate).as_deref().and_then(valid_until) else {
-        return vec![Finding::warning(CHECK, format!("{file} does not tell until when it is valid"), "look with openssl x509 -enddate")];
+        return vec![Finding::warning(
+            CHECK,
+            format!("{file} does not tell until when it is valid"),
+            "look with openssl x509 -enddate",
+        )];
     };
     let (end, days) = (tidemark_model::Instant::from_micros(end_s * 1_000_000), (end_s - now_s) / 86_400);
     let next = "put a new certificate and key in their place: they are read again within seconds, without a restart";
@@ -71,7 +75,7 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&first, rest) = rest.split_first()?;
     let (length, rest) = match first {
-        0..0x80 => (usize::from(first), rest),
+        0..=0x7f => (usize::from(first), rest),
         0x81..=0x84 => {
             let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
             (digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit)), rest)
@@ -104,7 +108,11 @@ mod tests {
         let mut der = vec![tag];
         match content.len() {
             length @ 0..0x80 => der.push(u8::try_from(length).expect("short")),
-            length => der.extend([0x82, u8::try_from(length >> 8).expect("short"), u8::try_from(length & 0xff).expect("short")]),
+            length => der.extend([
+                0x82,
+                u8::try_from(length >> 8).expect("short"),
+                u8::try_from(length & 0xff).expect("short"),
+            ]),
         }
         der.extend(content);
         der

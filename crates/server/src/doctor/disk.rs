@@ -68,7 +68,11 @@ pub(super) fn examine(settings: &Settings, holder: Option<u32>) -> Vec<Finding> 
                 found.push(synced(&folder));
             }
             Some(above) => {
-                let seen = format!("{} is not there yet; the first start makes it below {}", folder.display(), above.display());
+                let seen = format!(
+                    "{} is not there yet; the first start makes it below {}",
+                    folder.display(),
+                    above.display()
+                );
                 found.push(Finding::ok(FOLDER, seen));
                 found.push(space(&above));
             }
@@ -94,7 +98,11 @@ fn owned(folder: &Path) -> Finding {
     let (of_folder, of_process) = match (fs::metadata(folder), fs::metadata("/proc/self")) {
         (Ok(folder), Ok(process)) => (folder.uid(), process.uid()),
         (Err(error), _) | (_, Err(error)) => {
-            return Finding::failed(FOLDER, format!("{name} cannot be looked at: {error}"), "run this as the server's user");
+            return Finding::failed(
+                FOLDER,
+                format!("{name} cannot be looked at: {error}"),
+                "run this as the server's user",
+            );
         }
     };
     if of_folder == of_process || of_process == 0 {
@@ -128,7 +136,10 @@ fn synced(folder: &Path) -> Finding {
     let took = match syncs(folder) {
         Ok(took) => took,
         Err(error) if Errno::from_io_error(&error) == Some(Errno::OPNOTSUPP) => {
-            return Finding::ok(SYNC, format!("{name}: its file system has no files without a name, so none was tried"));
+            return Finding::ok(
+                SYNC,
+                format!("{name}: its file system has no files without a name, so none was tried"),
+            );
         }
         Err(error) => {
             let next = "run this as the server's user; if it is that one, look at the disk and at the system's log";
@@ -161,8 +172,12 @@ fn logged(log: &Path, holder: Option<u32>) -> Finding {
     let name = log.display();
     let entries = match fs::read_dir(log) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Finding::ok(LOG, format!("{name}: there is none yet")),
-        Err(error) => return Finding::failed(LOG, format!("{name} cannot be read: {error}"), "run this as the server's user"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Finding::ok(LOG, format!("{name}: there is none yet"));
+        }
+        Err(error) => {
+            return Finding::failed(LOG, format!("{name} cannot be read: {error}"), "run this as the server's user");
+        }
     };
     let segments = entries.flatten().filter(|entry| entry.path().extension().is_some_and(|end| end == "seg"));
     let sizes: Vec<u64> = segments.filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).collect();
@@ -171,7 +186,9 @@ fn logged(log: &Path, holder: Option<u32>) -> Finding {
         Some(pid) => Finding::ok(LOG, format!("{name}: process {pid} writes to it; {count} segments, {most}")),
         None => Finding::ok(
             LOG,
-            format!("{name}: no process holds it; {count} segments, {most}: at most that is in no file, and the next start takes it in"),
+            format!(
+                "{name}: no process holds it; {count} segments, {most}: at most that is in no file, and the next start takes it in"
+            ),
         ),
     }
 }

@@ -36,9 +36,10 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
         found.push(Finding::warning(SERVER, format!("none answers at {}", settings.http), next));
     }
     let is_ours = found.iter().any(|finding| finding.check == READY);
-    let postgres = match settings.postgres.unwrap_or(Listen::DEFAULT_POSTGRES) {
-        Listen::At(address) => Some(("postgres", address)),
-        Listen::Off => None,
+    // Where nobody said that it has to be there, a server goes without it when its port is taken.
+    let postgres = match settings.postgres.or(is_ours.then_some(Listen::DEFAULT_POSTGRES)) {
+        Some(Listen::At(address)) => Some(("postgres", address)),
+        Some(Listen::Off) | None => None,
     };
     for (name, address) in [("http", settings.http), ("grpc", settings.grpc)].into_iter().chain(postgres) {
         found.extend(port(name, address, is_ours).await);
@@ -83,15 +84,22 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 async fn asked(settings: &Settings) -> Vec<Finding> {
     let is_encrypted = settings.tls.certificate.is_some();
     let url = format!("{}://{}", if is_encrypted { "https" } else { "http" }, reachable(settings.http));
-    let client = reqwest::Client::builder().no_proxy().timeout(ANSWERS_WITHIN).danger_accept_invalid_certs(is_encrypted);
+    let client =
+        reqwest::Client::builder().no_proxy().timeout(ANSWERS_WITHIN).danger_accept_invalid_certs(is_encrypted);
     let client = match client.build() {
         Ok(client) => client,
-        Err(error) => return vec![Finding::warning(SERVER, format!("it was not asked: {error}"), "ask /ready yourself")],
+        Err(error) => {
+            return vec![Finding::warning(SERVER, format!("it was not asked: {error}"), "ask /ready yourself")];
+        }
     };
     let version = match client.get(format!("{url}/version")).send().await {
         Ok(answer) => read(answer).await,
         Err(error) if is_encrypted && settings.tls.client_ca.is_some() => {
-            return vec![Finding::warning(SERVER, format!("{url}: it asks for a certificate: {error}"), "ask /ready yourself, with one")];
+            return vec![Finding::warning(
+                SERVER,
+                format!("{url}: it asks for a certificate: {error}"),
+                "ask /ready yourself, with one",
+            )];
         }
         Err(error) => return vec![stranger(&url, &error.to_string())],
     };
@@ -110,7 +118,11 @@ async fn asked(settings: &Settings) -> Vec<Finding> {
 }
 
 fn stranger(url: &str, why: &str) -> Finding {
-    Finding::failed(SERVER, format!("{url}: what listens there does not answer as a server does: {why}"), "find it with ss -ltnp")
+    Finding::failed(
+        SERVER,
+        format!("{url}: what listens there does not answer as a server does: {why}"),
+        "find it with ss -ltnp",
+    )
 }
 
 fn versioned(url: &str, version: &str) -> Finding {
@@ -129,7 +141,11 @@ fn ready(answer: Option<(u16, Value)>) -> Finding {
     match (status, told["code"].as_str()) {
         (200, _) => Finding::ok(READY, "/ready says 200: it takes work"),
         (503, Some("standby")) => Finding::ok(READY, "it stands by: another server owns the lake"),
-        _ => Finding::failed(READY, format!("/ready says {status}: {detail}"), "see The server is not ready in docs/operations.md"),
+        _ => Finding::failed(
+            READY,
+            format!("/ready says {status}: {detail}"),
+            "see The server is not ready in docs/operations.md",
+        ),
     }
 }
 
@@ -141,7 +157,9 @@ async fn unflushed(client: &reqwest::Client, url: &str, settings: &Settings) -> 
     }
     let (status, told) = read(request.send().await.ok()?).await?;
     match (status, told["unflushed_bytes"].as_u64()) {
-        (200, Some(count)) => Some(Finding::ok(UNFLUSHED, format!("{} are acknowledged and in no file yet", bytes(count)))),
+        (200, Some(count)) => {
+            Some(Finding::ok(UNFLUSHED, format!("{} are acknowledged and in no file yet", bytes(count))))
+        }
         (401, _) => {
             let next = "give this command the root token that the server has (AUTH_TOKEN)";
             Some(Finding::warning(UNFLUSHED, "the server knows another root token than these settings, or none", next))

@@ -44,7 +44,11 @@ pub(super) async fn examine(settings: &Settings, environment: &Environment, dept
     let store = match open_store(settings, environment) {
         Ok(store) => store,
         Err(error) => {
-            return vec![Finding::failed(STORE, format!("{name} cannot be opened: {}", whole(&error)), "correct store and its options")];
+            return vec![Finding::failed(
+                STORE,
+                format!("{name} cannot be opened: {}", whole(&error)),
+                "correct store and its options",
+            )];
         }
     };
     let mut found = Vec::new();
@@ -61,7 +65,9 @@ pub(super) async fn examine(settings: &Settings, environment: &Environment, dept
             found.push(unread(&name, &error));
             return found;
         }
-        Ok(Ok(None)) => found.push(Finding::ok(STORE, format!("{name} answers; there is no lake in it, the first start makes one"))),
+        Ok(Ok(None)) => {
+            found.push(Finding::ok(STORE, format!("{name} answers; there is no lake in it, the first start makes one")))
+        }
         Ok(Ok(Some(lake))) => found.extend(looked(&name, &lake)),
     }
     found.extend(closed(&store).await);
@@ -74,23 +80,35 @@ pub(super) async fn examine(settings: &Settings, environment: &Environment, dept
 fn unread(name: &str, error: &CatalogError) -> Finding {
     let seen = format!("{name}: {}", whole(error));
     match error {
-        CatalogError::NewerFormat { .. } => Finding::failed(FORMAT, seen, "use the release that wrote it, or a newer one"),
-        CatalogError::Store(_) => Finding::failed(STORE, seen, "look at the network, the credentials and whether the store runs"),
-        _ => Finding::failed(FORMAT, seen, "restore that object from a copy; tidemark verify tells what else is damaged"),
+        CatalogError::NewerFormat { .. } => {
+            Finding::failed(FORMAT, seen, "use the release that wrote it, or a newer one")
+        }
+        CatalogError::Store(_) => {
+            Finding::failed(STORE, seen, "look at the network, the credentials and whether the store runs")
+        }
+        _ => {
+            Finding::failed(FORMAT, seen, "restore that object from a copy; tidemark verify tells what else is damaged")
+        }
     }
 }
 
 fn looked(name: &str, lake: &Glance) -> Vec<Finding> {
     let mut found = vec![
         Finding::ok(STORE, format!("{name} answers")),
-        Finding::ok(FORMAT, format!("{} has a format that this release knows, and {} shards", lake.cluster, lake.shards)),
+        Finding::ok(
+            FORMAT,
+            format!("{} has a format that this release knows, and {} shards", lake.cluster, lake.shards),
+        ),
     ];
     found.push(match &lake.owner {
         Some(owner) => owned(owner, SystemClock.now()),
         None => Finding::ok(OWNER, "nobody ever owned the lake"),
     });
     found.extend(lake.owner.as_ref().filter(|owner| owner.has_log_in_store || owner.log_bytes > 0).map(|owner| {
-        let seen = format!("logs in the store hold {}: at most that is in no file, and the next start takes it in", bytes(owner.log_bytes));
+        let seen = format!(
+            "logs in the store hold {}: at most that is in no file, and the next start takes it in",
+            bytes(owner.log_bytes)
+        );
         Finding::ok(LOG, seen)
     }));
     found
@@ -127,7 +145,11 @@ async fn closed(store: &Store) -> Option<Finding> {
             let seen = format!("ingest is switched off since {}, by {}{reason}", closed.since, closed.by);
             Some(Finding::warning(MAINTENANCE, seen, "tidemark maintenance off switches it on"))
         }
-        Ok(Err(error)) => Some(Finding::failed(MAINTENANCE, whole(&error), "a server does not start with it: restore that object from a copy")),
+        Ok(Err(error)) => Some(Finding::failed(
+            MAINTENANCE,
+            whole(&error),
+            "a server does not start with it: restore that object from a copy",
+        )),
         Ok(Ok(None)) | Err(_) => None,
     }
 }
@@ -161,7 +183,11 @@ async fn skew(settings: &Settings, environment: &Environment) -> Option<Finding>
     let least = if off[0].signum() == off[1].signum() { off[0].abs().min(off[1].abs()) } else { 0 };
     let seen = format!("that of {url} differs from this machine's by {least} s");
     Some(if least > SKEW_S_CALM {
-        Finding::warning(CLOCK, seen, "set this machine's clock (NTP): stores refuse requests of clocks that are off by 15 minutes")
+        Finding::warning(
+            CLOCK,
+            seen,
+            "set this machine's clock (NTP): stores refuse requests of clocks that are off by 15 minutes",
+        )
     } else {
         Finding::ok(CLOCK, seen)
     })
@@ -190,7 +216,9 @@ mod tests {
     #[test]
     fn dates_of_http_are_read() {
         assert_eq!(http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
-        for bad in ["", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun, 06 Nox 1994 08:49:37 GMT", "Sun, 99 Nov 1994 08:49:37 GMT"] {
+        for bad in
+            ["", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun, 06 Nox 1994 08:49:37 GMT", "Sun, 99 Nov 1994 08:49:37 GMT"]
+        {
             assert_eq!(http_date(bad), None, "{bad}");
         }
     }

@@ -28,7 +28,9 @@ fn files(settings: &Settings, of: Of, who: &str) -> Finding {
     let open = machine::open_files(of).map(|open| format!(", {open} are open")).unwrap_or_default();
     let seen = format!("{who} may open {most} files{open}");
     if (most as u64) < wanted {
-        let next = format!("raise it to {wanted} or more (ulimit -n, LimitNOFILE=): until then fewer connections are taken than connections.max");
+        let next = format!(
+            "raise it to {wanted} or more (ulimit -n, LimitNOFILE=): until then fewer connections are taken than connections.max"
+        );
         return Finding::warning(FILES, seen, next);
     }
     Finding::ok(FILES, seen)
@@ -39,7 +41,12 @@ fn memory(settings: &Settings, of: Of, who: &str) -> Finding {
     let pool = settings.query.pool_memory_bytes.min(most / 2);
     let held = settings.ingest.unflushed_bytes_max.saturating_add(settings.ingest.bodies_bytes_max);
     let said = |count: usize| bytes(count as u64);
-    let seen = format!("{who} may use {}; queries take at most {} of it, what is acknowledged and in no file {}", said(most), said(pool), said(held));
+    let seen = format!(
+        "{who} may use {}; queries take at most {} of it, what is acknowledged and in no file {}",
+        said(most),
+        said(pool),
+        said(held)
+    );
     if pool.saturating_add(held) > most {
         let next = "give it more memory, or lower query.pool_memory_bytes, ingest.unflushed_bytes_max and ingest.bodies_bytes_max";
         return Finding::warning(MEMORY, seen, next);

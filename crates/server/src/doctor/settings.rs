@@ -13,7 +13,11 @@ const LEASE_MS_CALM: u64 = 2000;
 
 /// Of settings that cannot be read.
 pub(super) fn unreadable(error: &ConfigError) -> Finding {
-    Finding::failed(CHECK, error.to_string(), "correct it: a server does not start with it, and one that runs keeps what it has")
+    Finding::failed(
+        CHECK,
+        error.to_string(),
+        "correct it: a server does not start with it, and one that runs keeps what it has",
+    )
 }
 
 /// Looks at settings that were read.
@@ -22,7 +26,8 @@ pub(super) fn examine(loaded: &Loaded) -> Vec<Finding> {
     let mut layers: Vec<&str> = origins.values().map(String::as_str).collect();
     layers.sort_unstable();
     layers.dedup();
-    let from = if layers.is_empty() { "all at their defaults".to_owned() } else { format!("from {}", layers.join(", ")) };
+    let from =
+        if layers.is_empty() { "all at their defaults".to_owned() } else { format!("from {}", layers.join(", ")) };
     let seen = format!("tidemark {}, {} of them set, {from}", crate::metrics::VERSION, origins.len());
     let mut found = vec![Finding::ok(CHECK, seen)];
     found.extend(dangers(settings).into_iter().map(|(seen, next)| Finding::warning(CHECK, seen, next)));
@@ -43,7 +48,10 @@ fn dangers(settings: &Settings) -> Vec<(String, &'static str)> {
     if let Some(address) = exposed(settings) {
         if settings.auth.allow_unauthenticated && settings.auth.token.is_none() {
             let next = "set AUTH_TOKEN, unless the network keeps strangers out";
-            found.push((format!("{address} may be served to everybody: auth.allow_unauthenticated is set, auth.token is not"), next));
+            found.push((
+                format!("{address} may be served to everybody: auth.allow_unauthenticated is set, auth.token is not"),
+                next,
+            ));
         }
         if settings.tls.certificate.is_none() {
             let next = "set tls.certificate and tls.key, unless what stands in front of it speaks TLS";
@@ -75,7 +83,7 @@ mod tests {
 
     #[test]
     fn dangers_are_told_where_they_are() {
-        assert_eq!(dangers(&Settings::default()), []);
+        assert!(dangers(&Settings::default()).is_empty());
         let mut open = Settings { http: "0.0.0.0:7070".parse().expect("an address"), ..Settings::default() };
         assert_eq!(dangers(&open).len(), 1, "no TLS");
         open.auth.allow_unauthenticated = true;

@@ -17,14 +17,14 @@ use bytes::Bytes;
 use opentelemetry::{
     Context, KeyValue,
     propagation::TextMapPropagator as _,
-    trace::{Link, SamplingResult, SpanKind, Status, TraceContextExt as _, TraceId, TracerProvider as _},
+    trace::{Link, SpanKind, Status, TraceContextExt as _, TraceId, TracerProvider as _},
 };
 use opentelemetry_http::{HeaderExtractor, HttpClient, HttpError};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::{
     Resource,
     propagation::TraceContextPropagator,
-    trace::{Sampler, SdkTracerProvider, ShouldSample},
+    trace::{Sampler, SamplingResult, SdkTracerProvider, ShouldSample},
 };
 use tokio::runtime::Handle;
 use tracing::{Span, level_filters::LevelFilter};
