@@ -146,7 +146,7 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Print every setting as a tidemark.toml, with where it comes from; secrets are masked.
-    Print(ServeArgs),
+    Print(Box<ServeArgs>),
     /// Have a running server read its settings anew: limits, the root token, the filter of its log. What needs a restart is
     /// told, and then nothing changes. Needs the root token; SIGHUP does the same.
     Reload(maintenance::WhereArgs),

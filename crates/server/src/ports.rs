@@ -75,7 +75,10 @@ pub struct Life {
 
 /// How many connections each port has, and how many it may have. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Open(Arc<Mutex<Vec<(&'static str, TaskTracker, usize)>>>);
+pub struct Open(Arc<Mutex<Vec<Opened>>>);
+
+/// A port, what counts its connections, and the most it may have at once.
+type Opened = (&'static str, TaskTracker, usize);
 
 impl Open {
     /// Every port: its name, its connections, the most it may have at once.
