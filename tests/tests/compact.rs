@@ -102,7 +102,8 @@ async fn every_row_once(client: &Client) {
 /// Whether the job has said that nothing is left.
 async fn is_done(client: &Client) -> bool {
     let metrics = client.get("/metrics", &[]).await.text();
-    metrics.contains("tidemark_job_ticks_total{outcome=\"done\",task=\"compaction\"}")
+    let ticks = "tidemark_job_ticks_total{outcome=\"done\",task=\"compaction\"} ";
+    metrics.lines().filter_map(|line| line.strip_prefix(ticks)).any(|count| count != "0")
 }
 
 /// Events files in the folder, named or not.

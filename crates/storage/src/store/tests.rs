@@ -73,7 +73,9 @@ async fn every_store_conforms() {
     for store in [Store::memory(), local, Store::memory().metered(&registry)] {
         conforms(&store).await;
     }
-    let counted: Vec<(String, String)> = registry.gather()[0]
+    let families = registry.gather();
+    let counted = families.iter().find(|family| family.name() == "tidemark_store_requests_total").unwrap();
+    let counted: Vec<(String, String)> = counted
         .get_metric()
         .iter()
         .map(|metric| (metric.get_label()[0].value().to_owned(), metric.get_label()[1].value().to_owned()))

@@ -52,7 +52,12 @@ impl Lake {
         }
         let options = self.options(inherited.clone());
         for log in inherited {
-            fence(&self.store, "lake", (log, options.epoch), Ulid::from(7)).await.expect("fences");
+            // A start that failed at this is made again.
+            let mut fenced = fence(&self.store, "lake", (log, options.epoch), Ulid::from(7)).await;
+            while let Err(LogError::Store(_)) = fenced {
+                fenced = fence(&self.store, "lake", (log, options.epoch), Ulid::from(7)).await;
+            }
+            fenced.expect("fences");
         }
         self.logs.push(options.log);
         let read = move || {

@@ -138,7 +138,9 @@ async fn how_far_it_is_is_told_and_the_quick_form_is_cheap() {
     let expected =
         [Step::Asked(Question::CreateExisting), Step::Asked(Question::CreateRace), raced(1), raced(2), raced(3)];
     assert_eq!(*steps.lock().unwrap(), expected);
-    let requests: f64 = registry.gather()[0].get_metric().iter().map(|metric| metric.get_counter().get_value()).sum();
+    let families = registry.gather();
+    let counted = families.iter().find(|family| family.name() == "tidemark_store_requests_total").unwrap();
+    let requests: f64 = counted.get_metric().iter().map(|metric| metric.get_counter().get_value()).sum();
     assert_eq!(requests, 72.0, "the documents say so");
 }
 
