@@ -109,7 +109,7 @@ def test_a_standby_answers_that_it_stands_by_and_ends_at_once(lake):
     assert health.status == 200 and health.body == {"status": "ok", "role": "standby"}
     assert standby.ask("GET", "/version").status == 200
     for method, path, body in [
-        ("GET", "/ready", None), ("GET", "/metrics", None), ("POST", "/v1/query", {"sql": "SELECT 1"}), ("GET", "/v1/dropped", None),
+        ("GET", "/ready", None), ("POST", "/v1/query", {"sql": "SELECT 1"}), ("GET", "/v1/dropped", None),
         ("POST", "/v1/shop/events", [{"type": "note"}]), ("POST", "/ingest", {"type": "note"}), ("GET", "/nowhere", None),
     ]:
         answer = standby.ask(method, path, body)
