@@ -37,8 +37,7 @@ def faults(s3):
 
 def test_every_fault_passes_and_leaves_nothing_wrong(tmp_path, bucket, faults, log):
     book, behind = Book(seed=SEED, durability=log), bucket.through(faults.url)
-    # A create that was applied, told as failed and sent again looks to the check of a store like a lie.
-    server = started(tmp_path, behind, {**BUSY, "store_check": "never"}, log)
+    server = started(tmp_path, behind, BUSY, log)
     try:
         assert book.send(server) and book.send(server)
         known = {at: book.documents(at) for at in book.instants()}
