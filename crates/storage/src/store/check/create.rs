@@ -2,35 +2,14 @@
 
 use bytes::Bytes;
 
-use object_store::path::Path;
-
 use super::ground::{Ground, Wrong, body, expect, same};
 use crate::store::Put;
-
-/// How often a free name has to be told to be taken until that counts: 409 of S3 says only that something else was under way.
-const ATTEMPTS: usize = 3;
 
 /// A create of a free name.
 pub(super) async fn fresh(ground: &Ground<'_>) -> Result<(), Wrong> {
     let (path, written) = (ground.object("create", "object"), body(1000));
-    created(ground, &path, &written).await?;
+    ground.create(&path, &written).await?;
     same("an object that was created just now", ground.read(&path).await?.as_ref(), &written)
-}
-
-/// Creates what is not there.
-async fn created(ground: &Ground<'_>, path: &Path, written: &Bytes) -> Result<(), Wrong> {
-    let mut is_ours = false;
-    for _attempt in 0..ATTEMPTS {
-        if ground.store.create(path, written.clone()).await? == Put::Created {
-            return Ok(());
-        }
-        // "Exists" may be our own success, if the client tried twice: what is there decides.
-        if let Some(there) = ground.read(path).await? {
-            is_ours = there == *written;
-            break;
-        }
-    }
-    expect(is_ours, || "a create of a free name was told that the name is taken".to_owned())
 }
 
 /// Creates of a name that is taken: by a put, by a create, by an object without bytes; by bytes that are more or fewer.
@@ -42,7 +21,7 @@ pub(super) async fn existing(ground: &Ground<'_>) -> Result<(), Wrong> {
         if by_put {
             ground.store.put(&path, first.clone()).await?;
         } else {
-            created(ground, &path, &first).await?;
+            ground.create(&path, &first).await?;
         }
         for second in [body(500), body(2000)] {
             let put = ground.store.create(&path, second.clone()).await?;

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use object_store::path::Path;
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, store::Put};
 
 /// Objects that are deleted at once.
 const DELETES_MAX: usize = 16;
-
+/// How often a free name has to be told to be taken until that counts: 409 of S3 says only that something else was under way.
+const ATTEMPTS: usize = 3;
 /// After so many bytes a body goes on otherwise.
 const BLOCK: usize = 4096;
 
@@ -66,6 +67,22 @@ impl<'s> Ground<'s> {
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Creates what is not there.
+    pub(super) async fn create(&self, path: &Path, written: &Bytes) -> Result<(), Wrong> {
+        let mut is_ours = false;
+        for _attempt in 0..ATTEMPTS {
+            if self.store.create(path, written.clone()).await? == Put::Created {
+                return Ok(());
+            }
+            // "Exists" may be our own success, if the client tried twice: what is there decides.
+            if let Some(there) = self.read(path).await? {
+                is_ours = there == *written;
+                break;
+            }
+        }
+        expect(is_ours, || "a create of a free name was told that the name is taken".to_owned())
     }
 
     /// Deletes what was written: what is remembered of it, as a list may be late. What stays, with why.

@@ -39,6 +39,14 @@ async fn stores_of_ours_pass_and_nothing_stays_behind() {
 }
 
 #[tokio::test]
+async fn a_conflict_between_requests_is_no_lie() {
+    for extent in [extent(), Extent::quick()] {
+        let report = checked(&Liar::store(Lie::ConflictsOnce), extent).await;
+        assert_eq!(report.verdict(), Verdict::Fit, "{report:?}");
+    }
+}
+
+#[tokio::test]
 async fn each_lie_is_found_and_named() {
     let cases: [(Lie, Verdict, &[&str]); 15] = [
         (Lie::IgnoresCreate, Verdict::Unfit, &["create_existing", "create_race"]),

@@ -31,6 +31,8 @@ pub(super) enum Lie {
     SaysCreated,
     /// No create is ever applied; all are told that the name is taken.
     RefusesCreates,
+    /// The first create of a name is not applied and told that the name is taken, as S3 tells of a conflict: no lie.
+    ConflictsOnce,
     /// No create is ever applied; all are told that they succeeded.
     ForgetsCreates,
     /// Whoever was told that nothing is there is told so once more.
@@ -128,6 +130,7 @@ impl ObjectStore for Liar {
                 if is_taken { Err(Self::taken(location)) } else { self.inner.put(location, payload).await }
             }
             Lie::RefusesCreates => Err(Self::taken(location)),
+            Lie::ConflictsOnce if self.names.lock().unwrap().insert(location.clone()) => Err(Self::taken(location)),
             Lie::ForgetsCreates => Ok(done),
             Lie::SaysCreated => self.inner.put_opts(location, payload, opts).await.or(Ok(done)),
             _ => self.inner.put_opts(location, payload, opts).await,
