@@ -35,6 +35,8 @@ pub struct Config {
     pub depth_max: usize,
     /// Bytes of cached overlays and key columns. Default 512 MiB.
     pub cache_bytes: u64,
+    /// Bytes of cached Parquet footers and page indexes. Default 256 MiB.
+    pub footers_bytes: usize,
 }
 
 impl Default for Config {
@@ -53,6 +55,7 @@ impl Default for Config {
             tokens_max: 10_000,
             depth_max: 64,
             cache_bytes: 512 << 20,
+            footers_bytes: 256 << 20,
         }
     }
 }

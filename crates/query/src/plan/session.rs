@@ -41,8 +41,6 @@ use crate::Error;
 const STORE: &str = "tidemark://lake";
 /// Bytes that all sorts, joins and aggregations together may spill to the temporary directory.
 const SPILL_BYTES_MAX: u64 = 10 << 30;
-/// Bytes of cached Parquet footers and page indexes.
-const FOOTERS_BYTES_MAX: usize = 256 << 20;
 /// Bytes read from the end of a Parquet file at once.
 const FOOTER_HINT: usize = 256 << 10;
 
@@ -68,11 +66,11 @@ pub(crate) struct Of {
 }
 
 impl Sessions {
-    /// Settings for this many partitions.
+    /// Settings for this many partitions, and at most this many bytes of cached Parquet footers and page indexes.
     ///
     /// # Errors
     /// [`Error::Internal`] when the engine's environment cannot be made.
-    pub(crate) fn new(catalog: &Catalog, partitions: NonZeroUsize) -> Result<Self, Error> {
+    pub(crate) fn new(catalog: &Catalog, partitions: NonZeroUsize, footers_bytes: usize) -> Result<Self, Error> {
         let internal =
             |e: DataFusionError| Error::Internal(format!("the engine could not be made: {}", e.strip_backtrace()));
         let disk = DiskManagerBuilder::default()
@@ -81,7 +79,7 @@ impl Sessions {
         let environment = RuntimeEnvBuilder::new()
             .with_object_store_registry(Arc::new(OneStore(catalog.store().objects())))
             .with_disk_manager_builder(disk)
-            .with_metadata_cache_limit(FOOTERS_BYTES_MAX)
+            .with_metadata_cache_limit(footers_bytes)
             .build_arc()
             .map_err(internal)?;
         let mut template = SessionStateBuilder::new_with_default_features()
