@@ -79,9 +79,13 @@ class Server:
 
     def verify(self):
         """`tidemark verify` has nothing to say against its lake."""
-        place = ["--store", self.store.url] if self.store else ["--data", self.data]
-        told = subprocess.run([binary(), "verify", *place], capture_output=True, text=True, cwd=self.home, env=environment(self.store), timeout=300)
+        told = self.looked_over()
         assert told.returncode == 0, told.stdout + told.stderr
+
+    def looked_over(self):
+        """What `tidemark verify` says."""
+        place = ["--store", self.store.url] if self.store else ["--data", self.data]
+        return subprocess.run([binary(), "verify", *place], capture_output=True, text=True, cwd=self.home, env=environment(self.store), timeout=300)
 
 
 def remark(text):

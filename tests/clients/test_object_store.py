@@ -143,6 +143,29 @@ def test_every_kind_of_maintenance_and_a_cold_start_change_no_answer(home, bucke
         server.kill()
 
 
+def test_verify_reads_the_log_in_the_bucket(home, bucket):
+    """What is in no file yet is there alone."""
+    book = Book(seed=17, durability="object")
+    server = started(home, bucket, {"ingest.flush_age_s": 600}, "object")
+    try:
+        assert all(book.send(server) for _batch in range(3))
+        server.verify()
+        server.kill()
+        key = min(key for key in bucket.keys() if "/_tidemark/log/" in key and key.endswith(".seg"))
+        place = f"/{bucket.name}/{key}"
+        whole = bucket.s3.ask("GET", place).body
+        for damage in (lambda: bucket.s3.ask("PUT", place, body=whole[:-1] + bytes([whole[-1] ^ 1])), lambda: bucket.s3.ask("DELETE", place)):
+            damage()
+            told = server.looked_over()
+            assert told.returncode == 1 and told.stdout.startswith(key.removeprefix(f"{bucket.prefix}/")), told
+        assert bucket.s3.ask("PUT", place, body=whole).status == 200
+        server.verify()
+        server = server.again()
+        book.audit(server)
+    finally:
+        server.kill()
+
+
 def publishes(server, bucket, collections):
     """What is published in the bucket is what SQL answers, to a reader who knows nothing of us."""
     server.post("/v1/compact", {"namespace": NAMESPACE})

@@ -7,6 +7,7 @@
 //!    taken them.
 //!
 //! 5. A published table must hold the files, bytes and rows of the manifest it was published from, and they must be there.
+//! 6. Of the logs in the store that may hold what is in no file, every object must be there and verify.
 //!
 //! Nothing is written, and a server may run meanwhile: what it deletes lies past the grace, what it adds is young.
 
@@ -17,12 +18,17 @@ mod table;
 use std::collections::{HashMap, HashSet};
 
 use tidemark_model::Instant;
-use tidemark_storage::{ObjectPath, Store, paths, register::Register};
+use tidemark_storage::{ObjectPath, Store, log::look, paths, register::Register};
 
 use self::table::Expected;
 use crate::{
     CatalogError, CollectionManifest, EventsManifest,
-    catalog::{journal, lake, state::State, tables},
+    catalog::{
+        journal, lake,
+        owner::{self, Entry},
+        state::State,
+        tables,
+    },
     manifest::stored::{self, Manifest},
     publish::{Log, pick::Wanted, wanted},
 };
@@ -45,6 +51,8 @@ pub struct Report {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Objects of logs in the store.
+    pub log_objects: u64,
     /// What is wrong, one sentence each, beginning with the object or the table.
     pub complaints: Vec<String>,
 }
@@ -57,7 +65,7 @@ const MANIFESTS_MAX: u64 = 4096;
 /// # Errors
 /// [`CatalogError`] when there is no lake, or the register of its tables cannot be read.
 pub async fn verify(store: &Store, depth: Depth, now: Instant, grace_s: u64) -> Result<Report, CatalogError> {
-    lake::read(store).await?;
+    let lake = lake::read(store).await?;
     let register = Register::new(store.clone(), paths::catalog());
     let mut state = State::new(store.clone());
     let mut looking = Looking { store, depth, oldest: orphans_from(now, grace_s), report: Report::default() };
@@ -66,6 +74,7 @@ pub async fn verify(store: &Store, depth: Depth, now: Instant, grace_s: u64) -> 
     }
     looking.chain(&register, &paths::catalog()).await?;
     looking.chain(&Register::new(store.clone(), paths::owner()), &paths::owner()).await?;
+    looking.logs(&lake.cluster).await?;
     for (namespace, known) in &state.namespaces {
         let events: EventsManifest = looking
             .table(&known.events.register, &paths::manifests(namespace, "events"))
@@ -128,6 +137,17 @@ impl Looking<'_> {
             }
             read => read,
         }
+    }
+
+    /// The logs in the store of whoever owns the lake, those that it inherited with them.
+    async fn logs(&mut self, cluster: &str) -> Result<(), CatalogError> {
+        let owner = owner::newest(&Register::new(self.store.clone(), paths::owner()), None).await?;
+        for log in owner.iter().flat_map(Entry::logs) {
+            let looked = look(self.store, cluster, log, self.depth == Depth::Checksums).await?;
+            self.report.log_objects += looked.objects;
+            self.report.complaints.extend(looked.complaints);
+        }
+        Ok(())
     }
 
     /// What manifests named that were the newest at some moment since the grace began: readers may still read it.

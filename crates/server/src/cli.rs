@@ -121,8 +121,8 @@ pub enum Command {
     /// Switch ingest off and on again while questions are answered, and tell how it stands.
     #[command(subcommand)]
     Maintenance(maintenance::MaintenanceCommand),
-    /// Look the lake over: every file there, with its size and checksum, no gap in any chain, nothing left behind. Needs
-    /// the store, not a server; one may run meanwhile.
+    /// Look the lake over: every file there, with its size and checksum, no gap in any chain, nothing left behind; logs in the
+    /// store too. Needs the store, not a server; one may run meanwhile.
     #[command(after_help = "Exit code 0: nothing is wrong; 1: something is, each on a line of its own.\n\n\
                             Examples:\n  tidemark verify --data /var/lib/tidemark\n  tidemark verify --store s3://bucket/lake --quick")]
     Verify(VerifyArgs),

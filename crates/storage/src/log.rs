@@ -43,7 +43,7 @@ pub use append::{Append, Assigned, Durable, KeyRecord, LogBatch};
 pub use epochs::Epochs;
 pub use error::LogError;
 pub use handle::{Log, Pressure};
-pub use objects::{fence, is_released};
+pub use objects::{Looked, fence, is_released, look};
 pub use options::{LogDeps, LogOptions, LogPlace, ObjectLogOptions};
 pub use recovery::{Recovery, holds_appends};
 pub use rows::EncodedRows;

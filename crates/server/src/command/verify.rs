@@ -18,13 +18,14 @@ pub(super) async fn run(args: &VerifyArgs, environment: &Environment) -> Result<
     let grace_s = settings.cdc.grace_s.max(settings.ingest.grace_s);
     let grace_s = grace_s.saturating_mul(2).saturating_add(CLEAN_UP_WITHIN_S);
     let report = verify(&store, depth, SystemClock.now(), grace_s).await?;
-    let Report { tables, files, bytes, complaints } = report;
+    let Report { tables, files, bytes, log_objects, complaints } = report;
     for complaint in &complaints {
         out(format_args!("{complaint}\n"))?;
     }
-    let looked = format!("{tables} tables, {files} files, {bytes} bytes");
+    let looked = format!("{tables} tables, {files} files, {bytes} bytes, {log_objects} objects of logs in the store");
     match complaints.len() {
         0 => out(format_args!("{looked}: nothing is wrong\n")),
+        1 => Err(Failure::saying(format_args!("{looked}: one thing is wrong, told on standard output"))),
         wrong => Err(Failure::saying(format_args!("{looked}: {wrong} things are wrong, listed on standard output"))),
     }
 }

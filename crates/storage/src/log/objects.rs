@@ -9,9 +9,10 @@
 //! *says* up to where nothing is needed (`Released`), and only when that is durable, thus below any fence, the floor of
 //! the log's register rises and objects go. A successor reads the newest object first and nothing below such a word.
 //!
-//! `object`: one object's bytes. `fence`: ending a log. `shelf`: what is released, and its deletion.
+//! `object`: one object's bytes. `fence`: ending a log. `shelf`: what is released, and its deletion. `look`: looking a log over.
 
 mod fence;
+mod look;
 mod object;
 mod shelf;
 
@@ -21,7 +22,10 @@ use bytes::Bytes;
 use tokio::{runtime::Handle, sync::oneshot};
 use ulid::Ulid;
 
-pub use self::fence::{fence, is_released};
+pub use self::{
+    fence::{fence, is_released},
+    look::{Looked, look},
+};
 pub(crate) use self::{
     object::{ObjectLog, corrupt, group_of, read},
     shelf::ObjectShelf,

@@ -8,7 +8,7 @@ use ulid::Ulid;
 use super::*;
 use crate::{
     Store,
-    log::{ObjectLogOptions, fence, holds_appends, is_released},
+    log::{ObjectLogOptions, fence, holds_appends, is_released, look},
     paths,
     register::tests::liar::{Liar, Lie},
 };
@@ -313,6 +313,12 @@ fn damage_is_told_by_name_and_nothing_is_made_of_it() {
                     lake.store.put(&path, bytes.into()).await.expect("writes");
                 }
             }
+            let looked = look(&lake.store, "lake", log, true).await.expect("looks");
+            assert_eq!((looked.objects, looked.complaints.len()), (2, 1), "{looked:?}");
+            assert!(looked.complaints[0].starts_with(path.as_ref()), "{looked:?}");
+            // Who does not read sees only what is missing.
+            let glanced = look(&lake.store, "lake", log, false).await.expect("looks");
+            assert_eq!(glanced.complaints.len(), usize::from(damage.is_none()), "{glanced:?}");
             let options = lake.options(vec![log]);
             let opened = tokio::task::spawn_blocking(move || Recovery::open(options)).await.expect("ends");
             let error = opened.expect_err("damaged").to_string();
@@ -322,6 +328,8 @@ fn damage_is_told_by_name_and_nothing_is_made_of_it() {
         let others = ObjectLogOptions { cluster: "other".into(), ..lake.options(vec![log]) };
         let opened = tokio::task::spawn_blocking(move || Recovery::open(others)).await.expect("ends");
         assert!(opened.expect_err("foreign").to_string().contains("belongs to cluster lake"));
+        assert_eq!(look(&lake.store, "other", log, true).await.expect("looks").complaints.len(), 3);
+        assert_eq!(look(&lake.store, "lake", log, true).await.expect("looks").complaints, [""; 0]);
         assert_eq!(lake.recover().await.1.len(), 2);
     });
 }
