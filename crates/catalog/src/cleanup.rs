@@ -9,7 +9,8 @@
 //!    its number taken by a newer epoch.
 //! 4. Delete, telling every path. A crash in between leaves the rest to the next run.
 //!
-//! A table whose manifest stands where the last run found nothing is not looked at: idle costs nothing.
+//! A table whose manifest stands where the last run found nothing to delete is not looked at until the first of its files may
+//! go: idle costs nothing, and waiting hardly anything.
 
 mod memory;
 mod pick;
@@ -83,7 +84,7 @@ impl Cleaner {
     /// [`CatalogError`]; what was not deleted is found again by the next run.
     pub async fn run(&self, namespace: &Namespace, table: &Table) -> Result<Swept, CatalogError> {
         let root = self.root(namespace, table);
-        if root.is_none_or(|root| self.memory.is_clean(&root, self.catalog.newest_version(namespace, table))) {
+        if root.is_none_or(|root| self.memory.rests(&root, self.catalog.newest_version(namespace, table))) {
             return Ok(Swept { cleaned: Cleaned::Nothing, waiting: 0, trimmed: 0 });
         }
         self.sweep(namespace, table).await
@@ -98,17 +99,21 @@ impl Cleaner {
         let Some(root) = self.root(namespace, table) else { return Ok(swept) };
         let (unnamed, newest) = self.look(&root, namespace, table).await?;
         swept.waiting = unnamed.len() as u64;
-        let mut ripe = self.memory.ripe(&root, unnamed, self.limits.grace);
+        let (mut ripe, mut soonest) = self.memory.ripe(&root, unnamed, self.limits.grace);
         swept.trimmed = self.catalog.trim_manifests(namespace, table, self.limits.manifests_max).await?;
         // Nothing is published until the files are gone.
         let retention = self.limits.external_retention;
         let held = if ripe.is_empty() { None } else { self.catalog.published((namespace, table), retention).await };
-        ripe.retain(|path| held.as_ref().is_none_or(|held| !held.holds(path)));
+        ripe.retain(|path| match held.as_ref().and_then(|held| held.holds(path)) {
+            Some(time) => {
+                soonest = soonest.min(time);
+                false
+            }
+            None => true,
+        });
         ripe.truncate(DELETES_MAX);
         if ripe.is_empty() {
-            if swept.waiting == 0 {
-                self.memory.clean(root, newest.head().version);
-            }
+            self.memory.rest(root, newest.head().version, soonest);
             return Ok(swept);
         }
         self.point("written").await;

@@ -17,7 +17,7 @@ mod rebuild;
 pub(crate) mod wanted;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant as Moment},
 };
@@ -278,17 +278,23 @@ impl Publisher {
 pub struct Held {
     /// The root of the published table.
     root: ObjectPath,
-    /// Files below it; `None` where the log cannot be read, so that nobody knows.
-    files: Option<BTreeSet<String>>,
+    /// Files below it, and when they were removed; `None` where the log cannot be read, so that nobody knows.
+    files: Option<BTreeMap<String, Option<Instant>>>,
+    /// How long files stay after that, and what the time was.
+    retention: Duration,
+    now: Instant,
     _turn: OwnedMutexGuard<()>,
 }
 
 impl Held {
-    /// Whether a file, told from the root of the lake, must stay.
+    /// How long a file, told from the root of the lake, must stay at least; `None` if it need not.
     #[must_use]
-    pub fn holds(&self, path: &ObjectPath) -> bool {
-        let below = paths::below(&self.root, path.as_ref());
-        below.is_some_and(|below| self.files.as_ref().is_none_or(|files| files.contains(below)))
+    pub fn holds(&self, path: &ObjectPath) -> Option<Duration> {
+        let below = paths::below(&self.root, path.as_ref())?;
+        let Some(files) = &self.files else { return Some(Duration::ZERO) };
+        let removed = *files.get(below)?;
+        let gone = removed.map_or(0, |at| self.now.micros().saturating_sub(at.micros()));
+        Some(self.retention.saturating_sub(Duration::from_micros(gone.try_into().unwrap_or(0))))
     }
 }
 
@@ -299,12 +305,13 @@ impl Catalog {
         let turn = self.publishing_turn().await;
         let root = self.published_root(namespace, table)?;
         let micros = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
-        let since = self.now().plus_micros(micros.saturating_neg());
+        let now = self.now();
+        let since = now.plus_micros(micros.saturating_neg());
         let read = async { Log::open(self.store(), &root).await?.held(since).await };
         let files = read.await.inspect_err(|error| {
             tracing::warn!(%root, %error, "the published log cannot be read: no file below it is deleted");
         });
-        Some(Held { root, files: files.ok(), _turn: turn })
+        Some(Held { root, files: files.ok(), retention, now, _turn: turn })
     }
 
     /// The greatest system time whose rows other engines see of a table; `None` where nothing is published, or the log

@@ -4,7 +4,7 @@
 //! version 2 suffice; files that other engines' VACUUM finds are safe for a hundred years, because questions about the past
 //! read them here.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use deltalake_core::{
     DeltaTable, DeltaTableError,
@@ -118,10 +118,11 @@ impl Log {
         Ok(removed.chain(there.map(|(path, size)| (path.clone(), size.bytes))).collect())
     }
 
-    /// The files of the newest version, and those that were removed after an instant.
-    pub(crate) async fn held(&self, since: Instant) -> Result<BTreeSet<String>, LogError> {
-        let removed = self.removed().await?.into_iter().filter(|(_, (at, _))| *at > since).map(|(path, _)| path);
-        let there = self.published.iter().flat_map(|published| published.files.keys().cloned());
+    /// The files of the newest version, and those that were removed after an instant, with when.
+    pub(crate) async fn held(&self, since: Instant) -> Result<BTreeMap<String, Option<Instant>>, LogError> {
+        let removed = self.removed().await?.into_iter().map(|(path, (at, _))| (path, Some(at)));
+        let removed = removed.filter(|(_, at)| at.is_none_or(|at| at > since));
+        let there = self.published.iter().flat_map(|published| published.files.keys().map(|path| (path.clone(), None)));
         Ok(removed.chain(there).collect())
     }
 

@@ -63,7 +63,7 @@ impl World {
     async fn held(&self, path: &str, retention_s: u64) -> bool {
         let retention = Duration::from_secs(retention_s);
         let held = self.catalog.published((&self.namespace, &Table::Events), retention).await.unwrap();
-        held.holds(&ObjectPath::from(path))
+        held.holds(&ObjectPath::from(path)).is_some()
     }
 }
 
