@@ -110,11 +110,12 @@ pub struct Publisher {
     behind: Arc<Mutex<HashMap<(Namespace, Table), Moment>>>,
 }
 
-/// When a table was looked at, and which manifest was the newest then.
+/// When a table was looked at, which manifest was the newest then, and what it said if that was published.
 #[derive(Debug, Clone, Copy)]
 struct Looked {
     at: Moment,
     manifest: u64,
+    digest: Option<u64>,
 }
 
 impl Publisher {
@@ -142,7 +143,7 @@ impl Publisher {
         self.note_lag(&behind);
         let due: Vec<_> = behind.into_iter().filter(|table| self.is_due(table)).collect();
         let mut failed = None;
-        for (namespace, table) in due.iter().take(TABLES_MAX) {
+        for (namespace, table) in due.iter().filter(|named| !self.says_the_same(named)).take(TABLES_MAX) {
             if let Err(error) = self.publish(namespace, table, How::Further).await {
                 if matches!(error, CatalogError::Fenced { .. }) {
                     return Err(error);
@@ -187,6 +188,17 @@ impl Publisher {
         lock(&self.looked).get(named).is_none_or(|looked| looked.at.elapsed() >= interval)
     }
 
+    /// Whether the newest manifest says what was published last, such as where only deltas came: no log is read to see that.
+    fn says_the_same(&self, named: &(Namespace, Table)) -> bool {
+        let Some((_root, wanted)) = self.catalog.wanted(&named.0, &named.1) else { return false };
+        let mut looked = lock(&self.looked);
+        let Some(last) = looked.get_mut(named).filter(|last| last.digest == Some(wanted.digest())) else {
+            return false;
+        };
+        (last.at, last.manifest) = (Moment::now(), wanted.manifest);
+        true
+    }
+
     /// Measures for how long tables have been behind.
     fn note_lag(&self, tables: &[(Namespace, Table)]) {
         let (mut behind, now) = (lock(&self.behind), Moment::now());
@@ -206,6 +218,7 @@ impl Publisher {
         how: How,
     ) -> Result<Option<Publication>, CatalogError> {
         let manifest = self.catalog.newest_version(namespace, table);
+        let digest = self.catalog.wanted(namespace, table).map(|(_root, wanted)| wanted.digest());
         // One who asked may go away in the middle: then the job goes on with it.
         lock(&self.looked).remove(&(namespace.clone(), table.clone()));
         let published = match tokio::time::timeout(PUBLISH_WITHIN, self.attempt(namespace, table, how)).await {
@@ -214,8 +227,15 @@ impl Publisher {
         };
         // After a failure too: the next attempt waits for its turn like every other.
         let at = Moment::now();
-        let manifest = if published.is_ok() { manifest } else { 0 };
-        lock(&self.looked).insert((namespace.clone(), table.clone()), Looked { at, manifest });
+        let looked = match published {
+            Ok(_) => Looked { at, manifest, digest },
+            Err(_) => Looked { at, manifest: 0, digest: None },
+        };
+        lock(&self.looked).insert((namespace.clone(), table.clone()), looked);
+        if published.is_ok() {
+            // A commit that came since makes it fall behind anew.
+            lock(&self.behind).remove(&(namespace.clone(), table.clone()));
+        }
         self.catalog.metrics().published(published.as_ref().ok().map(Option::as_ref));
         published
     }

@@ -4,7 +4,10 @@
 //! what is there and no longer wanted. Of events no row ever goes: files that are removed were compacted, their rows stand
 //! in added ones.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use tidemark_model::Instant;
 
@@ -43,6 +46,16 @@ pub(crate) struct Wanted {
     pub(crate) files: Vec<File>,
     /// Of events: the system time up to which all were erased.
     pub(crate) erased: Option<Instant>,
+}
+
+impl Wanted {
+    /// What it says, as one number: manifests that say the same are published the same.
+    pub(crate) fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.schema, self.erased.map(Instant::micros)).hash(&mut hasher);
+        self.files.iter().for_each(|file| file.path.hash(&mut hasher));
+        hasher.finish()
+    }
 }
 
 /// What other engines see.

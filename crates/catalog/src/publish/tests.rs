@@ -200,3 +200,20 @@ async fn many_versions_are_read_from_a_disk() {
     let checkpoints = listed.iter().filter(|object| object.location.as_ref().contains(".checkpoint."));
     assert_eq!(checkpoints.count(), 2);
 }
+
+#[tokio::test]
+async fn a_manifest_that_says_the_same_is_not_compared_with_what_is_published() {
+    let world = World::on(Store::memory()).await;
+    let tick = async || assert_eq!(world.publisher.tick().await.unwrap(), More::No);
+    world.commit(&[(0, 4)]).await;
+    tick().await;
+    assert_eq!(world.versions().await, [0]);
+    // Whoever looks at the log finds it gone, and publishes anew.
+    world.catalog.store().delete(&ObjectPath::from(format!("shop/events/_delta_log/{:020}.json", 0))).await.unwrap();
+    world.commit(&[(0, 4)]).await;
+    tick().await;
+    assert_eq!(world.versions().await, [0; 0], "nobody looked");
+    world.commit(&[(0, 4), (5, 9)]).await;
+    tick().await;
+    assert_eq!(world.versions().await, [0]);
+}
