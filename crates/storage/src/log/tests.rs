@@ -5,6 +5,7 @@ mod door;
 mod objects;
 mod power;
 mod sim;
+mod takeovers;
 mod trouble;
 
 use std::{

@@ -16,22 +16,22 @@ use crate::{
 const SOON: Duration = Duration::from_secs(30);
 
 /// A lake's store, its owners, and what they acknowledged.
-struct Lake {
-    store: Store,
+pub(super) struct Lake {
+    pub(super) store: Store,
     bench: Bench,
     logs: Vec<Ulid>,
     window: Duration,
 }
 
 /// One owner that serves.
-struct Owner {
-    log: Log,
+pub(super) struct Owner {
+    pub(super) log: Log,
     /// What it found: seed of the rows and system time.
-    found: Vec<(String, Instant)>,
+    pub(super) found: Vec<(String, Instant)>,
 }
 
 impl Lake {
-    fn over(store: Store) -> Self {
+    pub(super) fn over(store: Store) -> Self {
         Self { store, bench: Bench::new(), logs: Vec::new(), window: Duration::ZERO }
     }
 
@@ -52,9 +52,9 @@ impl Lake {
         }
         let options = self.options(inherited.clone());
         for log in inherited {
-            // A start that failed at this is made again.
+            // A start that failed at this, or whose owner before was faster for too long, is made again.
             let mut fenced = fence(&self.store, "lake", (log, options.epoch), Ulid::from(7)).await;
-            while let Err(LogError::Store(_)) = fenced {
+            while let Err(LogError::Store(_) | LogError::Io { .. }) = fenced {
                 fenced = fence(&self.store, "lake", (log, options.epoch), Ulid::from(7)).await;
             }
             fenced.expect("fences");
@@ -69,7 +69,7 @@ impl Lake {
         tokio::task::spawn_blocking(read).await.expect("ends")
     }
 
-    async fn take(&mut self) -> Owner {
+    pub(super) async fn take(&mut self) -> Owner {
         let (recovery, found) = self.recover().await;
         let deps = self.bench.deps();
         let next: BTreeMap<(Namespace, Shard), Seq> = BTreeMap::new();
@@ -92,11 +92,11 @@ fn seed(append: &Append) -> String {
     ids.value(0).trim_start_matches("id").trim_end_matches('0').to_owned()
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("a runtime")
 }
 
-async fn send(owner: &Owner, name: &str, seed: &str) -> Result<Arc<Append>, LogError> {
+pub(super) async fn send(owner: &Owner, name: &str, seed: &str) -> Result<Arc<Append>, LogError> {
     append(&owner.log, batch(name, &[(0, 1)], seed)).await
 }
 
