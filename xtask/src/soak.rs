@@ -1,4 +1,4 @@
-//! `cargo xtask soak [--minutes N] [--seed N] [--report FILE]`: hours of trouble in one command, closing with one line of verdict.
+//! `cargo xtask soak [--minutes N] [--seed N] [--report FILE] [--note TEXT]`: hours of trouble in one command, closing with one line of verdict.
 //!
 //! Builds the binary unless `TIDEMARK_BIN` names one, and runs `tests/clients/soak`, which tells the rest.
 
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{localstack, python, server, step::Step, test, workspace, workspace::Workspace};
 
-const USAGE: &str = "use: cargo xtask soak [--minutes N] [--seed N] [--report FILE]";
+const USAGE: &str = "use: cargo xtask soak [--minutes N] [--seed N] [--report FILE] [--note TEXT]";
 /// Where the figures go, from the root of the workspace, when the report goes to the documents.
 const FIGURES: &str = "benches/results/soak.json";
 
@@ -16,6 +16,8 @@ struct Asked<'a> {
     minutes: Option<&'a str>,
     seed: Option<&'a str>,
     report: Option<&'a str>,
+    /// A sentence for the report, such as what else ran on the machine.
+    note: Option<&'a str>,
 }
 
 /// Runs it; words are those behind `soak`.
@@ -37,7 +39,7 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
         .with("PYTHONPATH", workspace::root().join("tests/clients"))
         .with("PYTHONDONTWRITEBYTECODE", "1")
         .with(test::BINARY, server::binary()?);
-    asked.limits().fold(step, |step, (name, value)| step.word(name).word(value)).run()
+    asked.told().fold(step, |step, (name, value)| step.word(name).word(value)).run()
 }
 
 impl<'a> Asked<'a> {
@@ -48,6 +50,7 @@ impl<'a> Asked<'a> {
                 ["--minutes", minutes] => asked.minutes = Some(minutes),
                 ["--seed", seed] => asked.seed = Some(seed),
                 ["--report", report] => asked.report = Some(report),
+                ["--note", note] => asked.note = Some(note),
                 _ => return Err(USAGE.to_owned()),
             }
         }
@@ -62,8 +65,9 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn limits(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
-        [("--minutes", self.minutes), ("--seed", self.seed)]
+    /// What the run itself is told.
+    fn told(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
+        [("--minutes", self.minutes), ("--seed", self.seed), ("--note", self.note)]
             .into_iter()
             .filter_map(|(name, value)| value.map(|value| (name, value)))
     }

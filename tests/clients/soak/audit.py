@@ -41,7 +41,7 @@ def unknown_stored(owner, ledger):
 
 
 def events(owner, ledger, trouble):
-    missing, wrong, strange = set(ledger.events), 0, 0
+    missing = set(ledger.events)
     for where in windows(sorted(ledger.events.values())):
         sql = (f"SELECT subject, count(*), count(DISTINCT source), min(_system_time), max(_system_time) FROM {NAMESPACE}.events "
                f"WHERE type = 'load' AND {where} GROUP BY subject")
@@ -50,10 +50,8 @@ def events(owner, ledger, trouble):
             told = ledger.events.get(batch)
             missing.discard(batch)
             if told is None and batch not in ledger.unknown:
-                strange += 1
                 trouble.tell(f"nobody sent what is there: {name}")
             elif (count, distinct) != (BATCH, BATCH) or first != last or told not in (None, first):
-                wrong += 1
                 trouble.tell(f"batch {name} is torn, doubled or at another time: {count} rows, {distinct} of them different, {first}, {last}, receipt {told}")
     for batch in sorted(missing)[:20]:
         trouble.tell(f"batch {batch} is lost, acknowledged at {ledger.events[batch]}; {len(missing)} are")

@@ -3,7 +3,6 @@ while an owner or its store is away; it may never be another."""
 
 import http.client
 import random
-import threading
 import time
 from datetime import datetime, timedelta
 
@@ -11,6 +10,7 @@ from owners import ask, literal
 
 from .ledger import NAMESPACE
 from .load import AWAY
+from .trouble import Worker
 
 NEW_SECONDS, AGAIN_SECONDS = 6, 1.5
 WINDOW = timedelta(seconds=10)
@@ -40,19 +40,13 @@ class Probe:
         return None
 
 
-class Probes:
+class Probes(Worker):
     """Of one lake."""
 
     def __init__(self, place, ledger, trouble, seed):
-        self.place, self.ledger, self.trouble, self.chance = place, ledger, trouble, random.Random(seed)
-        self.probes, self.asked, self.unanswered, self.is_over = [], 0, 0, threading.Event()
-
-    def start(self):
-        self.thread = self.trouble.watched(self.work)
-
-    def stop(self):
-        self.is_over.set()
-        self.thread.join()
+        super().__init__(trouble)
+        self.place, self.ledger, self.chance = place, ledger, random.Random(seed)
+        self.probes, self.asked, self.unanswered = [], 0, 0
 
     def work(self):
         renewed = 0

@@ -77,15 +77,15 @@ def memory(run):
     if slope:
         told = (f"{slope['percent']:+.2f} % an hour (95 %: {slope['low']:+.2f} to {slope['high']:+.2f}) of {slope['level'] / MIB:.0f} MiB; "
                 f"wanted is less than {MEMORY_MAX:g} %, judged from {JUDGED_MINUTES} minutes on")
-    points = "\n".join(f"| {at:.0f} | {anonymous / MIB:.1f} | {resident / MIB:.1f} | {threads:.0f} | {descriptors:.0f} |"
-                       for at, anonymous, resident, threads, descriptors in steady["points"][::POINTS_EVERY])
+    points = "\n".join(f"| {at:.0f} | {least / MIB:.1f} | {anonymous / MIB:.1f} | {resident / MIB:.1f} | {threads:.0f} | {descriptors:.0f} |"
+                       for at, least, anonymous, resident, threads, descriptors in steady["points"][::POINTS_EVERY])
     jobs = "\n".join(f"| `{name}` | {value:g} |" for name, value in steady["metrics"].items())
     return f"""## The steady owner
 
-Memory: {told}. Theil–Sen over medians of a minute of anonymous memory (`RssAnon`), after {steady['warm_up_s'] / 60:g} minutes; samples every 5 s.{resident(steady)}
+Memory: {told}. Theil–Sen over the least of each minute of anonymous memory (`RssAnon`), after {steady['warm_up_s'] / 60:g} minutes; samples every second.{resident(steady)}
 
-| minute | anonymous, MiB | resident, MiB | threads | open files |
-|---|---|---|---|---|
+| minute | anonymous at least, MiB | anonymous, MiB | resident, MiB | threads | open files |
+|---|---|---|---|---|---|
 {points}
 
 At its end it said of itself:

@@ -1,4 +1,4 @@
-"""How fast something grows, told so that single peaks do not matter: medians of a minute, and the median of the slopes between all of them
+"""How fast something grows, told so that peaks do not matter: the least of each minute, and the median of the slopes between all of them
 (Theil 1950, Sen 1968), with Sen's interval of 95 % by the variance of Kendall's S."""
 
 import itertools
@@ -22,7 +22,7 @@ class Slope(NamedTuple):
 
 def slope(samples, after_seconds=0):
     """Of samples (seconds, value), those after a warm-up; None where there are fewer than three minutes of them."""
-    points = medians((at, value) for at, value in samples if at >= after_seconds)
+    points = least((at, value) for at, value in samples if at >= after_seconds)
     if len(points) < 3:
         return None
     slopes = sorted((b - a) / (t - s) for (s, a), (t, b) in itertools.combinations(points, 2))
@@ -35,8 +35,18 @@ def slope(samples, after_seconds=0):
     return Slope(*(100 * 3600 * one / level for one in (middle, low, high)), level)
 
 
+def least(samples):
+    """Of every minute its middle and the smallest value: what is held when nothing is done, and not what work takes for a moment."""
+    return [(statistics.median(ats), min(values)) for ats, values in minutes(samples)]
+
+
 def medians(samples):
+    return [(statistics.median(ats), statistics.median(values)) for ats, values in minutes(samples)]
+
+
+def minutes(samples):
+    """Times and values, by the minute."""
     buckets = {}
     for at, value in samples:
         buckets.setdefault(int(at // BUCKET_SECONDS), []).append((at, value))
-    return [tuple(statistics.median(column) for column in zip(*bucket)) for _, bucket in sorted(buckets.items())]
+    return [tuple(zip(*bucket)) for _, bucket in sorted(buckets.items())]

@@ -5,17 +5,17 @@ import os
 import pathlib
 import re
 import statistics
-import threading
 import time
 
 from owners import Lake
 from writers import Place
 
 from .churn import last_line
-from .slope import medians, slope
+from .slope import least, medians, slope
+from .trouble import Worker
 
 LEASE_MS = 10_000
-SAMPLE_SECONDS, METRICS_EVERY = 5, 6
+SAMPLE_SECONDS, METRICS_EVERY = 1, 30
 KIB = 1024
 #: Before memory is judged, at most, and as a part of the run.
 WARM_UP_SECONDS, WARM_UP_PART = 900, 1 / 3
@@ -23,19 +23,16 @@ WARM_UP_SECONDS, WARM_UP_PART = 900, 1 / 3
 TOLD = re.compile(r"tidemark_(ingest_(unflushed_bytes|tail_rows|remembered|log_bytes|broken_invariants|steps)|cdc_(pending_rows|steps)|publish_total|job_ticks)")
 
 
-class Steady:
+class Steady(Worker):
     def __init__(self, home, bucket, settings, trouble):
-        self.lake, self.trouble, self.is_over = Lake(home, LEASE_MS, bucket), trouble, threading.Event()
+        super().__init__(trouble)
+        self.lake = Lake(home, LEASE_MS, bucket)
         self.owner = self.lake.serve(**settings)
         self.place, self.samples, self.metrics = Place(self.owner), [], []
 
     def start(self):
         self.began = time.monotonic()
-        self.thread = self.trouble.watched(self.work)
-
-    def stop(self):
-        self.is_over.set()
-        self.thread.join()
+        super().start()
 
     def work(self):
         for count in range(1_000_000):
@@ -53,7 +50,8 @@ class Steady:
         warm_up = min(WARM_UP_SECONDS, WARM_UP_PART * seconds)
         judged = [one for one in self.samples if one["at"] >= warm_up]
         fits = {what: slope([(one["at"], one[what]) for one in judged]) for what in ("anonymous", "resident")}
-        series = [medians((one["at"], one[what]) for one in self.samples) for what in ("anonymous", "resident", "threads", "descriptors")]
+        series = [of((one["at"], one[what]) for one in self.samples)
+                  for of, what in ((least, "anonymous"), (medians, "anonymous"), (medians, "resident"), (medians, "threads"), (medians, "descriptors"))]
         points = [(rows[0][0] / 60, *(value for _, value in rows)) for rows in zip(*series)]
         return {
             "warm_up_s": warm_up, "memory": fits["anonymous"] and fits["anonymous"]._asdict(),

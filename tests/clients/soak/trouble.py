@@ -29,3 +29,17 @@ class Trouble:
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         return thread
+
+
+class Worker:
+    """Work beside the load, until it is told that all is over."""
+
+    def __init__(self, trouble):
+        self.trouble, self.is_over = trouble, threading.Event()
+
+    def start(self):
+        self.thread = self.trouble.watched(self.work)
+
+    def stop(self):
+        self.is_over.set()
+        self.thread.join()

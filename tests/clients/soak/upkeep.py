@@ -2,10 +2,10 @@
 
 import http.client
 import itertools
-import threading
 
 from .ledger import NAMESPACE
 from .load import AWAY
+from .trouble import Worker
 
 PAUSE_SECONDS = 20
 WITHIN_SECONDS = 120
@@ -16,16 +16,10 @@ SNAPSHOT = (f"/v1/{NAMESPACE}/docs/snapshots", {})
 SNAPSHOT_EVERY = 9
 
 
-class Upkeep:
+class Upkeep(Worker):
     def __init__(self, place, trouble):
-        self.place, self.trouble, self.is_over, self.done, self.missed = place, trouble, threading.Event(), 0, 0
-
-    def start(self):
-        self.thread = self.trouble.watched(self.work)
-
-    def stop(self):
-        self.is_over.set()
-        self.thread.join()
+        super().__init__(trouble)
+        self.place, self.done, self.missed = place, 0, 0
 
     def work(self):
         calls = itertools.cycle([*itertools.islice(itertools.cycle(CALLS), SNAPSHOT_EVERY), SNAPSHOT])
