@@ -241,8 +241,8 @@ class Watch:
 
 
 def until(said, otherwise):
-    """Waits for what sends no word."""
+    """Waits for what sends no word; what is said where it never comes may be asked for only then."""
     ends = time.monotonic() + WITHIN_SECONDS
     while not said():
-        assert time.monotonic() < ends, otherwise
+        assert time.monotonic() < ends, otherwise() if callable(otherwise) else otherwise
         time.sleep(PAUSE_SECONDS)

@@ -62,7 +62,7 @@ def drained(site):
 def stand_by(site, owner, machine):
     """A machine that stands by; clients know both."""
     site.operate(machine, START)
-    until(lambda: role(machine) == "standby", f"it does not stand by: {machine.journal()}")
+    until(lambda: role(machine) == "standby", lambda: f"it does not stand by: {machine.journal()}")
     site.door = Door(owner, machine)
     return machine
 
@@ -74,12 +74,17 @@ def role(machine):
         return None
 
 
-def elsewhere(site):
-    machine = site.begin(site.machine())
-    for _repeat in site.repeats():
-        load = site.load()
-        began, machine = lose(machine), site.next_machine()
-        yield site.recover(load, machine, began, START, question=holds(site))
+def elsewhere(before=""):
+    """The machine is lost, behind commands that ended its server in order or while it serves."""
+    def run(site):
+        machine = site.begin(site.machine())
+        for _repeat in site.repeats():
+            load = site.load()
+            if before:
+                site.operate(machine, before)
+            began, machine = lose(machine), site.next_machine()
+            yield site.recover(load, machine, began, START, question=holds(site))
+    return run
 
 
 def disk_lost(site):
@@ -92,15 +97,6 @@ def disk_lost(site):
         began, machine = lose(machine), site.next_machine()
         outcome = site.recover(load, machine, began, START, safe_up_to=in_files)
         yield outcome._replace(told=f"of the {outcome.over:.1f} s since the last flush, which clients sent again")
-
-
-def stopped_first(site):
-    machine = site.begin(site.machine())
-    for _repeat in site.repeats():
-        load = site.load()
-        site.operate(machine, STOP)
-        began, machine = lose(machine), site.next_machine()
-        yield site.recover(load, machine, began, START, question=holds(site))
 
 
 def copied(site):
@@ -218,10 +214,10 @@ SCENARIOS = (
     Scenario("standby", "machine lost, another stands by, lease of 10 s", "nothing: the standby takes over", START, standby(10_000)),
     Scenario("standby-1s", "the same, lease of 1 s (`lease.time_ms = 1000`)", "nothing: the standby takes over", START, standby(1_000)),
     Scenario("drain", "owner stopped in order, another stands by", f"`{STOP}` on the old", STOP, drained),
-    Scenario("elsewhere", "machine lost, log in the bucket, cold start on another", STARTED + " on the other", START, elsewhere),
+    Scenario("elsewhere", "machine lost, log in the bucket, cold start on another", STARTED + " on the other", START, elsewhere()),
     Scenario("disk-lost", "machine lost with the log on its disk, cold start on another", STARTED + " on the other", START,
              disk_lost, log="local", is_exposed=True),
-    Scenario("stopped-first", "the same, stopped in order before it was lost", STARTED + " on the other", f"{STOP}\n{START}", stopped_first, log="local"),
+    Scenario("stopped-first", "the same, stopped in order before it was lost", STARTED + " on the other", f"{STOP}\n{START}", elsewhere(STOP), log="local"),
     Scenario("copy", "bucket lost, started elsewhere on its [copy](#copy-of-a-lake)", STARTED + " on the other, with the copy as `store`",
              f"{STOP}\n{START}\n{VERIFY}", copied, is_exposed=True),
     Scenario("restore", "documents deleted, the collection restored", "[One collection as it was](#one-collection-as-it-was)", SAME, restored, "folder", "local"),

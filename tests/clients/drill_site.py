@@ -63,14 +63,14 @@ class Site:
         """A machine that serves, and the lake of the size that was asked for, all of it in files."""
         self.operate(machine, "systemctl start tidemark")
         self.door = Door(machine)
-        until(self.door.is_ready, f"it does not serve: {machine.journal()}")
+        until(self.door.is_ready, lambda: f"it does not serve: {machine.journal()}")
         self.stock.grow(self.door, self.options.events)
         self.flush(machine)
         return machine
 
     def flush(self, machine):
         """Everything into files. An owner whose store was slow for longer than its lease asks for patience."""
-        until(lambda: machine.run(FLUSH)[0] == 0, f"nothing is flushed: {machine.journal()[-3000:]}")
+        until(lambda: machine.run(FLUSH)[0] == 0, lambda: f"nothing is flushed: {machine.journal()[-3000:]}")
 
     def operate(self, machine, commands):
         status, output = machine.run(commands)
@@ -137,6 +137,7 @@ class Site:
     def end(self):
         for machine in self.machines:
             kill(machine)
+        for machine in self.machines:
             assert "panicked" not in machine.journal(), machine.journal()[-3000:]
             shutil.rmtree(machine.home)
         # LocalStack's go with it.
@@ -148,11 +149,12 @@ def kill(machine):
     """Ends its process at once, if there is one; when."""
     if not (machine.home / "pid").exists():
         return None
-    began = time.monotonic()
+    began, pid = time.monotonic(), machine.pid
     with contextlib.suppress(ProcessLookupError):
-        os.kill(machine.pid, signal.SIGKILL)
-    while is_alive(machine.pid):
-        time.sleep(0.001)
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not is_alive(pid), f"process {pid} does not die")
+    # The number may soon be somebody else's.
+    (machine.home / "pid").unlink()
     return began
 
 

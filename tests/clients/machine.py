@@ -28,7 +28,7 @@ start() {
   echo $! > "$MACHINE/pid"
   until grep -q '^ready' "$MACHINE/ready" || stands_by; do lives || exit 1; sleep 0.05; done
 }
-stop() { lives || return 0; kill "$(pid)"; while lives; do sleep 0.05; done; }
+stop() { lives || return 0; kill "$(pid)"; while lives; do sleep 0.05; done; rm -f "$MACHINE/pid"; }
 case "$1" in
   start) start ;;
   stop) stop ;;
@@ -106,7 +106,8 @@ class Machine:
         return shell.returncode, output
 
     def journal(self):
-        return (self.home / "journal").read_text()
+        file = self.home / "journal"
+        return file.read_text() if file.exists() else ""
 
     @property
     def pid(self):

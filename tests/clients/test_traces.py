@@ -23,13 +23,14 @@ MESSAGES = {
         ("trace_id", 1, Field.TYPE_BYTES, False), ("span_id", 2, Field.TYPE_BYTES, False),
         ("parent_span_id", 4, Field.TYPE_BYTES, False), ("name", 5, Field.TYPE_STRING, False),
         ("kind", 6, Field.TYPE_INT32, False), ("begins", 7, Field.TYPE_FIXED64, False), ("ends", 8, Field.TYPE_FIXED64, False),
-        ("attributes", 9, "KeyValue", True), ("status", 15, "Status", False),
+        ("attributes", 9, "KeyValue", True),
     ],
-    "Status": [("code", 3, Field.TYPE_INT32, False)],
     "KeyValue": [("key", 1, Field.TYPE_STRING, False), ("value", 2, "Value", False)],
     "Value": [("text", 1, Field.TYPE_STRING, False), ("int", 3, Field.TYPE_INT64, False)],
 }
-SERVER, ERROR = 2, 2
+SERVER = 2
+#: Longer than a server may take to end.
+HANGS_SECONDS = 90
 
 
 def request_of_otlp():
@@ -54,12 +55,16 @@ class Collector:
     """Takes spans in, and keeps every byte of them."""
 
     def __init__(self):
-        self.bodies, self.refuses = [], threading.Event()
+        self.bodies, self.refuses, self.was_asked, self.ends = [], threading.Event(), threading.Event(), threading.Event()
+        self.hangs = False
         collector, self.request = self, request_of_otlp()
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["content-length"]))
+                collector.was_asked.set()
+                if collector.hangs:
+                    collector.ends.wait(HANGS_SECONDS)
                 if not collector.refuses.is_set():
                     collector.bodies.append((self.path, self.headers["content-type"], self.headers.get("x-key"), body))
                 self.send_response(503 if collector.refuses.is_set() else 200)
@@ -94,6 +99,7 @@ class Collector:
 def collector():
     found = Collector()
     yield found
+    found.ends.set()
     found.server.shutdown()
     found.server.server_close()
 
@@ -156,14 +162,17 @@ def test_who_was_not_sampled_by_the_caller_is_not_sent(tmp_path, collector):
         server.kill()
 
 
-def test_a_collector_that_is_away_holds_nothing_up(tmp_path, collector):
+@pytest.mark.parametrize("hangs", [False, True], ids=["refuses", "hangs"])
+def test_a_collector_that_is_away_holds_nothing_up(tmp_path, collector, hangs):
     collector.refuses.set()
+    collector.hangs = hangs
     server = serving(tmp_path, collector, traces__sample_ratio=1)
     try:
         for _ in range(50):
             assert ask(server, "POST", "/v1/shop/events", b'{"type":"a"}')[0] == 200
         with postgres(server, TOKEN) as door:
             assert door.execute("SELECT count(*) FROM shop.events").fetchone() == (50,)
+        assert collector.was_asked.wait(60), "nobody sent it anything"
         assert server.stop() == 0
     finally:
         server.kill()
