@@ -164,10 +164,17 @@ fn file_layer(path: &Path) -> Result<Layer, ConfigError> {
     }
     let text = std::fs::read_to_string(path).map_err(failed)?;
     let name = path.display().to_string();
-    let refused = |e: toml::de::Error| ConfigError::Layer { layer: name.clone(), reason: e.to_string().trim().into() };
-    // Read by itself first: only from the text the message can say the line and the column.
+    let refused = |e: toml::de::Error| ConfigError::Layer { layer: name.clone(), reason: reason(&e, &text) };
+    // Read by itself first: only from the text the message can say the line.
     toml::from_str::<Settings>(&text).map_err(refused)?;
     Ok(Layer { table: toml::from_str(&text).map_err(refused)?, name })
+}
+
+/// What is wrong and in which line. The line itself is not shown: it may hold a secret, and this goes into logs and answers.
+fn reason(error: &toml::de::Error, text: &str) -> String {
+    let line = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+    let place = error.span().map(|span| format!("TOML line {}: ", line(span.start)));
+    format!("{}{}", place.unwrap_or_default(), error.message())
 }
 
 fn overlay(whole: &mut Table, layer: &Layer, prefix: &str, origins: &mut BTreeMap<String, String>) {

@@ -89,9 +89,11 @@ fn a_wrong_setting_is_blamed_on_its_layer() {
     let file = home.path().join("bad.toml");
     let missing = format!("file:{}", home.path().join("nothing").display());
     type Case<'c> = (&'c str, Vec<(&'c str, &'c str)>, &'c [&'c str]);
-    let cases: [Case<'_>; 7] = [
+    let cases: [Case<'_>; 9] = [
         ("htpp = \"127.0.0.1:1\"", vec![], &["bad.toml", "unknown field `htpp`", "line 1"]),
         ("[query]\ntimeout_s = \"soon\"", vec![], &["bad.toml", "line 2", "invalid type"]),
+        ("[auth]\ntokens = \"s3cret\"", vec![], &["bad.toml", "line 2", "unknown field `tokens`"]),
+        ("[auth]\ntoken = \"s3cret", vec![], &["bad.toml", "line 2"]),
         ("http = 1 2", vec![], &["bad.toml"]),
         ("", vec![("TIDEMARK_QUERY__TIMEOUTS", "7")], &["the environment", "unknown field `timeouts`"]),
         ("", vec![("TIDEMARK_HTTP", "localhost")], &["the environment", "http", "socket address"]),
@@ -102,6 +104,7 @@ fn a_wrong_setting_is_blamed_on_its_layer() {
         std::fs::write(&file, text).expect("written");
         let said = load(Some(&file), &environment(&variables), Layer::named("flags")).expect_err(text).to_string();
         assert!(words.iter().all(|word| said.contains(word)), "{said:?} lacks one of {words:?}");
+        assert!(!said.contains("s3cret"), "a line of a file may hold a secret: {said}");
     }
 }
 
