@@ -25,7 +25,7 @@ use crate::{
     ports::{Life, Port, PortError},
     reload::{self, Reading, Reloader},
     standby::Standby,
-    tls::{Speaks, Tls, TlsError},
+    tls::{Speaks, Tls, TlsError, tell_end},
     tokens::{self, Office},
     wiring::{Parts, Rooms, WiringError, open_store},
 };
@@ -87,6 +87,9 @@ impl Server {
     ) -> Result<Self, StartError> {
         check_guarded(&settings, environment).await?;
         let (tls, postgres_tls) = (Tls::of(&settings.tls, Speaks::Http)?, Tls::of(&settings.tls, Speaks::Postgres)?);
+        if let Some(certificate) = &settings.tls.certificate {
+            tell_end(certificate);
+        }
         let ports = (Port::open("http", settings.http).await?, Port::open("grpc", settings.grpc).await?);
         let postgres = open_postgres(&settings).await?;
         let parts = Parts::of_process()?;

@@ -16,13 +16,14 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     server::WebPkiClientVerifier,
 };
+use tidemark_model::Clock as _;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::config;
+use crate::{clock::SystemClock, config, doctor::certificate::valid_until};
 
 /// How often the files are looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -142,12 +143,22 @@ impl Tls {
             match load(&self.files, self.speaks) {
                 Ok(config) => {
                     tracing::info!(certificate = %self.files.certificate.display(), "a new certificate is in force");
+                    tell_end(&self.files.certificate);
                     loaded.config = config;
                 }
                 Err(error) => tracing::error!(%error, "the new certificate is not used: the old one stays in force"),
             }
         }
         Arc::clone(&loaded.config)
+    }
+}
+
+/// Says it where a certificate has expired: it can be shown, and clients refuse it.
+pub(crate) fn tell_end(certificate: &Path) {
+    let now_s = SystemClock.now().micros() / 1_000_000;
+    if let Some(end_s) = valid_until(certificate).filter(|end_s| *end_s <= now_s) {
+        let end = tidemark_model::Instant::from_micros(end_s.saturating_mul(1_000_000));
+        tracing::error!(certificate = %certificate.display(), %end, "the certificate has expired: clients refuse it");
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn examine(tls: &config::Tls, now_s: i64) -> Vec<Finding> {
         return vec![Finding::failed(CHECK, error.to_string(), next)];
     }
     let file = certificate.display();
-    let Some(end_s) = read(certificate).as_deref().and_then(valid_until) else {
+    let Some(end_s) = valid_until(certificate) else {
         return vec![Finding::warning(
             CHECK,
             format!("{file} does not tell until when it is valid"),
@@ -36,6 +36,11 @@ pub(super) fn examine(tls: &config::Tls, now_s: i64) -> Vec<Finding> {
         1..SOON_S => Finding::warning(CHECK, format!("{file} is valid until {end}, for {days} days more"), next),
         _ => Finding::ok(CHECK, format!("{file} is valid until {end}")),
     }]
+}
+
+/// Seconds since 1970 at which the first certificate of a PEM file ends; none where that cannot be told.
+pub(crate) fn valid_until(file: &Path) -> Option<i64> {
+    read(file).as_deref().and_then(end_of)
 }
 
 /// The first certificate of a PEM file, which is the server's own, as DER.
@@ -55,7 +60,7 @@ const GENERALIZED_TIME: u8 = 0x18;
 
 /// Seconds since 1970 at which a certificate ends (RFC 5280, 4.1): Certificate { TBSCertificate { version?, serial, signature,
 /// issuer, Validity { notBefore, notAfter }, … } }.
-fn valid_until(der: &[u8]) -> Option<i64> {
+fn end_of(der: &[u8]) -> Option<i64> {
     let (_, certificate, _) = element(der).filter(|(tag, ..)| *tag == SEQUENCE)?;
     let (_, mut rest, _) = element(certificate).filter(|(tag, ..)| *tag == SEQUENCE)?;
     if rest.first() == Some(&VERSION) {
@@ -136,7 +141,7 @@ mod tests {
                 (tlv(UTC_TIME, b"991399999999Z"), None),
                 (tlv(4, b"270101000000Z"), None),
             ] {
-                assert_eq!(valid_until(&certificate(&end, version)), seconds, "{end:?}");
+                assert_eq!(end_of(&certificate(&end, version)), seconds, "{end:?}");
             }
         }
     }
@@ -144,8 +149,8 @@ mod tests {
     #[test]
     fn whatever_is_cut_off_is_no_certificate() {
         let whole = certificate(&tlv(UTC_TIME, b"270101000000Z"), None);
-        assert!(valid_until(&whole).is_some());
-        assert!((0..whole.len()).all(|length| valid_until(&whole[..length]).is_none()));
-        assert_eq!(valid_until(&[SEQUENCE, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
+        assert!(end_of(&whole).is_some());
+        assert!((0..whole.len()).all(|length| end_of(&whole[..length]).is_none()));
+        assert_eq!(end_of(&[SEQUENCE, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
     }
 }
