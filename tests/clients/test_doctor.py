@@ -21,6 +21,8 @@ from owners import Lake as Owners
 from owners import free_ports, until
 from test_tokens import ROOT
 
+OF_THE_MACHINE = {"data folder", "sync", "open files", "memory"}
+
 
 def doctor(*words, data=None, returncode=0, **variables):
     """The findings, by what they are about."""
@@ -83,7 +85,8 @@ def test_beside_a_server_that_is_well(server):
     found = doctor(*ports(server), data=server.data, AUTH_TOKEN=ROOT)
     assert contents(server.data) == before, "it changed something"
     for check in ("data folder", "sync", "open files", "memory", "store", "lake", "owner", "log", "server", "ready", "unflushed", "ports"):
-        assert set(states(found, check)) <= {"ok", "warning"}, found[check]
+        # What depends on this machine may be worth a warning.
+        assert set(states(found, check)) <= ({"ok", "warning"} if check in OF_THE_MACHINE else {"ok"}), found[check]
     assert f"process {server.process.pid}" in found["owner"][0]["seen"] and "said that it is alive" in found["owner"][0]["seen"]
     assert f"process {server.process.pid} writes to it" in found["log"][0]["seen"]
     assert f"process {server.process.pid} may open" in found["open files"][0]["seen"]

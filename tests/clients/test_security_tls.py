@@ -11,6 +11,8 @@ import ssl
 import struct
 import subprocess
 import time
+import urllib.request
+from datetime import UTC, datetime
 
 import pytest
 from conftest import Server, binary, variables
@@ -116,6 +118,14 @@ def greet(connection, port):
     return connection.recv(4096)
 
 
+def test_until_when_the_certificate_is_valid_is_measured(server, folder):
+    told = subprocess.run(["openssl", "x509", "-enddate", "-noout", "-in", folder / "server.pem"], check=True, capture_output=True, text=True).stdout
+    ends = datetime.strptime(told.strip(), "notAfter=%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
+    request = urllib.request.Request(server.http.replace("http://", "https://").replace("127.0.0.1", "localhost") + "/metrics", headers={"Authorization": f"Bearer {ROOT}"})
+    with urllib.request.urlopen(request, context=trusting(folder), timeout=SECONDS) as answer:
+        assert f"tidemark_tls_certificate_end_timestamp_seconds {int(ends.timestamp())}" in answer.read().decode().splitlines()
+
+
 @pytest.mark.parametrize("port", PORTS)
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda it: it.name)
 def test_s5_tls_1_2_and_1_3_are_spoken(server, folder, port, version):
@@ -218,7 +228,6 @@ def test_s5_files_that_cannot_be_used_are_said_at_the_start(tmp_path, folder, ce
     assert code == 1 and said.format(f"{folder}/") in told, told
 
 
-@pytest.mark.xfail(strict=True, reason="nothing is said of a certificate whose time is over: crates/server/src/tls.rs, load")
 def test_s5_a_certificate_whose_time_is_over_is_said_at_the_start(tmp_path, folder):
     _, told = start(tmp_path, **{"tls.certificate": folder / "late.pem", "tls.key": folder / "late.key"})
     assert "expired" in told, told

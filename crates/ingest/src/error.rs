@@ -179,7 +179,7 @@ pub enum Error {
         what: String,
     },
     /// An operator has closed the room.
-    #[error("ingest is switched off for maintenance{0}: nothing was stored, send it again later; queries are answered")]
+    #[error("ingest is switched off for maintenance{0}: send it again later; queries are answered")]
     Maintenance(std::sync::Arc<str>),
     /// The server is draining.
     #[error("the server is draining: send to another one, or again later")]

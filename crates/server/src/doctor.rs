@@ -98,7 +98,7 @@ pub async fn examine(
     found.extend(process::examine(settings, holder));
     found.extend(lake::examine(settings, environment, depth).await);
     found.extend(certificate::examine(&settings.tls, now_s()));
-    found.extend(doors::examine(settings).await);
+    found.extend(doors::examine(settings, holder).await);
     found
 }
 

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tidemark_catalog::{
     CatalogError,
+    lease::Lease,
     maintenance::{self, Closed, REASON_CHARS_MAX},
 };
 use tidemark_ingest::Ingest;
@@ -40,6 +41,7 @@ struct Inner {
     word: maintenance::Maintenance,
     ingest: Ingest,
     metrics: Metrics,
+    lease: Lease,
     /// Held from reading or writing the word until it is done: two who switch do not leave the room as neither said.
     turn: Mutex<()>,
 }
@@ -47,8 +49,8 @@ struct Inner {
 impl Switch {
     /// The switch of a process that owns the lake.
     #[must_use]
-    pub fn of(word: maintenance::Maintenance, ingest: Ingest, metrics: Metrics) -> Self {
-        Self(Arc::new(Inner { word, ingest, metrics, turn: Mutex::default() }))
+    pub fn of(word: maintenance::Maintenance, ingest: Ingest, metrics: Metrics, lease: Lease) -> Self {
+        Self(Arc::new(Inner { word, ingest, metrics, lease, turn: Mutex::default() }))
     }
 
     /// Does as the store says now.
@@ -63,20 +65,52 @@ impl Switch {
     }
 
     async fn begin(&self, by: &str, reason: &str) -> Result<Closed, CatalogError> {
-        let _turn = self.0.turn.lock().await;
-        let closed = self.0.word.begin(by, reason).await?;
-        self.turn(Some(&closed)).await;
-        tracing::warn!(by, reason, since = %closed.since, "ingest is switched off for maintenance");
-        self.flush_soon();
-        Ok(closed)
+        let (switch, by, reason) = (self.clone(), by.to_owned(), reason.to_owned());
+        let begun = self.finish(async move {
+            let closed = switch.0.word.begin(&by, &reason).await?;
+            switch.turn(Some(&closed)).await;
+            tracing::warn!(by, reason, since = %closed.since, "ingest is switched off for maintenance");
+            switch.flush_soon();
+            Ok(closed)
+        });
+        begun.await
     }
 
     async fn end(&self, by: &str) -> Result<(), CatalogError> {
-        let _turn = self.0.turn.lock().await;
-        self.0.word.end().await?;
-        self.turn(None).await;
-        tracing::warn!(by, "ingest is switched on again");
-        Ok(())
+        let (switch, by) = (self.clone(), by.to_owned());
+        let ended = self.finish(async move {
+            switch.0.word.end().await?;
+            switch.turn(None).await;
+            tracing::warn!(by, "ingest is switched on again");
+            Ok(())
+        });
+        ended.await
+    }
+
+    /// Says and does it to the end, also when whoever asked goes away: else the store would say one thing and the process do
+    /// another. After an error, what the store says then is done.
+    async fn finish<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, CatalogError>> + Send + 'static,
+    ) -> Result<T, CatalogError> {
+        if !self.0.lease.is_held() {
+            return Err(CatalogError::Lapsed);
+        }
+        let switch = self.clone();
+        let (done, answer) = tokio::sync::oneshot::channel();
+        TaskTracker::new().spawn(async move {
+            let turn = switch.0.turn.lock().await;
+            let said = work.await;
+            drop(turn);
+            if said.is_err()
+                && let Err(error) = switch.obey().await
+            {
+                tracing::warn!(%error, "what the store says on maintenance is not known: ask for it again");
+            }
+            // Whoever asked may be gone.
+            let _gone = done.send(said);
+        });
+        answer.await.unwrap_or(Err(CatalogError::Lapsed))
     }
 
     async fn turn(&self, closed: Option<&Closed>) {

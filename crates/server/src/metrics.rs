@@ -6,7 +6,7 @@ mod moment;
 use std::{sync::Arc, time::Duration};
 
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use tidemark_catalog::{CatalogError, allowance::Counted};
 use tidemark_model::Instant;
@@ -39,7 +39,7 @@ pub struct Metrics {
     latency: HistogramVec,
     under_way: IntGauge,
     jobs: IntCounterVec,
-    job_rests: IntGaugeVec,
+    job_rests: GaugeVec,
     job_successes: IntGaugeVec,
     rate_limited: IntCounterVec,
     lease_renewals: IntCounterVec,
@@ -72,7 +72,7 @@ impl Metrics {
                 Opts::new("tidemark_job_ticks_total", "Ticks of background jobs by outcome"),
                 &["task", "outcome"],
             )?,
-            job_rests: IntGaugeVec::new(
+            job_rests: GaugeVec::new(
                 Opts::new("tidemark_job_interval_seconds", "How long a background job rests when nothing is to do"),
                 &["task"],
             )?,
@@ -144,7 +144,7 @@ impl Metrics {
         for outcome in [DONE, AGAIN, FAILED] {
             self.jobs.with_label_values(&[job, outcome]);
         }
-        self.job_rests.with_label_values(&[job]).set(i64::try_from(rest.as_secs()).unwrap_or(i64::MAX));
+        self.job_rests.with_label_values(&[job]).set(rest.as_secs_f64());
         self.job_successes.with_label_values(&[job]).set(seconds(now));
     }
 

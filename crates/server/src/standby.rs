@@ -29,6 +29,8 @@ use crate::{
     wiring::{Parts, WiringError, open_store},
 };
 
+/// How long reading the tokens of the lake may take.
+const TOKENS_WITHIN: Duration = Duration::from_secs(3);
 /// How long requests to a process that stands by may take to end.
 const END_WITHIN: Duration = Duration::from_secs(1);
 
@@ -43,6 +45,7 @@ pub(crate) struct Standby {
 #[derive(Debug, Clone)]
 struct Watched {
     metrics: Metrics,
+    tokens: Tokens,
     guard: Guard,
 }
 
@@ -59,13 +62,11 @@ impl Standby {
         let (life, metrics, connections) = (Life::default(), parts.metrics.clone(), &settings.connections);
         let store = open_store(settings, environment).map_err(WiringError::from)?;
         let tokens = Tokens::of(&store, parts.clock.clone(), parts.ids.clone());
-        if let Err(error) = tokens.refresh().await {
-            tracing::warn!(%error, "the tokens of the lake are not known yet");
-        }
-        let authority = Authority::new(&settings.auth, tokens, parts.clock.clone());
+        let authority = Authority::new(&settings.auth, tokens.clone(), parts.clock.clone());
+        learn(&tokens).await;
         for port in ports {
             let guard = Guard::of_port(&settings.auth, &authority, port.address())?;
-            let router = router(Watched { metrics: metrics.clone(), guard });
+            let router = router(Watched { metrics: metrics.clone(), tokens: tokens.clone(), guard });
             port.again().serve(router, connections.clone(), &life);
         }
         metrics.stands_by(true);
@@ -101,7 +102,19 @@ fn router(watched: Watched) -> Router {
         .fallback(|| async { not_here() })
 }
 
-async fn metrics(State(Watched { metrics, guard }): State<Watched>, request: Request) -> Response {
+/// Learns which tokens there are, for as long as a store that is away may hold up a process that only says that it lives.
+async fn learn(tokens: &Tokens) {
+    match tokio::time::timeout(TOKENS_WITHIN, tokens.freshen()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the tokens of the lake are not known"),
+        Err(_late) => tracing::warn!("the tokens of the lake are not known: its store does not answer"),
+    }
+}
+
+async fn metrics(State(watched): State<Watched>, request: Request) -> Response {
+    let Watched { metrics, tokens, guard } = watched;
+    // The first one may have been made since: from then on they are asked for here too.
+    learn(&tokens).await;
     let from = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| peer.ip());
     let admitted = match guard.check(request.uri(), request.headers(), from).await {
         Ok(admitted) => admitted,

@@ -171,7 +171,8 @@ impl Rooms {
         let tokens = Tokens::of(store, clock.clone(), ids.clone());
         tokens.refresh().await?;
         let audit = Audit::of(store, clock.clone(), ids.clone());
-        let switch = Switch::of(Maintenance::of(store, clock, ids), ingest.clone(), parts.metrics.clone());
+        let word = Maintenance::of(store, clock, ids);
+        let switch = Switch::of(word, ingest.clone(), parts.metrics.clone(), catalog.lease().clone());
         switch.obey().await?;
         let administration = Administration {
             catalog: catalog.clone(),
@@ -230,7 +231,9 @@ impl Rooms {
     pub(crate) fn measure(&self, settings: &Settings, life: &Life, metrics: &Metrics) {
         let log = settings.log_directory().map(|folder| ("log", folder));
         let folders = log.into_iter().chain([("data", settings.data.clone())]).collect();
-        metrics.ask(Sources { query: self.query.clone(), lease: self.lease().clone(), life: life.clone(), folders });
+        let (query, lease, life) = (self.query.clone(), self.lease().clone(), life.clone());
+        let certificate = settings.tls.certificate.clone();
+        metrics.ask(Sources { query, lease, life, folders, certificate });
     }
 
     /// Who may ask.
@@ -338,8 +341,10 @@ pub(crate) fn open_store(settings: &Settings, environment: &Environment) -> Resu
 }
 
 async fn open_catalog(settings: &Settings, store: &Store, parts: &Parts) -> Result<Catalog, WiringError> {
+    // Once: a registry takes each metric once, and there may be several attempts.
+    let store = store.metered(&parts.registry);
     loop {
-        let tenure = lease::tenure(settings, store, parts).await?;
+        let tenure = lease::tenure(settings, &store, parts).await?;
         let deps = tidemark_catalog::catalog::Deps {
             store: store.clone(),
             clock: Arc::clone(&parts.clock),

@@ -28,7 +28,6 @@ const TABLES_MAX: usize = 16;
 /// Opens or creates a lake. The epoch is taken before anything is read that an earlier owner could still change.
 pub(super) async fn open(config: Config, deps: Deps, tenure: &Tenure) -> Result<Inner, CatalogError> {
     let Deps { store, clock, ids, metrics } = deps;
-    let store = store.metered(&metrics);
     let ulid = || ids.ulid(clock.now()).to_string();
     let lake = lake::open(&store, Lake::new(ulid(), config.shards, clock.now())).await?;
     let taking = Taking { store: &store, cluster: &lake.cluster, clock: clock.as_ref(), ids: &ids };

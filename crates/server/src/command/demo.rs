@@ -23,7 +23,7 @@ use crate::{
     config::{Environment, Listen, Loaded, Settings},
     server::{Server, StartError},
     shutdown::Signals,
-    telemetry,
+    telemetry::{self, Telemetry},
 };
 
 /// Where the demo keeps its lake unless told otherwise: beside others, and still there for the next run.
@@ -36,14 +36,22 @@ pub(super) async fn run(args: &DemoArgs, environment: &Environment) -> Result<()
     if settings.tls.certificate.is_some() {
         return Err(Failure::saying("the demo speaks no TLS: leave tls.certificate out, or use tidemark serve"));
     }
-    let _telemetry = telemetry::install(&settings).map_err(Failure::saying)?;
+    let Telemetry { exporter, .. } = telemetry::install(&settings).map_err(Failure::saying)?;
+    let shown = demonstrate(settings, &loaded, environment).await;
+    if let Some(exporter) = exporter {
+        exporter.end().await;
+    }
+    shown
+}
+
+async fn demonstrate(settings: Settings, loaded: &Loaded, environment: &Environment) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     out(format_args!(
         "Tidemark demo: the lake is in {}; delete that directory to begin anew.\n",
         settings.data.display()
     ))?;
     let token = settings.auth.token.clone();
-    let server = start(settings, &loaded, environment).await?;
+    let server = start(settings, loaded, environment).await?;
     let client = Client::at(&format!("http://{}", server.http()), token)?;
     let shown = tokio::select! {
         shown = show(&client) => shown,

@@ -78,11 +78,12 @@ impl Environment {
             .collect()
     }
 
-    /// The settings that the environment gives. An empty `AUTH_TOKEN` is kept, so that it is refused, not ignored.
+    /// The settings that the environment gives. An empty `AUTH_TOKEN` is kept, so that it is refused, not ignored; what is empty of
+    /// OpenTelemetry's counts as not set, as its specification says.
     pub(super) fn layer(&self) -> Layer {
         let mut layer = Layer::named("the environment");
         for (name, key, shape) in NAMED {
-            if let Some(text) = self.0.get(*name) {
+            if let Some(text) = self.0.get(*name).filter(|text| !(text.is_empty() && name.starts_with("OTEL_"))) {
                 layer.set(key, shape.value(text));
             }
         }

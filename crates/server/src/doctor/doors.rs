@@ -17,6 +17,7 @@ use crate::{
 const PORTS: &str = "ports";
 const SERVER: &str = "server";
 const READY: &str = "ready";
+const CERTIFICATE: &str = "client certificate";
 const UNFLUSHED: &str = "unflushed";
 /// How long whoever listens may take.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
@@ -26,16 +27,19 @@ const CONNECTS_WITHIN: Duration = Duration::from_secs(2);
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Looks at the ports, and asks who listens on that of HTTP.
-pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
+pub(super) async fn examine(settings: &Settings, holder: Option<u32>) -> Vec<Finding> {
     let mut found = Vec::new();
     let is_taken = taken(settings.http).await;
     if is_taken {
-        found.extend(asked(settings).await);
+        // The token of the settings goes to nobody who only says that it is a server: a program that holds the log is one.
+        let is_trusted = settings.auth.token.is_none() || holder.is_some();
+        found.extend(asked(settings, is_trusted).await);
     } else {
         let next = "if one should: start it, and read the end of its log";
         found.push(Finding::warning(SERVER, format!("none answers at {}", settings.http), next));
     }
-    let is_ours = found.iter().any(|finding| finding.check == READY);
+    // One that asks for a certificate says no more, and is held for ours: these settings say that it does.
+    let is_ours = found.iter().any(|finding| finding.check == READY || finding.check == CERTIFICATE);
     // Where nobody said that it has to be there, a server goes without it when its port is taken.
     let postgres = match settings.postgres.or(is_ours.then_some(Listen::DEFAULT_POSTGRES)) {
         Some(Listen::At(address)) => Some(("postgres", address)),
@@ -81,7 +85,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// Asks whoever listens. Its certificate is not looked at: it is asked by its address, and no token goes out with TLS.
-async fn asked(settings: &Settings) -> Vec<Finding> {
+async fn asked(settings: &Settings, is_trusted: bool) -> Vec<Finding> {
     let is_encrypted = settings.tls.certificate.is_some();
     let url = format!("{}://{}", if is_encrypted { "https" } else { "http" }, reachable(settings.http));
     let client =
@@ -96,8 +100,8 @@ async fn asked(settings: &Settings) -> Vec<Finding> {
         Ok(answer) => read(answer).await,
         Err(error) if is_encrypted && settings.tls.client_ca.is_some() => {
             return vec![Finding::warning(
-                SERVER,
-                format!("{url}: it asks for a certificate: {error}"),
+                CERTIFICATE,
+                format!("{url}: it asks for one, and was asked no more: {error}"),
                 "ask /ready yourself, with one",
             )];
         }
@@ -111,7 +115,7 @@ async fn asked(settings: &Settings) -> Vec<Finding> {
         Ok(answer) => ready(read(answer).await),
         Err(error) => Finding::failed(READY, format!("/ready was not answered: {error}"), "read its log"),
     });
-    if !is_encrypted {
+    if !is_encrypted && is_trusted {
         found.extend(unflushed(&client, &url, settings).await);
     }
     found

@@ -6,7 +6,7 @@ use prometheus::{IntGauge, IntGaugeVec, Opts, Registry, process_collector::Proce
 use tidemark_catalog::lease::Lease;
 use tidemark_query::Query;
 
-use crate::{machine, ports::Life};
+use crate::{doctor::certificate::valid_until, machine, ports::Life};
 
 /// Who is asked.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) struct Sources {
     pub life: Life,
     /// Folders by what lies there, for the room on their disks.
     pub folders: Vec<(&'static str, PathBuf)>,
+    /// The server's certificate, if it speaks TLS.
+    pub certificate: Option<PathBuf>,
 }
 
 /// The gauges.
@@ -33,6 +35,7 @@ pub(super) struct Moment {
     query_waiting: IntGauge,
     query_memory: IntGauge,
     query_memory_max: IntGauge,
+    certificate_end: IntGauge,
 }
 
 impl Moment {
@@ -65,6 +68,10 @@ impl Moment {
             query_waiting: gauge("tidemark_query_waiting", "Statements that wait for a place")?,
             query_memory: gauge("tidemark_query_memory_bytes", "Bytes that all statements hold of their pool")?,
             query_memory_max: gauge("tidemark_query_memory_bytes_max", "Bytes of this pool")?,
+            certificate_end: gauge(
+                "tidemark_tls_certificate_end_timestamp_seconds",
+                "Until when the certificate in the file of the settings is valid; 0: no TLS, or not known",
+            )?,
         })
     }
 
@@ -75,7 +82,7 @@ impl Moment {
 
     /// Reads everything.
     pub(super) fn look(&self) {
-        let Some(Sources { query, lease, life, folders }) = self.sources.get() else { return };
+        let Some(Sources { query, lease, life, folders, certificate }) = self.sources.get() else { return };
         self.lease_held.set(i64::from(lease.is_held()));
         for (port, open, max) in life.open.ports() {
             self.connections.with_label_values(&[port]).set(int(open));
@@ -83,7 +90,13 @@ impl Moment {
         }
         for (of, folder) in folders {
             // A folder that is away has no room that could be told.
-            let Ok(disk) = rustix::fs::statvfs(folder) else { continue };
+            let Ok(disk) = rustix::fs::statvfs(folder) else {
+                for room in [&self.disk_free, &self.disk_size] {
+                    // It fails where none was told yet.
+                    let _none = room.remove_label_values(&[of]);
+                }
+                continue;
+            };
             let bytes = |blocks: u64| i64::try_from(blocks.saturating_mul(disk.f_frsize)).unwrap_or(i64::MAX);
             self.disk_free.with_label_values(&[of]).set(bytes(disk.f_bavail));
             self.disk_size.with_label_values(&[of]).set(bytes(disk.f_blocks));
@@ -92,6 +105,7 @@ impl Moment {
         self.query_waiting.set(int(load.waiting));
         self.query_memory.set(int(load.memory_bytes));
         self.query_memory_max.set(int(load.memory_bytes_max));
+        self.certificate_end.set(certificate.as_deref().and_then(valid_until).unwrap_or(0));
     }
 }
 

@@ -152,14 +152,21 @@ pub(crate) fn begins(span: &Span, method: &Method, route: &str, headers: &Header
     if !IS_ON.load(Ordering::Relaxed) {
         return;
     }
+    let method = known(method);
     span.record("otel.kind", "server").record("otel.name", format!("{method} {route}"));
     let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
     if parent.span().span_context().is_valid() {
         // It fails where the filter of somebody else's making took the span away.
         let _set = span.set_parent(parent);
     }
-    span.set_attribute("http.request.method", method.as_str().to_owned());
+    span.set_attribute("http.request.method", method.to_owned());
     span.set_attribute("http.route", route.to_owned());
+}
+
+/// Strangers make methods up: names of spans stay few, as OpenTelemetry's conventions say.
+fn known(method: &Method) -> &str {
+    let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    if known.contains(method) { method.as_str() } else { "_OTHER" }
 }
 
 /// Tells how a request was answered.

@@ -1,4 +1,5 @@
-//! Counts requests by verb and outcome, times them, and forwards every method: none falls back to a default of the trait.
+//! Counts requests by verb and outcome, times those with one answer (streams of lists and deletes have many), and forwards every
+//! method: none falls back to a default of the trait.
 
 use std::{fmt, ops::Range, sync::Arc, time::Instant};
 
