@@ -4,6 +4,7 @@ It changes nothing: every file below the data folder is what it was.
 """
 
 import hashlib
+import http.server
 import json
 import os
 import re
@@ -149,6 +150,31 @@ def test_dangerous_settings_are_told(tmp_path):
     found = doctor(*flags, data=tmp_path / "data")
     seen = " ".join(one["seen"] for one in found["settings"])
     assert states(found, "settings") == ["ok", "warning", "warning"] and "allow_unauthenticated" in seen and "no TLS" in seen
+
+
+def test_who_only_says_that_it_is_a_server_is_not_given_the_token(tmp_path):
+    heads = []
+
+    class Impostor(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            heads.append(self.headers)
+            told = json.dumps({"service": "tidemark", "version": "0.1.0", "status": "ready", "unflushed_bytes": 0}).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(told)))
+            self.end_headers()
+            self.wfile.write(told)
+
+        def log_message(self, *_words):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Impostor) as impostor:
+        threading.Thread(target=impostor.serve_forever, daemon=True).start()
+        words = [*free()[2:], "--http", f"127.0.0.1:{impostor.server_port}"]
+        done = subprocess.run([binary(), "doctor", "--data", tmp_path, *words, "--format", "json"], capture_output=True, text=True, timeout=120,
+                              env={**{key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "TIDEMARK_"))}, "AUTH_TOKEN": ROOT})
+        impostor.shutdown()
+    assert "server" in {finding["check"] for finding in json.loads(done.stdout)["findings"]}, done.stdout + done.stderr
+    assert heads and not any("authorization" in head for head in heads)
 
 
 def test_a_port_that_another_program_has(tmp_path):

@@ -23,7 +23,7 @@ SEED = int(os.environ.get("TIDEMARK_FAULT_SEED", 3))
 HITS_MIN, SECONDS_MAX = 3, 60
 #: What a server may say while its store is away.
 AWAY = (429, 503)
-START_ATTEMPTS = 20
+START_ATTEMPTS = 5
 GONE_SECONDS = 10
 
 

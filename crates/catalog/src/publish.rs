@@ -143,7 +143,7 @@ impl Publisher {
         self.note_lag(&behind);
         let due: Vec<_> = behind.into_iter().filter(|table| self.is_due(table)).collect();
         let mut failed = None;
-        for (namespace, table) in due.iter().filter(|named| !self.says_the_same(named)).take(TABLES_MAX) {
+        for (namespace, table) in due.iter().filter(|named| !self.passes_over(named)).take(TABLES_MAX) {
             if let Err(error) = self.publish(namespace, table, How::Further).await {
                 if matches!(error, CatalogError::Fenced { .. }) {
                     return Err(error);
@@ -188,8 +188,9 @@ impl Publisher {
         lock(&self.looked).get(named).is_none_or(|looked| looked.at.elapsed() >= interval)
     }
 
-    /// Whether the newest manifest says what was published last, such as where only deltas came: no log is read to see that.
-    fn says_the_same(&self, named: &(Namespace, Table)) -> bool {
+    /// Passes a table over whose newest manifest says what was published last, such as where only deltas came; whether it did. No
+    /// log is read to see that.
+    fn passes_over(&self, named: &(Namespace, Table)) -> bool {
         let Some((_root, wanted)) = self.catalog.wanted(&named.0, &named.1) else { return false };
         let mut looked = lock(&self.looked);
         let Some(last) = looked.get_mut(named).filter(|last| last.digest == Some(wanted.digest())) else {

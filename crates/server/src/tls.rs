@@ -3,6 +3,8 @@
 //! The files are looked at again now and then; when they changed, connections that begin from then on get the new ones,
 //! and those that stand go on. Files that cannot be used after a change leave the old ones in force, and the log says so.
 
+mod validity;
+
 use std::{
     io,
     path::{Path, PathBuf},
@@ -23,7 +25,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::{clock::SystemClock, config, doctor::certificate::valid_until};
+pub(crate) use self::validity::valid_until;
+use crate::{clock::SystemClock, config};
 
 /// How often the files are looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(5);

@@ -15,6 +15,8 @@ use crate::catalog::{
 const LOOK_EVERY_MAX: Duration = Duration::from_millis(500);
 /// In the time of a lease it is looked at so often, at least.
 const LOOKS_PER_LEASE: u32 = 10;
+/// How long the store may fail whoever waits. What cannot be read tells nothing of the owner, and is looked at again.
+const AWAY_MAX: Duration = Duration::from_secs(30);
 
 /// How long somebody waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,9 +123,19 @@ impl Waiting {
             "waiting: the lake has an owner, or had one a moment ago"
         );
         // A word that was looked for before it came is no old one that the listing did not show.
-        let (mut heard, mut is_awaited) = (self.ticks.now(), false);
+        let (mut heard, mut is_awaited, mut answered) = (self.ticks.now(), false, self.ticks.now());
+        let pause = (lease / LOOKS_PER_LEASE).min(LOOK_EVERY_MAX);
         loop {
-            match word(&chain, newest + 1).await? {
+            let said = match word(&chain, newest + 1).await {
+                Err(CatalogError::Store(error)) if self.ticks.now() <= answered + AWAY_MAX => {
+                    tracing::warn!(%error, "the lease could not be read: it is looked at again");
+                    self.ticks.sleep(pause).await;
+                    continue;
+                }
+                said => said?,
+            };
+            answered = self.ticks.now();
+            match said {
                 Some(Word::Alive) => {
                     if self.patience == Patience::Short && is_awaited {
                         let Entry { epoch, holder, .. } = owner.clone();
@@ -149,7 +161,7 @@ impl Waiting {
             if register.exists(owner.epoch + 1).await.map_err(CatalogError::from)? {
                 return Ok(None);
             }
-            self.ticks.sleep((lease / LOOKS_PER_LEASE).min(LOOK_EVERY_MAX)).await;
+            self.ticks.sleep(pause).await;
         }
     }
 

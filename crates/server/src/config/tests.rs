@@ -123,6 +123,13 @@ fn secrets_come_from_files_and_are_never_shown() {
 }
 
 #[test]
+fn an_empty_variable_of_opentelemetry_counts_as_not_set() {
+    let variables = environment(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]);
+    let loaded = load(None, &variables, Layer::named("flags")).expect("valid");
+    assert!(!loaded.origins.contains_key("traces.endpoint"), "{:?}", loaded.origins);
+}
+
+#[test]
 fn what_is_printed_can_be_read_again() {
     let printed = load(None, &Environment::default(), Layer::named("flags")).expect("valid").print();
     let again: Settings = toml::from_str(&printed).expect(&printed);

@@ -6,7 +6,7 @@ use prometheus::{IntGauge, IntGaugeVec, Opts, Registry, process_collector::Proce
 use tidemark_catalog::lease::Lease;
 use tidemark_query::Query;
 
-use crate::{doctor::certificate::valid_until, machine, ports::Life};
+use crate::{machine, ports::Life, tls::valid_until};
 
 /// Who is asked.
 #[derive(Debug)]
