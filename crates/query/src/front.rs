@@ -106,6 +106,8 @@ pub struct Load {
     pub memory_bytes: usize,
     /// Bytes of this pool.
     pub memory_bytes_max: usize,
+    /// About how many bytes each cache holds.
+    pub cached_bytes: [(&'static str, u64); 6],
 }
 
 /// A place among the statements that run; given back on drop.
@@ -172,9 +174,13 @@ impl Query {
     /// How busy the room is now.
     #[must_use]
     pub fn load(&self) -> Load {
-        let Room { gate, bulk, budget, .. } = self.room.as_ref();
-        let waiting = gate.waiting() + bulk.waiting();
-        Load { waiting, memory_bytes: budget.used(), memory_bytes_max: budget.limit() }
+        let Room { lake, gate, bulk, budget, .. } = self.room.as_ref();
+        Load {
+            waiting: gate.waiting() + bulk.waiting(),
+            memory_bytes: budget.used(),
+            memory_bytes_max: budget.limit(),
+            cached_bytes: lake.reader.caches.held(),
+        }
     }
 
     /// Opens the room.

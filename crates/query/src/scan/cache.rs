@@ -12,8 +12,11 @@ use tidemark_model::{Instant, Seq};
 
 use super::{ScanError, footer::Told, overlay::Overlay, reach::Reach, width::Width};
 
-/// Bytes of what footers told, besides the budget: some hundred bytes a column of a file.
-const TOLD_BYTES_MAX: u64 = 16 << 20;
+/// What an entry takes besides its value: its key with a path in it, and the cache's own books. Without it nothing
+/// would bound the number of values that hold no rows.
+const ENTRY_BYTES: u32 = 512;
+/// What a column of a batch takes besides its rows: the array, and the heads of its buffers.
+const COLUMN_BYTES: usize = 384;
 
 /// A collection for ever: the namespace and the directory, which a re-created collection does not share.
 pub(crate) type Directory = Arc<str>;
@@ -103,20 +106,34 @@ pub(crate) struct Caches {
 }
 
 impl Caches {
-    /// Shares a budget of bytes out: half to changes, a quarter each to keys and overlays.
+    /// Shares a budget of bytes out: half to changes, a quarter each to keys and overlays; of the latter's a part to
+    /// what footers told.
     pub(crate) fn within(bytes: u64) -> Self {
-        let quarter = bytes / 4;
+        let (quarter, eighth) = (bytes / 4, bytes / 8);
+        let told = bytes / 32;
         Self {
             files: weighed(quarter, |_, batches: &Arc<Vec<RecordBatch>>| bytes_of(batches)),
             tails: weighed(quarter, |_, tail: &Arc<Derived>| bytes_of(&tail.batches)),
             keys: weighed(quarter, |_, keys: &Arc<BaseKeys>| bytes_of(&keys.batches)),
-            overlays: weighed(quarter / 2, |_, overlay: &Arc<Overlay>| overlay.bytes()),
-            newest: weighed(quarter / 2, |_, (_, overlay): &(Seq, Arc<Overlay>)| overlay.bytes()),
+            overlays: weighed(eighth - told, |_, overlay: &Arc<Overlay>| overlay.bytes()),
+            newest: weighed(eighth, |_, (_, overlay): &(Seq, Arc<Overlay>)| overlay.bytes()),
             told: sync::Cache::builder()
-                .max_capacity(TOLD_BYTES_MAX)
-                .weigher(|_, told: &Told| u32::try_from(size_of_val(told.as_slice())).unwrap_or(u32::MAX))
+                .max_capacity(told)
+                .weigher(|_, told: &Told| entry(u32::try_from(size_of_val(told.as_slice())).unwrap_or(u32::MAX)))
                 .build(),
         }
+    }
+
+    /// About how many bytes each holds now.
+    pub(crate) fn held(&self) -> [(&'static str, u64); 6] {
+        [
+            ("files", self.files.weighted_size()),
+            ("tails", self.tails.weighted_size()),
+            ("keys", self.keys.weighted_size()),
+            ("overlays", self.overlays.weighted_size()),
+            ("newest", self.newest.weighted_size()),
+            ("footers", self.told.weighted_size()),
+        ]
     }
 }
 
@@ -130,13 +147,19 @@ where
     cache.try_get_with(key, build).await.map_err(ScanError::Shared)
 }
 
-/// Bytes that the rows of batches take. Slices of one batch share its buffers, so each counts its own rows only.
+/// Bytes that batches take. Slices of one batch share its buffers, so each counts its own rows only.
 pub(crate) fn bytes_of(batches: &[RecordBatch]) -> u32 {
     let of = |column: &ArrayRef| {
-        column.to_data().get_slice_memory_size().unwrap_or_else(|_unsized| column.get_array_memory_size())
+        let rows = column.to_data().get_slice_memory_size();
+        COLUMN_BYTES + rows.unwrap_or_else(|_unsized| column.get_array_memory_size())
     };
     let bytes: usize = batches.iter().flat_map(RecordBatch::columns).map(of).sum();
     u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// What an entry weighs with a value of so many bytes.
+const fn entry(value: u32) -> u32 {
+    value.saturating_add(ENTRY_BYTES)
 }
 
 fn weighed<K, V>(bytes: u64, weigh: impl Fn(&K, &V) -> u32 + Send + Sync + 'static) -> Cache<K, V>
@@ -144,7 +167,7 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    Cache::builder().max_capacity(bytes).weigher(weigh).build()
+    Cache::builder().max_capacity(bytes).weigher(move |key, value| entry(weigh(key, value))).build()
 }
 
 #[cfg(test)]
@@ -163,5 +186,19 @@ mod tests {
         let (whole, slices) = (bytes_of(&[whole]), bytes_of(&slices));
         assert!(whole >= 800_000);
         assert!(slices >= whole && slices < whole + whole / 100, "{slices} of {whole}");
+    }
+
+    #[tokio::test]
+    async fn values_without_rows_are_bounded_too() {
+        let caches = Caches::within(4 << 20);
+        let nothing = Arc::new(Vec::new());
+        for nth in 0..20_000 {
+            let key = FileKey { path: nth.to_string(), directory: "d".into(), schema: 0, width: Width::All };
+            caches.files.insert(key, Arc::clone(&nothing)).await;
+        }
+        caches.files.run_pending_tasks().await;
+        assert!(caches.files.entry_count() <= (1 << 20) / u64::from(ENTRY_BYTES), "{}", caches.files.entry_count());
+        let (name, bytes) = caches.held()[0];
+        assert!(name == "files" && 0 < bytes && bytes <= 1 << 20, "{bytes} bytes of {name}");
     }
 }

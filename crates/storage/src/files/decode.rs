@@ -15,7 +15,10 @@ mod span;
 
 use std::{ops::Range, sync::Arc};
 
-use arrow::array::RecordBatch;
+use arrow::{
+    array::{Array, RecordBatch, RecordBatchOptions},
+    error::ArrowError,
+};
 use bytes::Bytes;
 use object_store::{GetOptions, GetRange, ObjectStore, path::Path};
 use parquet::{
@@ -84,7 +87,9 @@ impl Opened {
         let mut batches = Vec::new();
         loop {
             let turn = on_blocking_thread(&source.path, "read", move || until_bytes_are_missing(decoder)).await?;
-            batches.extend(turn.batches);
+            for batch in turn.batches {
+                batches.push(fitted(batch, rows).map_err(|error| source.broken(error.into()))?);
+            }
             let Some(missing) = turn.missing else { return Ok(batches) };
             let bytes = source.ranges(&missing).await?;
             decoder = turn.decoder;
@@ -151,6 +156,17 @@ fn until_bytes_are_missing(mut decoder: ParquetPushDecoder) -> Result<Turn, Parq
         }
     };
     Ok(Turn { decoder, batches, missing })
+}
+
+/// A batch without what the decoder laid out for a whole batch of rows, of which few were wanted: callers keep these.
+fn fitted(batch: RecordBatch, laid_out: usize) -> Result<RecordBatch, ArrowError> {
+    if batch.num_rows() >= laid_out / 2 {
+        return Ok(batch);
+    }
+    let (schema, mut columns, rows) = batch.into_parts();
+    columns.iter_mut().for_each(Array::shrink_to_fit);
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(schema, columns, &options)
 }
 
 /// The row groups that may hold wanted rows.

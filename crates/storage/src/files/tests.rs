@@ -269,6 +269,26 @@ async fn a_filter_reads_only_the_row_groups_that_can_answer() {
     assert!(requests <= 4.0, "{requests} requests");
 }
 
+/// Callers keep what they read, and count its rows: room that was laid out for other rows would be counted by nobody.
+#[tokio::test]
+async fn a_few_rows_of_many_take_the_room_of_a_few() {
+    let store = Store::memory();
+    let written = stored(&store, FileKind::State, rows(&schema_of(FileKind::State), 60_000)).await;
+    let span = Span { column: "_id".into(), from: Some("_id-0030000".into()), below: Some("_id-0030010".into()) };
+    let by_id = ("_id".to_owned(), "_id-0030000".to_owned());
+    for wanted in [
+        Wanted { span: Some(span), ..Wanted::default() },
+        Wanted { equal: Some(by_id), ..Wanted::default() },
+        Wanted { above: Some(("_seq".to_owned(), 59_990)), ..Wanted::default() },
+    ] {
+        for batch in read(&store, &written.path, &wanted).await.unwrap() {
+            assert!(batch.num_rows() <= 10, "{} rows of {wanted:?}", batch.num_rows());
+            let column = batch.get_array_memory_size() / batch.num_columns();
+            assert!(column < 4096, "{column} bytes a column for {} rows of {wanted:?}", batch.num_rows());
+        }
+    }
+}
+
 #[tokio::test]
 async fn rows_that_the_footer_vouches_for_are_as_exact_as_others() {
     let store = Store::memory();
