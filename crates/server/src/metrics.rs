@@ -1,6 +1,7 @@
 //! Measurements of the process, its ports and its jobs; rooms register their own in the same registry. What is only read
 //! when somebody asks is in [`moment`].
 
+mod allocator;
 mod moment;
 
 use std::{sync::Arc, time::Duration};

@@ -119,6 +119,7 @@ async fn routes_are_counted_by_pattern() {
         "tidemark_http_requests_under_way 0",
         "tidemark_build_info{version=",
         "process_resident_memory_bytes",
+        "tidemark_allocator_bytes{kind=\"allocated\"} ",
     ] {
         assert!(text.contains(line), "{line} is missing in {text}");
     }

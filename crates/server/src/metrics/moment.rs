@@ -6,6 +6,7 @@ use prometheus::{IntGauge, IntGaugeVec, Opts, Registry, process_collector::Proce
 use tidemark_catalog::lease::Lease;
 use tidemark_query::Query;
 
+use super::allocator::Allocator;
 use crate::{machine, ports::Life, tls::valid_until};
 
 /// Who is asked.
@@ -35,6 +36,8 @@ pub(super) struct Moment {
     query_waiting: IntGauge,
     query_memory: IntGauge,
     query_memory_max: IntGauge,
+    query_cached: IntGaugeVec,
+    allocator: Allocator,
     certificate_end: IntGauge,
 }
 
@@ -68,6 +71,12 @@ impl Moment {
             query_waiting: gauge("tidemark_query_waiting", "Statements that wait for a place")?,
             query_memory: gauge("tidemark_query_memory_bytes", "Bytes that all statements hold of their pool")?,
             query_memory_max: gauge("tidemark_query_memory_bytes_max", "Bytes of this pool")?,
+            query_cached: gauges(
+                "tidemark_query_cache_bytes",
+                "About how many bytes a cache of queries holds",
+                "cache",
+            )?,
+            allocator: Allocator::register(registry)?,
             certificate_end: gauge(
                 "tidemark_tls_certificate_end_timestamp_seconds",
                 "Until when the certificate in the file of the settings is valid; 0: no TLS, or not known",
@@ -82,6 +91,7 @@ impl Moment {
 
     /// Reads everything.
     pub(super) fn look(&self) {
+        self.allocator.look();
         let Some(Sources { query, lease, life, folders, certificate }) = self.sources.get() else { return };
         self.lease_held.set(i64::from(lease.is_held()));
         for (port, open, max) in life.open.ports() {
@@ -105,6 +115,9 @@ impl Moment {
         self.query_waiting.set(int(load.waiting));
         self.query_memory.set(int(load.memory_bytes));
         self.query_memory_max.set(int(load.memory_bytes_max));
+        for (cache, bytes) in load.cached_bytes {
+            self.query_cached.with_label_values(&[cache]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
         self.certificate_end.set(certificate.as_deref().and_then(valid_until).unwrap_or(0));
     }
 }
