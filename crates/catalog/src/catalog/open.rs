@@ -22,8 +22,9 @@ use crate::{
     metrics::Metrics,
 };
 
-/// Tables whose manifests are looked for at once.
-const TABLES_MAX: usize = 16;
+/// Tables whose manifests are looked for at once: a start over a store far away waits for requests, and ten thousand
+/// collections are some tens of thousands of them.
+const TABLES_MAX: usize = 64;
 
 /// Opens or creates a lake. The epoch is taken before anything is read that an earlier owner could still change.
 pub(super) async fn open(config: Config, deps: Deps, tenure: &Tenure) -> Result<Inner, CatalogError> {
