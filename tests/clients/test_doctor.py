@@ -20,7 +20,7 @@ import pytest
 from conftest import Server, binary
 from owners import Lake as Owners
 from owners import free_ports, until
-from test_tokens import ROOT
+from test_tokens import ROOT, certificate
 
 OF_THE_MACHINE = {"data folder", "sync", "open files", "memory"}
 
@@ -253,6 +253,23 @@ def test_certificates_that_end(tmp_path):
     (tmp_path / "key.pem").write_text("no key")
     files = ["--tls-certificate", tmp_path / "cert.pem", "--tls-key", tmp_path / "key.pem"]
     assert states(doctor(*free(), *files, data=tmp_path / "data", returncode=1), "TLS") == ["failed"]
+
+
+def test_a_server_that_asks_for_a_certificate_is_no_stranger(tmp_path):
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is missing")
+    for name, signer in {"ca": None, "server": "ca"}.items():
+        certificate(tmp_path, name, signer)
+    files = {"tls.certificate": tmp_path / "server.pem", "tls.key": tmp_path / "server.key", "tls.client_ca": tmp_path / "ca.pem"}
+    server = Server(tmp_path, token=ROOT, settings=files)
+    try:
+        flags = [word for key, file in files.items() for word in (f"--{key.replace('.', '-').replace('_', '-')}", file)]
+        found = doctor(*ports(server), *flags, data=server.data)
+        assert states(found, "client certificate") == ["warning"] and "asks for one" in found["client certificate"][0]["seen"]
+        assert "server" not in found, "it is taken for a stranger"
+        assert states(found, "ports") == ["ok"] * 3, "its own ports are held for another's"
+    finally:
+        server.kill()
 
 
 def test_a_store_is_asked_when_somebody_wants_it(bucket, tmp_path):

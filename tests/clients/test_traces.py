@@ -186,3 +186,14 @@ def test_none_is_sent_where_none_is_wanted(tmp_path, collector):
         assert not collector.bodies
     finally:
         server.kill()
+
+
+def test_heads_for_the_collector_come_from_its_variable(tmp_path, collector, monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-other=1,x-key=a%20key")
+    server = serving(tmp_path, collector)
+    try:
+        assert ask(server, "GET", "/version")[0] == 200
+        assert server.stop() == 0
+        assert {key for _path, _type, key, _body in collector.bodies} == {"a key"}
+    finally:
+        server.kill()

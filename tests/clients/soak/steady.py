@@ -20,7 +20,7 @@ KIB = 1024
 #: Before memory is judged, at most, and as a part of the run.
 WARM_UP_SECONDS, WARM_UP_PART = 900, 1 / 3
 #: What of its metrics is kept: what may grow, and the jobs.
-TOLD = re.compile(r"tidemark_(ingest_(unflushed_bytes|tail_rows|remembered|log_bytes|broken_invariants|steps)|cdc_(pending_rows|steps)|publish_total|job_ticks)")
+TOLD = re.compile(r"tidemark_(ingest_(unflushed_bytes|tail_rows|remembered|log_bytes|broken_invariants|steps)|cdc_(pending_rows|steps)|publish_total|job_ticks|allocator_bytes|query_cache_bytes)")
 
 
 class Steady(Worker):
