@@ -269,7 +269,7 @@ fn whoever_sleeps_for_very_long_takes_no_word_that_was_forgotten() {
                 store: store.clone(),
                 patience: Patience::Endless,
                 put_id: Ulid::from(9),
-                ticks: Arc::new(Sleepy { dial: bench.dial.clone(), first: Mutex::new(true) }),
+                ticks: Arc::new(Sleepy::at_first(&bench.dial, LEASE * 40)),
             };
             waiting.turn(|_epoch| false).await
         };
@@ -285,11 +285,42 @@ fn whoever_sleeps_for_very_long_takes_no_word_that_was_forgotten() {
     });
 }
 
+/// As when the store is away from both of them: the owner speaks again a moment after the other one can look again.
+#[test]
+fn a_time_in_which_nobody_could_look_is_no_silence_of_the_owner() {
+    let bench = Bench::default();
+    bench.dial.run(async {
+        let store = Store::memory();
+        let owner = open(&store, 1, &bench.tenure("the first")).await;
+        let away = LEASE + LEASE / 2;
+        let waiting = Waiting {
+            store: store.clone(),
+            patience: Patience::Endless,
+            put_id: Ulid::from(9),
+            ticks: Arc::new(Sleepy::at_first(&bench.dial, away)),
+        };
+        let speaking = async {
+            bench.dial.sleep(away + LEASE / 10).await;
+            owner.lease().renew().await.expect("nobody took the lake from it");
+            bench.dial.sleep(LEASE / 2).await;
+            owner.lease().end().await.unwrap();
+        };
+        let ((), turn) = tokio::join!(speaking, waiting.turn(|_epoch| false));
+        assert_eq!(turn.unwrap(), Turn { after: 1, left_log: None }, "it waited for the end");
+    });
+}
+
 /// The same time, for somebody whose first nap is long.
 #[derive(Debug)]
 struct Sleepy {
     dial: Arc<Dial>,
-    first: Mutex<bool>,
+    first: Mutex<Option<Duration>>,
+}
+
+impl Sleepy {
+    fn at_first(dial: &Arc<Dial>, nap: Duration) -> Self {
+        Self { dial: Arc::clone(dial), first: Mutex::new(Some(nap)) }
+    }
 }
 
 #[async_trait::async_trait]
@@ -299,7 +330,7 @@ impl Ticks for Sleepy {
     }
 
     async fn sleep(&self, time: Duration) {
-        let is_first = std::mem::take(&mut *self.first.lock().unwrap());
-        self.dial.sleep(if is_first { LEASE * 40 } else { time }).await;
+        let nap = self.first.lock().unwrap().take();
+        self.dial.sleep(nap.unwrap_or(time)).await;
     }
 }

@@ -123,18 +123,28 @@ impl Waiting {
             "waiting: the lake has an owner, or had one a moment ago"
         );
         // A word that was looked for before it came is no old one that the listing did not show.
-        let (mut heard, mut is_awaited, mut answered) = (self.ticks.now(), false, self.ticks.now());
+        let (mut heard, mut is_awaited) = (self.ticks.now(), false);
+        let (mut looked, mut away_since) = (self.ticks.now(), None);
         let pause = (lease / LOOKS_PER_LEASE).min(LOOK_EVERY_MAX);
         loop {
-            let said = match word(&chain, newest + 1).await {
-                Err(CatalogError::Store(error)) if self.ticks.now() <= answered + AWAY_MAX => {
+            let (said, is_followed) = match look(&chain, newest + 1, (register, owner.epoch)).await {
+                Err(CatalogError::Store(error)) => {
+                    let now = self.ticks.now();
+                    if now > *away_since.get_or_insert(now) + AWAY_MAX {
+                        return Err(CatalogError::Store(error).into());
+                    }
                     tracing::warn!(%error, "the lease could not be read: it is looked at again");
                     self.ticks.sleep(pause).await;
                     continue;
                 }
-                said => said?,
+                answer => answer?,
             };
-            answered = self.ticks.now();
+            let now = self.ticks.now();
+            // While nobody here could look, the owner may have been kept from speaking too: that was no silence of its own.
+            if now > looked + lease / 2 {
+                (heard, is_awaited) = (now, false);
+            }
+            (looked, away_since) = (now, None);
             match said {
                 Some(Word::Alive) => {
                     if self.patience == Patience::Short && is_awaited {
@@ -145,6 +155,7 @@ impl Waiting {
                     continue;
                 }
                 Some(word) => return Ok(Some(word)),
+                None if is_followed => return Ok(None),
                 None if self.ticks.now() > heard + silence_max => {
                     if self.take(&chain, (owner, newest + 1)).await? {
                         // Whoever slept for very long may have taken a word that was said and forgotten.
@@ -157,9 +168,6 @@ impl Waiting {
                     continue;
                 }
                 None => is_awaited = true,
-            }
-            if register.exists(owner.epoch + 1).await.map_err(CatalogError::from)? {
-                return Ok(None);
             }
             self.ticks.sleep(pause).await;
         }
@@ -179,6 +187,17 @@ impl Waiting {
         }
         Ok(is_taken)
     }
+}
+
+/// The next word of an owner, and, where there is none, whether another one has come behind its epoch.
+async fn look(
+    chain: &Register,
+    number: u64,
+    (register, epoch): (&Register, u64),
+) -> Result<(Option<Word>, bool), CatalogError> {
+    let said = word(chain, number).await?;
+    let is_followed = said.is_none() && register.exists(epoch + 1).await?;
+    Ok((said, is_followed))
 }
 
 async fn word(chain: &Register, number: u64) -> Result<Option<Word>, CatalogError> {
