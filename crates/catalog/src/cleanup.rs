@@ -106,7 +106,8 @@ impl Cleaner {
         let held = if ripe.is_empty() { None } else { self.catalog.published((namespace, table), retention).await };
         ripe.retain(|path| match held.as_ref().and_then(|held| held.holds(path)) {
             Some(time) => {
-                soonest = soonest.min(time);
+                // It may be free sooner, when the published table is made anew: no manifest would tell.
+                soonest = soonest.min(time).min(self.limits.grace);
                 false
             }
             None => true,

@@ -118,6 +118,13 @@ struct Looked {
     digest: Option<u64>,
 }
 
+/// A manifest, and what it says.
+#[derive(Debug, Clone, Copy)]
+struct Said {
+    manifest: u64,
+    digest: u64,
+}
+
 impl Publisher {
     /// A publisher that has looked at nothing yet.
     #[must_use]
@@ -197,6 +204,7 @@ impl Publisher {
             return false;
         };
         (last.at, last.manifest) = (Moment::now(), wanted.manifest);
+        lock(&self.behind).remove(named);
         true
     }
 
@@ -219,7 +227,6 @@ impl Publisher {
         how: How,
     ) -> Result<Option<Publication>, CatalogError> {
         let manifest = self.catalog.newest_version(namespace, table);
-        let digest = self.catalog.wanted(namespace, table).map(|(_root, wanted)| wanted.digest());
         // One who asked may go away in the middle: then the job goes on with it.
         lock(&self.looked).remove(&(namespace.clone(), table.clone()));
         let published = match tokio::time::timeout(PUBLISH_WITHIN, self.attempt(namespace, table, how)).await {
@@ -228,10 +235,12 @@ impl Publisher {
         };
         // After a failure too: the next attempt waits for its turn like every other.
         let at = Moment::now();
-        let looked = match published {
-            Ok(_) => Looked { at, manifest, digest },
+        let looked = match &published {
+            Ok(Some((said, _))) => Looked { at, manifest: said.manifest, digest: Some(said.digest) },
+            Ok(None) => Looked { at, manifest, digest: None },
             Err(_) => Looked { at, manifest: 0, digest: None },
         };
+        let published = published.map(|attempt| attempt.and_then(|(_said, publication)| publication));
         lock(&self.looked).insert((namespace.clone(), table.clone()), looked);
         if published.is_ok() {
             // A commit that came since makes it fall behind anew.
@@ -241,14 +250,16 @@ impl Publisher {
         published
     }
 
+    /// Says besides which manifest it was that is published now: the newest one by then, not by the time it was begun.
     async fn attempt(
         &self,
         namespace: &Namespace,
         table: &Table,
         how: How,
-    ) -> Result<Option<Publication>, CatalogError> {
+    ) -> Result<Option<(Said, Option<Publication>)>, CatalogError> {
         let _turn = self.catalog.publishing_turn().await;
         let Some((root, wanted)) = self.catalog.wanted(namespace, table) else { return Ok(None) };
+        let said = Said { manifest: wanted.manifest, digest: wanted.digest() };
         let away = |error: LogError| failed(namespace, table, error);
         let store = self.catalog.store();
         if how == How::Anew {
@@ -273,7 +284,8 @@ impl Publisher {
         };
         let Some(plan) = plan else {
             self.shorten(&root, &log).await.map_err(|error| error.of(namespace, table))?;
-            return Ok(log.published.as_ref().map(|published| told(published.version, (0, 0))));
+            let published = log.published.as_ref().map(|published| told(published.version, (0, 0)));
+            return Ok(Some((said, published)));
         };
         let (counts, restates) = ((plan.adds.len(), plan.removes.len()), plan.restates);
         self.points.pass("publish", "picked").await;
@@ -285,7 +297,7 @@ impl Publisher {
             let log = Log::open(store, &root).await.map_err(away)?;
             self.shorten(&root, &log).await.map_err(|error| error.of(namespace, table))?;
         }
-        Ok(Some(told(version, counts)))
+        Ok(Some((said, Some(told(version, counts)))))
     }
 
     fn stamp(&self, namespace: &Namespace, table: &Table) -> Stamp {
