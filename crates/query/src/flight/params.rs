@@ -20,6 +20,8 @@ use super::status::{defect, invalid};
 const BOUND_ROWS_MAX: usize = 1_000;
 /// Most bytes of bound parameters: the handle that carries them travels with every call.
 const BOUND_BYTES_MAX: usize = 1 << 20;
+/// Most bytes of the messages that bring them, which may repeat dictionaries.
+const BODY_BYTES_MAX: usize = 4 * BOUND_BYTES_MAX;
 
 /// Reads the rows of a DoPut as an IPC stream.
 ///
@@ -30,15 +32,19 @@ pub(crate) async fn gather(
 ) -> Result<Bytes, Status> {
     // The message that names what is bound may bring nothing else.
     let data = data.try_filter(|message| ready(!message.data_header.is_empty()));
+    // Before anything is decoded: dictionaries are kept, and no batch may follow them.
+    let mut read = 0;
+    let data = data.and_then(move |message| {
+        read += message.data_body.len();
+        ready(if read > BODY_BYTES_MAX { Err(too_many()) } else { Ok(message) })
+    });
     let mut stream = FlightRecordBatchStream::new_from_flight_data(data.map_err(FlightError::from));
     let (mut batches, mut rows, mut bytes) = (Vec::new(), 0, 0);
     while let Some(batch) = stream.try_next().await.map_err(unreadable)? {
         rows += batch.num_rows();
         bytes += batch.get_array_memory_size();
         if rows > BOUND_ROWS_MAX || bytes > BOUND_BYTES_MAX {
-            return Err(invalid(format!(
-                "more than {BOUND_ROWS_MAX} rows or {BOUND_BYTES_MAX} bytes of parameters: bind fewer rows at once"
-            )));
+            return Err(too_many());
         }
         batches.push(batch);
     }
@@ -53,6 +59,12 @@ pub(crate) async fn gather(
         writer.into_inner()
     };
     Ok(write().map_err(|e| defect("parameters could not be kept", e))?.into())
+}
+
+fn too_many() -> Status {
+    invalid(format!(
+        "more than {BOUND_ROWS_MAX} rows or {BOUND_BYTES_MAX} bytes of parameters: bind fewer rows at once"
+    ))
 }
 
 fn unreadable(error: FlightError) -> Status {

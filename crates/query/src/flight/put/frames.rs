@@ -35,13 +35,16 @@ pub(super) struct Frames {
     /// Dictionaries among the frames, and whether each replaces the one before.
     within: Vec<(i64, bool, Vec<u8>)>,
     has_rows: bool,
+    /// Bytes of dictionaries that came since the last rows.
+    unread: usize,
 }
 
 impl Frames {
     /// Puts a message behind the others.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT for one that is no frame of Arrow, or stands where it cannot.
+    /// INVALID_ARGUMENT for one that is no frame of Arrow, or stands where it cannot; RESOURCE_EXHAUSTED when dictionaries come
+    /// without end.
     pub(super) fn push(&mut self, message: &FlightData) -> Result<Pushed, Status> {
         if message.data_header.is_empty() {
             return Ok(Pushed::Other);
@@ -52,11 +55,15 @@ impl Frames {
             MessageHeader::Schema if self.schema.is_empty() => self.schema = frame,
             MessageHeader::RecordBatch if !self.schema.is_empty() => {
                 self.frames.extend_from_slice(&frame);
-                self.has_rows = true;
+                (self.has_rows, self.unread) = (true, 0);
                 return Ok(Pushed::Rows);
             }
             MessageHeader::DictionaryBatch if !self.schema.is_empty() => {
                 let dictionary = header.header_as_dictionary_batch().ok_or_else(|| invalid("a frame is empty"))?;
+                self.unread += frame.len();
+                if self.unread > DICTIONARIES_BYTES_MAX {
+                    return Err(too_large());
+                }
                 self.frames.extend_from_slice(&frame);
                 self.within.push((dictionary.id(), !dictionary.isDelta(), frame));
             }
@@ -93,13 +100,17 @@ impl Frames {
         }
         self.has_rows = false;
         if self.dictionaries.values().map(Vec::len).sum::<usize>() > DICTIONARIES_BYTES_MAX {
-            let limit = DICTIONARIES_BYTES_MAX >> 20;
-            return Err(Status::resource_exhausted(format!(
-                "the dictionaries of the stream take more than {limit} MiB: send such columns without dictionaries"
-            )));
+            return Err(too_large());
         }
         Ok(stream.into())
     }
+}
+
+fn too_large() -> Status {
+    let limit = DICTIONARIES_BYTES_MAX >> 20;
+    Status::resource_exhausted(format!(
+        "the dictionaries of the stream take more than {limit} MiB: send such columns without dictionaries"
+    ))
 }
 
 fn frame(message: &FlightData) -> Vec<u8> {
@@ -163,6 +174,25 @@ mod tests {
                 |batches: &[RecordBatch]| arrow::util::pretty::pretty_format_batches(batches).unwrap().to_string();
             assert_eq!(shown(&read), shown(&batches), "every {every}");
         }
+    }
+
+    #[tokio::test]
+    async fn dictionaries_without_rows_come_to_an_end() {
+        let all = futures::stream::iter([Ok::<_, FlightError>(batch(&["a"], &[1]))]);
+        let encoder = FlightDataEncoderBuilder::new().with_dictionary_handling(DictionaryHandling::Resend).build(all);
+        let [schema, dictionary, rows]: [FlightData; 3] =
+            encoder.try_collect::<Vec<_>>().await.unwrap().try_into().unwrap();
+        let large = FlightData { data_body: vec![0; DICTIONARIES_BYTES_MAX / 4].into(), ..dictionary };
+        let mut frames = Frames::default();
+        frames.push(&schema).unwrap();
+        for _rows in 0..2 {
+            for _dictionary in 0..3 {
+                assert_eq!(frames.push(&large).unwrap(), Pushed::Other);
+            }
+            assert_eq!(frames.push(&rows).unwrap(), Pushed::Rows);
+        }
+        let refused = (0..4).find_map(|_nth| frames.push(&large).err()).expect("no end");
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
     }
 
     #[test]
