@@ -15,7 +15,7 @@ use super::{
     reply,
     rows::Rows,
     run,
-    session::{Began, KEPT_MAX, Session},
+    session::{Began, KEPT_BYTES_MAX, KEPT_MAX, Session},
 };
 use crate::Description;
 
@@ -30,6 +30,8 @@ pub(crate) struct Prepared {
     count: usize,
     /// What is known of parameters and columns, once it was asked.
     described: Option<Described>,
+    /// Bytes of its name and its text.
+    bytes: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -44,6 +46,8 @@ struct Described {
 pub(crate) struct Portal {
     said: Option<Said>,
     params: Vec<ScalarValue>,
+    /// Bytes of its name, and of its values as they came.
+    bytes: usize,
     /// Formats of its columns.
     pub(crate) formats: Vec<Format>,
     /// How far it is.
@@ -68,7 +72,7 @@ pub(crate) enum State {
 impl Portal {
     /// A cursor over rows.
     pub(crate) const fn of_rows(rows: Rows, is_held: bool) -> Self {
-        Self { said: None, params: Vec::new(), formats: Vec::new(), state: State::Running(rows), is_held }
+        Self { said: None, params: Vec::new(), bytes: 0, formats: Vec::new(), state: State::Running(rows), is_held }
     }
 
     /// Its columns while it runs.
@@ -136,9 +140,23 @@ impl Session {
             let why = format!("more than {KEPT_MAX} statements are prepared: close some");
             return Err(Fault::error("54000", why).into());
         }
-        self.prepared.insert(name, Prepared { said, told, count, described: None });
+        let bytes = name.len() + sql.len();
+        self.check_room(bytes)?;
+        self.prepared.insert(name, Prepared { said, told, count, described: None, bytes });
         reply::bare(&mut self.link.out, reply::PARSED);
         Ok(())
+    }
+
+    /// Whether so many bytes more may be kept. An unnamed one that is replaced is counted until it is gone.
+    fn check_room(&self, bytes: usize) -> Result<(), Fault> {
+        let prepared = self.prepared.values().map(|prepared| prepared.bytes);
+        let kept: usize = prepared.chain(self.portals.values().map(|portal| portal.bytes)).sum();
+        if kept + bytes <= KEPT_BYTES_MAX {
+            return Ok(());
+        }
+        let limit = KEPT_BYTES_MAX >> 20;
+        let why = format!("statements and bound values of this connection take more than {limit} MiB: close some");
+        Err(Fault::error("54000", why))
     }
 
     /// What is known of a statement, asked once.
@@ -208,6 +226,8 @@ impl Session {
             return Err(Fault::error("42P03", format!("cursor \"{portal}\" already exists")).into());
         }
         self.check_portals()?;
+        let bytes = portal.len() + params.iter().flatten().map(|value| value.len()).sum::<usize>();
+        self.check_room(bytes)?;
         let (said, values) = if prepared.count == 0 {
             (prepared.said.clone(), Vec::new())
         } else {
@@ -219,7 +239,7 @@ impl Session {
             let values: Result<Vec<_>, _> = described.params.iter().enumerate().map(value).collect();
             (prepared.said, values?)
         };
-        let made = Portal { said, params: values, formats: results, state: State::New, is_held: false };
+        let made = Portal { said, params: values, bytes, formats: results, state: State::New, is_held: false };
         self.portals.insert(portal, made);
         reply::bare(&mut self.link.out, reply::BOUND);
         Ok(())

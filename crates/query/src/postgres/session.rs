@@ -28,6 +28,8 @@ use crate::{
 
 /// Most prepared statements, and most portals, of one connection.
 pub(crate) const KEPT_MAX: usize = 1_000;
+/// Most bytes of their names, texts and bound values together.
+pub(crate) const KEPT_BYTES_MAX: usize = 16 << 20;
 
 /// How whoever is in came in.
 #[derive(Debug)]

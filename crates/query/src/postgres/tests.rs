@@ -308,6 +308,22 @@ async fn statements_are_prepared_bound_and_read_in_parts() {
 }
 
 #[tokio::test]
+async fn what_a_connection_keeps_is_bounded_in_bytes() {
+    let mut client = Client::admitted(&door(None).await).await;
+    client.parse("s", "SELECT length($1)", &[25]).await;
+    assert_eq!(client.sync().await, "1 Z(I)");
+    client.say(b'Q', b"BEGIN\0").await;
+    client.until(b'Z').await;
+    let value = "x".repeat(session::KEPT_BYTES_MAX / 16);
+    for nth in 0..15 {
+        client.bind(&format!("p{nth}"), "s", &[Some(&value)]).await;
+        assert_eq!(client.sync().await, "2 Z(T)", "portal {nth}");
+    }
+    client.bind("p15", "s", &[Some(&value)]).await;
+    assert_eq!(client.sync().await, "E(54000) Z(E)");
+}
+
+#[tokio::test]
 async fn a_key_cancels_and_a_stop_ends_who_rests() {
     let (door, stop) = (door(None).await, CancellationToken::new());
     let mut client = Client::of(&door, &stop);
