@@ -5,7 +5,11 @@
 
 use std::{hash::Hash, sync::Arc};
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::{
+    array::{Array, ArrayRef, RecordBatch, UInt64Array},
+    compute::take_record_batch,
+    error::ArrowError,
+};
 use moka::{future::Cache, sync};
 use tidemark_fold::{columns::doc, shadow::BaseKeys};
 use tidemark_model::{Instant, Seq};
@@ -17,6 +21,8 @@ use super::{ScanError, footer::Told, overlay::Overlay, reach::Reach, width::Widt
 const ENTRY_BYTES: u32 = 512;
 /// What a column of a batch takes besides its rows: the array, and the heads of its buffers.
 const COLUMN_BYTES: usize = 384;
+/// How many times the bytes of its rows a batch may hold on to.
+const HANGS_ON_MAX: usize = 4;
 
 /// A collection for ever: the namespace and the directory, which a re-created collection does not share.
 pub(crate) type Directory = Arc<str>;
@@ -157,6 +163,17 @@ pub(crate) fn bytes_of(batches: &[RecordBatch]) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
+/// The batch, copied where its rows hang on far more than they take: on the buffers of the whole request that brought them,
+/// say, which nobody counts and the cache would keep.
+pub(crate) fn alone(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let taken = bytes_of(std::slice::from_ref(&batch)) as usize;
+    if batch.get_array_memory_size() <= HANGS_ON_MAX * taken {
+        return Ok(batch);
+    }
+    let rows = UInt64Array::from_iter_values(0..batch.num_rows() as u64);
+    take_record_batch(&batch, &rows)
+}
+
 /// What an entry weighs with a value of so many bytes.
 const fn entry(value: u32) -> u32 {
     value.saturating_add(ENTRY_BYTES)
@@ -186,6 +203,17 @@ mod tests {
         let (whole, slices) = (bytes_of(&[whole]), bytes_of(&slices));
         assert!(whole >= 800_000);
         assert!(slices >= whole && slices < whole + whole / 100, "{slices} of {whole}");
+    }
+
+    #[test]
+    fn a_row_does_not_keep_the_request_that_brought_it() {
+        let text: ArrayRef = Arc::new(StringArray::from_iter_values((0..8000).map(|n| format!("{n:0100}"))));
+        let whole = RecordBatch::try_from_iter([("text", text)]).expect("a batch");
+        let row = alone(whole.slice(4000, 1)).expect("copied");
+        assert_eq!(row, whole.slice(4000, 1));
+        assert!(row.get_array_memory_size() < 4096, "{} bytes", row.get_array_memory_size());
+        let shared = alone(whole.clone()).expect("kept");
+        assert!(Arc::ptr_eq(shared.column(0), whole.column(0)), "nothing is won by a copy");
     }
 
     #[tokio::test]

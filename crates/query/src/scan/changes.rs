@@ -170,7 +170,9 @@ async fn tail(reader: &Reader, source: Source<'_>) -> Result<Vec<RecordBatch>, S
         None => (Vec::new(), from),
     };
     let fresh = source.view.tail.batches.iter().map(|batch| above(batch, event::SEQ, known_to));
-    batches.extend(derived(&fresh.collect::<Result<Vec<_>, _>>()?, &source.collection.schema)?);
+    for batch in derived(&fresh.collect::<Result<Vec<_>, _>>()?, &source.collection.schema)? {
+        batches.push(cache::alone(batch)?);
+    }
     let derived = Derived { after: from, last, batches: batches.clone() };
     reader.caches.tails.insert(key, Arc::new(derived)).await;
     Ok(batches)
