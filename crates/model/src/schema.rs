@@ -220,10 +220,15 @@ impl DocSchema {
     }
 }
 
-/// Whether a field can be a column: `[A-Za-z][A-Za-z0-9_]*` (a leading `_` belongs to the lake's own columns).
+/// The longest name of a column, bytes. Every schema holds all of its names.
+pub const COLUMN_NAME_BYTES_MAX: usize = 255;
+
+/// Whether a field can be a column: `[A-Za-z][A-Za-z0-9_]*` (a leading `_` belongs to the lake's own columns), at most
+/// [`COLUMN_NAME_BYTES_MAX`] bytes.
 #[must_use]
 pub fn is_column_name(name: &str) -> bool {
-    name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
+    name.len() <= COLUMN_NAME_BYTES_MAX
+        && name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
