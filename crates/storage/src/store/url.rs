@@ -1,14 +1,22 @@
 //! From a URL and options to a store: which scheme, which root, which settings of S3.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use object_store::{
+    ClientOptions,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
     path::Path,
     prefix::PrefixStore,
 };
 
 use super::{Store, StoreError};
+
+/// How many connections to a store are kept open for whoever asks next; a burst may open more, which are closed after it.
+const IDLE_CONNECTIONS_MAX: usize = 32;
+
+/// How long one is kept without a request. A connection holds up to 400 KiB of what it read, and every burst finds
+/// those of the last: with the client's own 90 s a steady owner kept ever more of them.
+const IDLE_CONNECTION_TIME: Duration = Duration::from_secs(20);
 
 /// Opens what the URL names.
 pub(super) fn open(url: &str, options: &[(String, String)]) -> Result<Store, StoreError> {
@@ -30,7 +38,10 @@ fn s3(url: &str, place: &str, options: &[(String, String)]) -> Result<Store, Str
     }
     let prefix = Path::parse(prefix.trim_end_matches('/')).map_err(|error| error.to_string())?;
     let settings = S3Settings::read(options)?;
-    let mut builder = AmazonS3Builder::new().with_bucket_name(bucket);
+    let client = ClientOptions::new()
+        .with_pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .with_pool_idle_timeout(IDLE_CONNECTION_TIME);
+    let mut builder = AmazonS3Builder::new().with_bucket_name(bucket).with_client_options(client);
     // R2 and most servers of this protocol want the bucket in the path, not in the host name, and R2 knows one region.
     if settings.has(AmazonS3ConfigKey::Endpoint) || settings.has(AmazonS3ConfigKey::S3Endpoint) {
         builder = builder.with_virtual_hosted_style_request(false);
