@@ -154,7 +154,7 @@ def test_refusals_have_codes_and_words(door, text, fields, code, word):
 
 
 def test_pressure_says_when_to_come_back(tmp_path):
-    server = Server(tmp_path, settings={"ingest.unflushed_bytes_max": 2000, "ingest.flush_age_s": 10_000, "ingest.flush_bytes": 1 << 30})
+    server = Server(tmp_path, settings={"ingest.unflushed_bytes_max": 50_000, "ingest.flush_age_s": 10_000, "ingest.flush_bytes": 1 << 30})
     try:
         door = Door(server)
         error = refused(lambda: [door.append(events(n)) for n in range(100)])

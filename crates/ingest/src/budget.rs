@@ -57,6 +57,16 @@ impl Reservation {
         true
     }
 
+    /// Holds so many from now on, whether they are there or not: what is in memory already cannot be refused.
+    pub(crate) fn resize(&mut self, bytes: usize) {
+        let used = &self.budget.0.used;
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => used.fetch_add(more, Ordering::AcqRel),
+            None => used.fetch_sub(self.bytes - bytes, Ordering::AcqRel),
+        };
+        self.bytes = bytes;
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -31,7 +31,7 @@ use crate::{
     error::Error,
     metrics::Metrics,
     sidecar,
-    tail::Kept,
+    tail::Prefix,
     visible::Visible,
 };
 
@@ -117,28 +117,29 @@ impl Flusher {
         let turn = Arc::clone(lock(&self.turns).entry(namespace.clone()).or_default());
         let _turn = turn.lock().await;
         let bytes_max = self.visible.pace.bytes.saturating_mul(PREFIX_FACTOR);
-        let (appends, all) = {
+        let (prefix, all) = {
             let tail = self.visible.tail(namespace);
             let tail = lock(&tail);
-            let appends = tail.prefix(bytes_max);
-            let all = appends.last().map(|kept| kept.system_time) == tail.newest();
-            (appends, all)
+            let prefix = tail.prefix(bytes_max);
+            let all = prefix.appends.last().map(|kept| kept.system_time) == tail.newest();
+            (prefix, all)
         };
+        let appends = &prefix.appends;
         if appends.is_empty() {
             return Ok(More::Done);
         }
         let started = Stopwatch::now();
         let span = tracing::info_span!("flush", %namespace);
-        let flushed = self.take_in(namespace, &appends).instrument(span).await;
-        self.metrics.flushed(started.elapsed(), &appends, flushed.is_ok());
+        let flushed = self.take_in(namespace, &prefix).instrument(span).await;
+        self.metrics.flushed(started.elapsed(), appends, flushed.is_ok());
         let reached = flushed?;
         let is_done = all && appends.last().is_none_or(|last| last.system_time <= reached);
         Ok(if is_done { More::Done } else { More::Left })
     }
 
     /// Puts appends into files and commits them; the system time up to which the namespace is in files then.
-    async fn take_in(&self, namespace: &Namespace, appends: &[Arc<Kept>]) -> Result<Instant, Error> {
-        let manifest = self.written(namespace, appends).await?;
+    async fn take_in(&self, namespace: &Namespace, prefix: &Prefix) -> Result<Instant, Error> {
+        let manifest = self.written(namespace, prefix).await?;
         lock(&self.visible.tail(namespace)).drop_covered(&manifest.mark, manifest.system_time);
         if let Some(log) = self.log.get()
             && let Err(error) = log.release(namespace, manifest.system_time)
@@ -150,7 +151,8 @@ impl Flusher {
     }
 
     /// Writes and commits; once more when clean-up came in between.
-    async fn written(&self, namespace: &Namespace, appends: &[Arc<Kept>]) -> Result<Arc<EventsManifest>, Error> {
+    async fn written(&self, namespace: &Namespace, prefix: &Prefix) -> Result<Arc<EventsManifest>, Error> {
+        let appends = &prefix.appends;
         for _attempt in 0..publish::ATTEMPTS_MAX {
             let on = self.catalog.events(namespace);
             // A commit of ours of unknown outcome, or one that an owner before made late, may have been learned of by a
@@ -158,7 +160,7 @@ impl Flusher {
             if publish::is_covered(&on, appends) {
                 return Ok(on);
             }
-            let file = write::events_file(self, namespace, appends, on.head.version).await?;
+            let file = write::events_file(self, namespace, prefix, on.head.version).await?;
             let sidecars = sidecar::write(self, namespace, appends, &on.sidecars).await?;
             // The catalog's own entry comes before the commit that first needs it: what the manifest names, exists.
             self.catalog.persist(namespace).await?;

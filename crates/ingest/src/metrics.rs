@@ -182,7 +182,7 @@ impl Metrics {
     pub(crate) fn flushed(&self, took: Duration, appends: &[Arc<Kept>], is_ok: bool) {
         if is_ok {
             self.flush_seconds.observe(took.as_secs_f64());
-            self.flushed_rows.inc_by(appends.iter().map(|kept| kept.rows.num_rows() as u64).sum());
+            self.flushed_rows.inc_by(appends.iter().map(|kept| kept.count as u64).sum());
         } else {
             self.flush_failures.inc();
         }

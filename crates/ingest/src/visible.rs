@@ -87,7 +87,7 @@ impl Visible {
         if let Some(tail) = tails.get(namespace) {
             return Arc::clone(tail);
         }
-        let tail = Arc::new(Mutex::new(NamespaceTail::after(&self.catalog.events_mark(namespace))));
+        let tail = Arc::new(Mutex::new(NamespaceTail::after(&self.catalog.events_mark(namespace), &self.unflushed)));
         tails.insert(namespace.clone(), Arc::clone(&tail));
         tail
     }
@@ -153,7 +153,7 @@ impl Visible {
         let groups = pending.groups.into_iter().map(|group| (self.schema_id(&append.namespace, &group), group));
         let kept = Kept {
             system_time: append.assigned.system_time,
-            rows,
+            count: rows.num_rows(),
             positions: append.assigned.positions.clone(),
             groups: groups.map(|(id, group)| (group, id)).collect(),
             entries: pending.entries,
@@ -162,7 +162,7 @@ impl Visible {
         };
         let tail = self.tail(&append.namespace);
         let mut tail = lock(&tail);
-        tail.push(kept);
+        tail.push(kept, &rows);
         let is_crowded = self.unflushed.used() >= self.unflushed.max() / 4 * 3;
         if is_crowded || self.pace.is_full(tail.bytes(), tail.rows()) {
             self.due.notify_one();
@@ -204,11 +204,11 @@ pub(crate) fn whole(key: &KeyRecord, assigned: &Assigned) -> Option<(KeyRecord, 
     Some((key.clone(), outcome.ok()?.assigned(assigned)))
 }
 
-/// What an append takes in memory until it is in a file: its rows, whatever buffers they share with others, and the
-/// receipt under its key.
+/// What an append takes in memory until it is in a file: the values of its rows, whatever buffers they share with others,
+/// what is known of it, and the receipt under its key. The batches of its rows take their own ([`NamespaceTail`]).
 pub(crate) fn unflushed_bytes(rows: &RecordBatch, key: Option<&KeyRecord>) -> usize {
     let rows: usize = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum();
-    rows + key.map_or(0, |key| size_of::<KeyRecord>() + key.receipt.len())
+    rows + size_of::<Kept>() + key.map_or(0, |key| size_of::<KeyRecord>() + key.receipt.len())
 }
 
 /// Rows of the log → rows of the events table: source time filled in, position and system time added.

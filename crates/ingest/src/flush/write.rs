@@ -17,7 +17,11 @@ use tidemark_storage::{
 };
 
 use super::Flusher;
-use crate::{columns::EventColumns, error::Error, tail::Kept};
+use crate::{
+    columns::EventColumns,
+    error::Error,
+    tail::{Kept, Prefix},
+};
 
 /// Rows of one batch that goes into the writer: text columns have i32 offsets, records are at most a few MiB.
 const BATCH_ROWS: usize = 16 * 1024;
@@ -26,11 +30,10 @@ const BATCH_ROWS: usize = 16 * 1024;
 pub(super) async fn events_file(
     flusher: &Flusher,
     namespace: &Namespace,
-    appends: &[Arc<Kept>],
+    Prefix { appends, rows }: &Prefix,
     planned_on: u64,
 ) -> Result<Option<EventsFile>, Error> {
-    let batches: Vec<RecordBatch> =
-        appends.iter().map(|kept| kept.rows.clone()).filter(|rows| rows.num_rows() > 0).collect();
+    let batches = rows.clone();
     let (Some(first), Some(last)) = (appends.first(), appends.last()) else { return Ok(None) };
     let Some(ts) = ts_range(&batches) else { return Ok(None) };
     let sorted = tokio::task::spawn_blocking(move || sorted(&batches)).await;

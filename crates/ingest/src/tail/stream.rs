@@ -1,18 +1,20 @@
 //! Durable rows of one table in the order they came, in few batches however small the appends were.
 //!
-//! Small batches at the end are put together whenever there are [`SMALL_COUNT`] of them, so a reader never gets more than
-//! that many besides full ones, and each row is copied a bounded number of times. The copies come on top of the rows
-//! that wait for their flush: at most as much again per table, and only for small appends.
+//! A batch takes room besides its values ([`BATCH_BYTES`]), of a small event forty times as much. So whenever [`FAN`]
+//! batches of about one size stand at the end they become one: each row is copied at most three times, and some twenty
+//! small batches stand besides the large ones. Two streams that keep the rows of a small append keep copies of their own.
 
 use std::collections::VecDeque;
 
 use arrow::{array::RecordBatch, compute::concat_batches};
 use tidemark_model::{Instant, Mark, Positions};
 
-/// A batch below this many rows is small. Larger ones are not worth the copy, which the log's thread would make.
-const SMALL_ROWS: usize = 512;
-/// How many small batches may stand at the end.
-const SMALL_COUNT: usize = 64;
+/// What a batch takes besides its values: arrays, buffers and what the allocator rounds up, about.
+pub(super) const BATCH_BYTES: usize = 8 << 10;
+/// How many batches of about one size stand at the end at most, and by how much sizes differ.
+const FAN: usize = 8;
+/// From so many rows on a batch is not worth the copy, which the log's thread would make.
+const LARGE_ROWS: usize = FAN.pow(3);
 
 /// Rows of one or more appends.
 #[derive(Debug)]
@@ -28,35 +30,51 @@ struct Slice {
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     slices: VecDeque<Slice>,
-    /// How many at the end are small.
-    small: usize,
+    /// How many at the front are not looked at again.
+    settled: usize,
 }
 
 impl Stream {
     /// Takes rows in; they come in order of system time.
     pub(super) fn push(&mut self, newest: Instant, positions: Vec<Positions>, rows: RecordBatch) {
-        self.small = if rows.num_rows() < SMALL_ROWS { self.small + 1 } else { 0 };
         self.slices.push_back(Slice { newest, positions, rows });
-        if self.small >= SMALL_COUNT {
-            self.coalesce();
+        while self.coalesce() {}
+    }
+
+    /// Puts together what stands at the end and is no larger than the last batch, if that is worth it.
+    fn coalesce(&mut self) -> bool {
+        let Some(most) = self.slices.back().map(|slice| size_class(&slice.rows)) else { return false };
+        if most >= size_class_of(LARGE_ROWS) {
+            self.settled = self.slices.len();
+            return false;
+        }
+        let loose = self.slices.range(self.settled..).rev();
+        let alike = loose.take_while(|slice| size_class(&slice.rows) <= most).count();
+        if alike < FAN {
+            return false;
+        }
+        let small = self.slices.split_off(self.slices.len() - alike);
+        let Some((newest, schema)) = small.back().map(|slice| (slice.newest, slice.rows.schema())) else {
+            return false;
+        };
+        match concat_batches(&schema, small.iter().map(|slice| &slice.rows)) {
+            Ok(rows) => {
+                let positions = joined(small.iter().flat_map(|slice| &slice.positions));
+                self.slices.push_back(Slice { newest, positions, rows });
+                true
+            }
+            // Too much text for one batch: they stay as they are.
+            Err(_) => {
+                self.slices.extend(small);
+                self.settled = self.slices.len();
+                false
+            }
         }
     }
 
-    fn coalesce(&mut self) {
-        let small = self.slices.split_off(self.slices.len().saturating_sub(self.small));
-        let Some((newest, schema)) = small.back().map(|slice| (slice.newest, slice.rows.schema())) else { return };
-        match concat_batches(&schema, small.iter().map(|slice| &slice.rows)) {
-            Ok(rows) => {
-                self.small = usize::from(rows.num_rows() < SMALL_ROWS);
-                let positions = joined(small.iter().flat_map(|slice| &slice.positions));
-                self.slices.push_back(Slice { newest, positions, rows });
-            }
-            // Too much text for one batch: they stay as they are, and are not looked at again.
-            Err(_) => {
-                self.small = 0;
-                self.slices.extend(small);
-            }
-        }
+    /// How many batches it has.
+    pub(super) fn batches(&self) -> usize {
+        self.slices.len()
     }
 
     /// Adds the rows after a mark.
@@ -68,12 +86,21 @@ impl Stream {
     pub(super) fn drop_covered(&mut self, system_time: Instant) {
         let covered = self.slices.partition_point(|slice| slice.newest <= system_time);
         self.slices.drain(..covered);
-        self.small = self.small.min(self.slices.len());
+        self.settled = self.settled.saturating_sub(covered);
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.slices.is_empty()
     }
+}
+
+/// Batches of one class are of about one size.
+fn size_class(rows: &RecordBatch) -> u32 {
+    size_class_of(rows.num_rows())
+}
+
+const fn size_class_of(rows: usize) -> u32 {
+    if rows == 0 { 0 } else { rows.ilog(FAN) }
 }
 
 /// Runs that follow one another become one.
@@ -130,15 +157,19 @@ mod tests {
         RecordBatch::try_new(Arc::new(nullable), columns).expect("rows")
     }
 
+    fn one(shard: Shard, seq: i64) -> Vec<Positions> {
+        vec![Positions { shard, first: seq, last: seq }]
+    }
+
     #[test]
     fn small_appends_become_few_batches_and_stay_exact() {
         let shard = Shard(3);
         let mut stream = Stream::default();
         for seq in 0..10_000 {
-            let run = Positions { shard, first: seq, last: seq };
-            stream.push(Instant::from_micros(seq), vec![run], rows(seq, 1));
+            stream.push(Instant::from_micros(seq), one(shard, seq), rows(seq, 1));
+            let large = usize::try_from(seq).expect("positive") / LARGE_ROWS;
+            assert!(stream.batches() <= large + 3 * (FAN - 1) + 1, "{} batches of {seq} rows", stream.batches());
         }
-        assert!(stream.slices.len() < SMALL_COUNT + 10_000 / SMALL_ROWS + 1, "{} batches", stream.slices.len());
         for (dropped, after) in
             [(-1, -1), (-1, 0), (-1, 63), (-1, 511), (4000, 4000), (4000, 4095), (5000, 5000), (5000, 9999)]
         {
@@ -149,5 +180,25 @@ mod tests {
             let seqs: Vec<i64> = out.iter().flat_map(column).collect();
             assert_eq!(seqs, (after + 1..10_000).collect::<Vec<_>>(), "after {after}");
         }
+    }
+
+    #[test]
+    fn appends_of_changing_sizes_become_few_batches() {
+        let (shard, mut stream, mut seq) = (Shard(0), Stream::default(), 0);
+        for step in 0..600 {
+            let count = [1, 100, 9, 1, 1][step % 5];
+            let run = Positions { shard, first: seq, last: seq + count - 1 };
+            stream.push(Instant::from_micros(run.last), vec![run], rows(seq, count));
+            seq += count;
+            if step % 200 == 199 {
+                stream.drop_covered(Instant::from_micros(seq / 2));
+            }
+        }
+        let (kept, large) = (seq - seq / 2, i64::try_from(LARGE_ROWS).expect("small"));
+        let most = usize::try_from(kept / large).expect("positive") + 2 * 3 * (FAN - 1);
+        assert!(stream.batches() <= most, "{} batches of {kept} rows", stream.batches());
+        let mut out = Vec::new();
+        stream.read(&Mark::of(shard, seq - 2), &mut out);
+        assert_eq!(out.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
     }
 }

@@ -22,6 +22,25 @@ async fn unflushed_bytes_are_capped_and_a_flush_frees_them() {
 }
 
 #[tokio::test]
+async fn what_small_appends_take_besides_their_values_is_counted() {
+    const BATCH_BYTES: usize = 8 << 10;
+    let bed = Bed::new().await;
+    let change = r#"{"op":"insert","id":"a","doc":{}}"#;
+    for _ in 0..300 {
+        bed.post("/v1/shop/orders/changes", change, &[]).await.ok();
+    }
+    let of_one = bed.ingest.unflushed_bytes();
+    assert!(of_one < 300 * BATCH_BYTES / 4, "their rows stand together in few batches: {of_one} bytes");
+    for collection in 0..50 {
+        bed.post(&format!("/v1/shop/orders{collection}/changes"), change, &[]).await.ok();
+    }
+    let of_many = bed.ingest.unflushed_bytes() - of_one;
+    assert!(of_many > 50 * BATCH_BYTES, "a batch of its own for each collection: {of_many} bytes");
+    bed.ingest.flush_all().await.expect("flushes");
+    assert_eq!(bed.ingest.unflushed_bytes(), 0);
+}
+
+#[tokio::test]
 async fn bodies_in_flight_are_capped() {
     let bed = Bed::with(Config { bodies_bytes_max: 100, ..quiet() }).await;
     let body = format!(r#"{{"type":"a","data":"{}"}}"#, "x".repeat(100));
@@ -73,7 +92,7 @@ async fn a_closed_room_refuses_what_adds_and_goes_on_with_the_rest() {
 #[tokio::test]
 async fn replay_flushes_under_the_cap() {
     let event = format!(r#"{{"type":"a","data":"{}"}}"#, "0123456789abcdef".repeat(60));
-    let bed = Bed::with(Config { unflushed_bytes_max: 20_000, flush_bytes: 1 << 30, ..quiet() }).await;
+    let bed = Bed::with(Config { unflushed_bytes_max: 80_000, flush_bytes: 1 << 30, ..quiet() }).await;
     for _ in 0..12 {
         bed.events(&event).await.ok();
     }
