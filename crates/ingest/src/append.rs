@@ -174,6 +174,7 @@ impl Room {
     ) -> Result<Receipt, Error> {
         let (decoded, sender) = (prepared.decoded, prepared.sender.clone());
         self.stands_now(namespace, standing::collections(&prepared.batch.groups))?;
+        self.may_be(namespace)?;
         let (claim, verdicts) = self.claim_ids(namespace, &prepared.batch.ids).await?;
         let note_bytes = self.rejects.is_on().then_some(self.config.rejected_record_bytes_max);
         let Judged { batch, mut outcome, noted } = judge(prepared, &verdicts, note_bytes)?;

@@ -50,6 +50,8 @@ pub struct Config {
     pub external_retention_s: u64,
     /// Commits of an events table whose manifests are kept; of up to twice as many they are. Default 4096.
     pub manifests_max: u64,
+    /// Most namespaces of the lake; records for further ones are refused. Default 10,000.
+    pub namespaces_max: usize,
     /// Most collections of one namespace; records for further ones are refused. Default 10,000.
     pub collections_max: usize,
     /// Most event ids that are remembered for deduplication, in all; more are refused with 429. Default 20,000,000
@@ -97,6 +99,7 @@ impl Default for Config {
             grace_s: 7200,
             external_retention_s: 7 * 86_400,
             manifests_max: 4096,
+            namespaces_max: 10_000,
             collections_max: 10_000,
             dedup_ids_max: 20_000_000,
             dedup_keys_max: 1_000_000,

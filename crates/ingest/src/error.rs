@@ -66,6 +66,12 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// A lake would get more namespaces than it may have.
+    #[error("the lake may have {limit} namespaces and has them: drop one, or raise ingest.namespaces_max")]
+    TooManyNamespaces {
+        /// The limit.
+        limit: usize,
+    },
     /// A namespace would get more collections than it may have.
     #[error("the namespace may have {limit} collections: the request brings more")]
     TooManyCollections {
@@ -247,6 +253,7 @@ impl Error {
             Self::Changing { .. } => Kind::Unavailable,
             Self::KeyMismatch { .. }
             | Self::Durability
+            | Self::TooManyNamespaces { .. }
             | Self::TooManyCollections { .. }
             | Self::TooManyFields { .. } => Kind::Unprocessable,
             Self::Pressure { .. } => Kind::TooMany,
@@ -279,6 +286,7 @@ impl Error {
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::Body { code, .. } => code,
             Self::TooManyEvents { .. } => "too_many_events",
+            Self::TooManyNamespaces { .. } => "too_many_namespaces",
             Self::TooManyCollections { .. } => "too_many_collections",
             Self::TooManyFields { .. } => "too_many_fields",
             Self::Records { first, .. } => first.code.as_str(),

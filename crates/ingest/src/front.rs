@@ -178,6 +178,7 @@ impl Ingest {
         if is_there(&room.catalog) {
             return Ok(false);
         }
+        room.may_be(namespace)?;
         let admission = &room.visible.admission;
         let names: Vec<CollectionName> = collection.cloned().into_iter().collect();
         let limit = room.config.collections_max;

@@ -87,6 +87,16 @@ impl Room {
         collections.into_iter().try_for_each(|name| self.is_there(namespace, Some(name)))
     }
 
+    /// Whether a namespace is there, or may be made.
+    pub(crate) fn may_be(&self, namespace: &Namespace) -> Result<(), Error> {
+        let limit = self.config.namespaces_max;
+        let is_new = !self.catalog.standing(namespace, None).is_some_and(|standing| standing.is_live());
+        if is_new && self.catalog.namespaces().len() >= limit {
+            return Err(Error::TooManyNamespaces { limit });
+        }
+        Ok(())
+    }
+
     fn is_there(&self, namespace: &Namespace, collection: Option<&CollectionName>) -> Result<(), Error> {
         let of = (namespace.clone(), collection.cloned());
         let what = || collection.map_or_else(|| namespace.to_string(), |name| format!("{namespace}.{name}"));

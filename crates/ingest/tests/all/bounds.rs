@@ -142,3 +142,17 @@ async fn collections_are_capped() {
     bed.events(&format!("[{},{}]", change("a"), change("b"))).await.ok();
     assert_eq!(bed.catalog.collections(&crate::bed::ns("shop")).len(), 2);
 }
+
+#[tokio::test]
+async fn namespaces_are_capped() {
+    let bed = Bed::with(Config { namespaces_max: 2, ..quiet() }).await;
+    let event = r#"{"type":"a"}"#;
+    for (namespace, expected) in [("a", 200), ("b", 200), ("c", 422), ("a", 200)] {
+        let answer = bed.post(&format!("/v1/{namespace}/events"), event, &[]).await;
+        assert_eq!(answer.status, expected, "{namespace}");
+        assert!(expected == 200 || answer.problem() == (422, "too_many_namespaces"));
+    }
+    let created = bed.ingest.create(&crate::bed::ns("c"), None).await.expect_err("one too many");
+    assert_eq!(created.code(), "too_many_namespaces");
+    assert_eq!(bed.catalog.namespaces().len(), 2);
+}
