@@ -1,9 +1,11 @@
 //! What every request passes, on both ports, before a room sees it.
 //!
 //! From the outside in: a request id, a span, the counters and the net under panics ([`trace`]); then the guard; then
-//! the time-out of pausing bodies. Paths that nobody answers get a problem document.
+//! the time-out of pausing bodies, and the bound of messages that are not whole ([`arriving`]). Paths that nobody answers
+//! get a problem document.
 
 mod admit;
+mod arriving;
 mod body;
 mod cors;
 mod trace;
@@ -22,6 +24,7 @@ use tidemark_model::{Clock, Ids, Kind};
 use tidemark_proto::Problem;
 use tower::util::option_layer;
 
+pub use self::arriving::Unfinished;
 use crate::{guard::Guard, limits::Limits, metrics::Metrics};
 
 /// What a port speaks; decides how an error is written.
@@ -54,6 +57,8 @@ pub struct Door {
     pub clock: Arc<dyn Clock>,
     /// How long a body may pause.
     pub body_pause_max: Duration,
+    /// Room for messages of gRPC that are not whole yet.
+    pub unfinished: Unfinished,
 }
 
 impl Door {

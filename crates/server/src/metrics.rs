@@ -7,7 +7,8 @@ mod moment;
 use std::{sync::Arc, time::Duration};
 
 use prometheus::{
-    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 use tidemark_catalog::{CatalogError, allowance::Counted};
 use tidemark_model::Instant;
@@ -43,6 +44,7 @@ pub struct Metrics {
     job_rests: GaugeVec,
     job_successes: IntGaugeVec,
     rate_limited: IntCounterVec,
+    unfinished_refused: IntCounter,
     lease_renewals: IntCounterVec,
     maintenance: IntGauge,
     reloads: IntCounterVec,
@@ -88,6 +90,10 @@ impl Metrics {
                 Opts::new("tidemark_rate_limited_total", "Refusals because a client spent what it may do in a minute"),
                 &["counted"],
             )?,
+            unfinished_refused: IntCounter::new(
+                "tidemark_grpc_unfinished_refused_total",
+                "Messages of gRPC that were given up because too much had come of messages that were not whole",
+            )?,
             lease_renewals: IntCounterVec::new(
                 Opts::new("tidemark_lease_renewals_total", "Renewals of the lease on the lake by outcome"),
                 &["outcome"],
@@ -120,6 +126,7 @@ impl Metrics {
         registry.register(Box::new(metrics.job_rests.clone()))?;
         registry.register(Box::new(metrics.job_successes.clone()))?;
         registry.register(Box::new(metrics.rate_limited.clone()))?;
+        registry.register(Box::new(metrics.unfinished_refused.clone()))?;
         registry.register(Box::new(metrics.lease_renewals.clone()))?;
         registry.register(Box::new(metrics.maintenance.clone()))?;
         registry.register(Box::new(metrics.ready.clone()))?;
@@ -202,6 +209,12 @@ impl Metrics {
     #[must_use]
     pub fn rate_limited(&self) -> IntCounterVec {
         self.rate_limited.clone()
+    }
+
+    /// Counts messages of gRPC that found no room while they came.
+    #[must_use]
+    pub fn unfinished_refused(&self) -> IntCounter {
+        self.unfinished_refused.clone()
     }
 
     /// Everything measured, as Prometheus text.

@@ -17,7 +17,7 @@ use crate::{
     authority::Authority,
     clock::{SystemClock, random_ids},
     config::{Auth, Environment, Listen, Settings},
-    doors::{Door, Wire},
+    doors::{Door, Unfinished, Wire},
     guard::{Guard, Mode, Unguarded},
     health::Health,
     limits::Limits,
@@ -118,6 +118,7 @@ impl Server {
         let life = Life::default();
         rooms.measure(&settings, &life, &parts.metrics);
         let connections = machine::fitted_connections(settings.connections.clone());
+        let unfinished = Unfinished::new(settings.ingest.bodies_bytes_max, parts.metrics.unfinished_refused());
         let door = |wire, guard| Door {
             wire,
             guard,
@@ -128,6 +129,7 @@ impl Server {
             ids: parts.ids.clone(),
             clock: parts.clock.clone(),
             body_pause_max: Duration::from_millis(settings.connections.body_timeout_ms),
+            unfinished: unfinished.clone(),
         };
         let (http, grpc) = (ports.0.address(), ports.1.address());
         let office =

@@ -39,10 +39,12 @@ fn files(settings: &Settings, of: Of, who: &str) -> Finding {
 fn memory(settings: &Settings, of: Of, who: &str) -> Finding {
     let Some(most) = machine::memory_bytes(of) else { return Finding::ok(MEMORY, "this system does not tell") };
     let pool = settings.query.pool_memory_bytes.min(most / 2);
-    let held = settings.ingest.unflushed_bytes_max.saturating_add(settings.ingest.bodies_bytes_max);
+    // Messages of gRPC that are not whole yet have as much room as bodies.
+    let bodies = settings.ingest.bodies_bytes_max.saturating_mul(2);
+    let held = settings.ingest.unflushed_bytes_max.saturating_add(bodies);
     let said = |count: usize| bytes(count as u64);
     let seen = format!(
-        "{who} may use {}; queries take at most {} of it, what is acknowledged and in no file {}",
+        "{who} may use {}; queries take at most {} of it, what arrives, or is acknowledged and in no file, {}",
         said(most),
         said(pool),
         said(held)

@@ -10,13 +10,15 @@ use axum::{
 };
 use futures::StreamExt as _;
 
-use super::{Door, Wire};
+use super::{Door, Wire, arriving};
 
-/// Lets the body of a request pause at most as long as the door allows. Streams of gRPC may be still for long: there
-/// the pings of HTTP/2 find out whether the peer is alive.
+/// Lets the body of a request pause at most as long as the door allows.
 pub(super) async fn limit_pauses(State(door): State<Door>, request: Request, next: Next) -> Response {
-    if door.wire == Wire::Grpc || axum::body::HttpBody::is_end_stream(request.body()) {
+    if axum::body::HttpBody::is_end_stream(request.body()) {
         return next.run(request).await;
+    }
+    if door.wire == Wire::Grpc {
+        return next.run(request.map(|body| arriving::bounded(body, door.unfinished, door.body_pause_max))).await;
     }
     let pause = door.body_pause_max;
     let timed = |body: Body| {

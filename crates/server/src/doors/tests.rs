@@ -28,6 +28,7 @@ fn routes(wire: Wire, token: Option<&str>) -> (Router, Metrics) {
         clock: Arc::new(SystemClock),
         lease: None,
         body_pause_max: Duration::from_millis(20),
+        unfinished: Unfinished::new(1 << 20, metrics.unfinished_refused()),
     };
     let echo =
         |body: Result<String, axum::extract::rejection::StringRejection>| async { body.map_err(|e| e.body_text()) };
@@ -127,11 +128,13 @@ async fn routes_are_counted_by_pattern() {
 
 #[tokio::test]
 async fn a_body_that_pauses_is_given_up() {
-    let (routes, _) = routes(Wire::Http, None);
-    let (status, _, body) = ask(&routes, request("POST", "/echo", Body::from("all at once"))).await;
-    assert_eq!((status, body.as_str()), (200, "all at once"));
-    let still = futures::stream::once(async { Ok::<_, std::io::Error>("half") });
-    let still = Body::from_stream(futures::StreamExt::chain(still, futures::stream::pending()));
-    let (_, _, body) = ask(&routes, request("POST", "/echo", still)).await;
-    assert!(!body.contains("half"), "{body}");
+    for wire in [Wire::Http, Wire::Grpc] {
+        let (routes, _) = routes(wire, None);
+        let (status, _, body) = ask(&routes, request("POST", "/echo", Body::from("all at once"))).await;
+        assert_eq!((status, body.as_str()), (200, "all at once"), "{wire:?}");
+        let still = futures::stream::once(async { Ok::<_, std::io::Error>("half") });
+        let still = Body::from_stream(futures::StreamExt::chain(still, futures::stream::pending()));
+        let (_, _, body) = ask(&routes, request("POST", "/echo", still)).await;
+        assert!(!body.contains("half"), "{wire:?} {body}");
+    }
 }
