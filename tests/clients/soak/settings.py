@@ -23,8 +23,8 @@ RESTLESS = {
     "publish__interval_s": 30,
     "query__timeout_s": 20,
     "query__bulk_timeout_s": 20,
-    "query__cache_bytes": 8 << 20,
-    "query__footers_bytes": 2 << 20,
+    "query__cache_bytes": 1 << 20,
+    "query__footers_bytes": 256 << 10,
 }
 #: For the audit, which reads everything.
 PATIENT = {**RESTLESS, "query__timeout_s": 600, "query__bulk_timeout_s": 600, "cdc__grace_s": 1200, "ingest__grace_s": 1200}

@@ -86,10 +86,8 @@ impl Opened {
         let mut decoder = decoder(&self.metadata, (groups, rows), wanted).map_err(|error| source.broken(error))?;
         let mut batches = Vec::new();
         loop {
-            let turn = on_blocking_thread(&source.path, "read", move || until_bytes_are_missing(decoder)).await?;
-            for batch in turn.batches {
-                batches.push(fitted(batch, rows).map_err(|error| source.broken(error.into()))?);
-            }
+            let turn = on_blocking_thread(&source.path, "read", move || until_bytes_are_missing(decoder, rows)).await?;
+            batches.extend(turn.batches);
             let Some(missing) = turn.missing else { return Ok(batches) };
             let bytes = source.ranges(&missing).await?;
             decoder = turn.decoder;
@@ -138,7 +136,7 @@ impl Source {
     }
 }
 
-/// What a decoder made of the bytes it had.
+/// What a decoder made of the bytes it had, without room to spare.
 struct Turn {
     decoder: ParquetPushDecoder,
     batches: Vec<RecordBatch>,
@@ -146,11 +144,11 @@ struct Turn {
     missing: Option<Vec<Range<u64>>>,
 }
 
-fn until_bytes_are_missing(mut decoder: ParquetPushDecoder) -> Result<Turn, ParquetError> {
+fn until_bytes_are_missing(mut decoder: ParquetPushDecoder, batch_rows: usize) -> Result<Turn, ParquetError> {
     let mut batches = Vec::new();
     let missing = loop {
         match decoder.try_decode()? {
-            DecodeResult::Data(batch) => batches.push(batch),
+            DecodeResult::Data(batch) => batches.push(fitted(batch, batch_rows)?),
             DecodeResult::NeedsData(ranges) => break Some(ranges),
             DecodeResult::Finished => break None,
         }
