@@ -1,9 +1,13 @@
 //! Leases: who is alive, who has to wait, who has lost.
 
+mod away;
+
 use tidemark_model::{Ids, Instant, clock::ManualClock};
 
 use std::{
+    collections::VecDeque,
     pin::{Pin, pin},
+    sync::atomic::Ordering,
     task::{Context, Poll, Waker},
 };
 
@@ -72,10 +76,16 @@ impl Bench {
 
     /// The turn of somebody who knows nothing of the owner, and how long it took.
     async fn turn(&self, store: &Store, patience: Patience) -> (Result<Turn, TurnError>, Duration) {
-        let (began, ticks) = (self.dial.now(), self.dial.clone());
-        let waiting = Waiting { store: store.clone(), patience, put_id: Ulid::from(9), ticks };
-        let turn = waiting.turn(|_epoch| false).await;
+        let began = self.dial.now();
+        let turn = self.waiting(store, patience, []).turn(|_epoch| false).await;
         (turn, self.dial.now() - began)
+    }
+
+    /// Somebody who waits, and whose first naps take as long as this.
+    fn waiting(&self, store: &Store, patience: Patience, naps: impl IntoIterator<Item = Duration>) -> Waiting {
+        let naps = Mutex::new(naps.into_iter().collect());
+        let ticks = Arc::new(Sleepy { dial: Arc::clone(&self.dial), naps });
+        Waiting { store: store.clone(), patience, put_id: Ulid::from(9), ticks }
     }
 }
 
@@ -109,9 +119,7 @@ fn a_lake_that_nobody_holds_is_free_at_once() {
         bench.dial.sleep(100 * LEASE).await;
         unleased.check_held().unwrap();
         let leased = open(&store, 2, &bench.tenure("a")).await;
-        let (patience, put_id, ticks) = (Patience::Short, Ulid::from(9), bench.dial.clone());
-        let waiting = Waiting { store: store.clone(), patience, put_id, ticks };
-        let turn = waiting.turn(|epoch| epoch == leased.epoch()).await;
+        let turn = bench.waiting(&store, Patience::Short, []).turn(|epoch| epoch == leased.epoch()).await;
         assert_eq!(turn.unwrap().after, 2, "its owner is known to be dead");
     });
 }
@@ -265,13 +273,7 @@ fn whoever_sleeps_for_very_long_takes_no_word_that_was_forgotten() {
         // Asleep between two looks for longer than words are kept.
         let sleepy = async {
             bench.dial.sleep(LEASE / 2).await;
-            let waiting = Waiting {
-                store: store.clone(),
-                patience: Patience::Endless,
-                put_id: Ulid::from(9),
-                ticks: Arc::new(Sleepy::at_first(&bench.dial, LEASE * 40)),
-            };
-            waiting.turn(|_epoch| false).await
+            bench.waiting(&store, Patience::Endless, [LEASE * 40]).turn(|_epoch| false).await
         };
         let speaking = async {
             for _word in 0..3 * WORDS_KEPT {
@@ -293,12 +295,7 @@ fn a_time_in_which_nobody_could_look_is_no_silence_of_the_owner() {
         let store = Store::memory();
         let owner = open(&store, 1, &bench.tenure("the first")).await;
         let away = LEASE + LEASE / 2;
-        let waiting = Waiting {
-            store: store.clone(),
-            patience: Patience::Endless,
-            put_id: Ulid::from(9),
-            ticks: Arc::new(Sleepy::at_first(&bench.dial, away)),
-        };
+        let waiting = bench.waiting(&store, Patience::Endless, [away]);
         let speaking = async {
             bench.dial.sleep(away + LEASE / 10).await;
             owner.lease().renew().await.expect("nobody took the lake from it");
@@ -310,17 +307,63 @@ fn a_time_in_which_nobody_could_look_is_no_silence_of_the_owner() {
     });
 }
 
-/// The same time, for somebody whose first nap is long.
+/// As over a store whose answers take long, every time.
+#[test]
+fn whoever_looks_late_every_time_takes_over_from_the_dead_and_from_nobody_else() {
+    let bench = Bench::default();
+    bench.dial.run(async {
+        let store = Store::memory();
+        let owner = open(&store, 1, &bench.tenure("the first")).await;
+        let late = LEASE * 6 / 10;
+        let speaking = async {
+            for _word in 0..30 {
+                owner.lease().renew().await.expect("nobody took the lake from it");
+                bench.dial.sleep(owner.lease().pause().unwrap()).await;
+            }
+            bench.dial.now()
+        };
+        let waiting = bench.waiting(&store, Patience::Endless, [late; 100]);
+        let waited = async { (waiting.turn(|_epoch| false).await, bench.dial.now()) };
+        let (fell_silent, (turn, taken)) = tokio::join!(speaking, waited);
+        assert_eq!(turn.unwrap().after, 1);
+        assert!(fell_silent < taken && taken < fell_silent + 4 * LEASE, "{fell_silent:?} {taken:?}");
+    });
+}
+
+#[test]
+fn a_store_that_is_away_for_a_while_is_waited_for_and_for_longer_is_told() {
+    for (away, is_borne) in [(Duration::from_secs(25), true), (Duration::from_secs(40), false)] {
+        let bench = Bench::default();
+        bench.dial.run(async {
+            let (store, is_away) = away::store();
+            let owner = open(&store, 1, &bench.tenure("the first")).await;
+            let outage = async {
+                bench.dial.sleep(LEASE / 4).await;
+                is_away.store(true, Ordering::SeqCst);
+                bench.dial.sleep(away).await;
+                is_away.store(false, Ordering::SeqCst);
+                bench.dial.sleep(LEASE / 10).await;
+                let spoken = owner.lease().renew().await;
+                let ended = owner.lease().end().await;
+                spoken.and(ended)
+            };
+            let (spoken, (turn, _took)) = tokio::join!(outage, bench.turn(&store, Patience::Endless));
+            spoken.expect("whoever waited did not take the lake from it");
+            match turn {
+                Ok(turn) => assert!(is_borne && turn.after == 1, "it waited for the end: {turn:?}"),
+                Err(error) => {
+                    assert!(!is_borne && matches!(error, TurnError::Catalog(CatalogError::Store(_))), "{error}")
+                }
+            }
+        });
+    }
+}
+
+/// The same time, for somebody whose first naps are long.
 #[derive(Debug)]
 struct Sleepy {
     dial: Arc<Dial>,
-    first: Mutex<Option<Duration>>,
-}
-
-impl Sleepy {
-    fn at_first(dial: &Arc<Dial>, nap: Duration) -> Self {
-        Self { dial: Arc::clone(dial), first: Mutex::new(Some(nap)) }
-    }
+    naps: Mutex<VecDeque<Duration>>,
 }
 
 #[async_trait::async_trait]
@@ -330,7 +373,7 @@ impl Ticks for Sleepy {
     }
 
     async fn sleep(&self, time: Duration) {
-        let nap = self.first.lock().unwrap().take();
+        let nap = self.naps.lock().unwrap().pop_front();
         self.dial.sleep(nap.unwrap_or(time)).await;
     }
 }

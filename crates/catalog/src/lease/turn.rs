@@ -125,6 +125,7 @@ impl Waiting {
         // A word that was looked for before it came is no old one that the listing did not show.
         let (mut heard, mut is_awaited) = (self.ticks.now(), false);
         let (mut looked, mut away_since) = (self.ticks.now(), None);
+        let mut was_late = false;
         let pause = (lease / LOOKS_PER_LEASE).min(LOOK_EVERY_MAX);
         loop {
             let (said, is_followed) = match look(&chain, newest + 1, (register, owner.epoch)).await {
@@ -141,10 +142,12 @@ impl Waiting {
             };
             let now = self.ticks.now();
             // While nobody here could look, the owner may have been kept from speaking too: that was no silence of its own.
-            if now > looked + lease / 2 {
+            // Where it is so time after time, only the first counts: whoever speaks at all speaks then.
+            let is_late = now > looked + lease / 2;
+            if is_late && !was_late {
                 (heard, is_awaited) = (now, false);
             }
-            (looked, away_since) = (now, None);
+            (looked, away_since, was_late) = (now, None, is_late);
             match said {
                 Some(Word::Alive) => {
                     if self.patience == Patience::Short && is_awaited {
