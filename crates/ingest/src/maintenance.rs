@@ -22,16 +22,19 @@ impl Closing {
         closed.map_or(Ok(()), |why| Err(Error::Maintenance(why)))
     }
 
-    fn say(&self, why: Option<Arc<str>>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = why;
+    /// What holds from now on; what held before.
+    fn say(&self, why: Option<Arc<str>>) -> Option<Arc<str>> {
+        std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), why)
     }
 }
 
 impl Ingest {
-    /// Takes nothing in from now on; returns when what was let on before is durable or refused. `why` is told to whoever sends.
-    pub async fn close(&self, why: &str) {
-        self.room.closing.say(Some(why.into()));
+    /// Takes nothing in from now on; returns when what was let on before is durable or refused, and whether the room was
+    /// open until then. `why` is told to whoever sends.
+    pub async fn close(&self, why: &str) -> bool {
+        let was_open = self.room.closing.say(Some(why.into())).is_none();
         self.room.standings.pass().await;
+        was_open
     }
 
     /// Takes in again.

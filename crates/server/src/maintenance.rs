@@ -70,7 +70,6 @@ impl Switch {
             let closed = switch.0.word.begin(&by, &reason).await?;
             switch.turn(Some(&closed)).await;
             tracing::warn!(by, reason, since = %closed.since, "ingest is switched off for maintenance");
-            switch.flush_soon();
             Ok(closed)
         });
         begun.await
@@ -115,7 +114,8 @@ impl Switch {
 
     async fn turn(&self, closed: Option<&Closed>) {
         match closed {
-            Some(closed) => self.0.ingest.close(&told(closed)).await,
+            Some(closed) if self.0.ingest.close(&told(closed)).await => self.flush_soon(),
+            Some(_) => {}
             None => self.0.ingest.open_again(),
         }
         self.0.metrics.set_maintenance(closed.is_some());
