@@ -297,6 +297,18 @@ mod tests {
     }
 
     #[test]
+    fn fields_that_can_be_no_column_stay_in_the_document() {
+        let (longest, longer) = ("x".repeat(COLUMN_NAME_BYTES_MAX), "x".repeat(COLUMN_NAME_BYTES_MAX + 1));
+        for (name, is_column) in [("a_1", true), (longest.as_str(), true), (longer.as_str(), false)]
+            .into_iter()
+            .chain(["", "_a", "1a", "a-b", "ä"].map(|name| (name, false)))
+        {
+            let doc = format!(r#"{{"{name}":1}}"#);
+            assert_eq!(DocSchema::default().evolved(&observed(&[&doc])).is_some(), is_column, "{name}");
+        }
+    }
+
+    #[test]
     fn declared_instants_are_timestamps_until_something_else_comes() {
         let text = Kinds::of(&Value::String("x".into()));
         let int = Kinds::of(&Value::Int(1));

@@ -119,10 +119,11 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::{
-        array::{ArrayRef, DictionaryArray, Int32Array, StringViewArray},
+        array::{ArrayRef, DictionaryArray, Int8Array, Int32Array, StringArray, StringViewArray},
         datatypes::{Field, Int8Type, Schema},
     };
     use arrow_flight::encode::{DictionaryHandling, FlightDataEncoderBuilder};
+    use arrow_ipc::{MessageHeader, root_as_message};
 
     use super::*;
 
@@ -165,6 +166,32 @@ mod tests {
         assert_eq!(bound(vec![many], schema).await.unwrap_err().code(), tonic::Code::InvalidArgument);
         for bad in [&b"garbage"[..], b"\xff\xff\xff\xff\xff\xff\xff\x7f", &none[..none.len() / 2]] {
             assert!(rows(bad).is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn dictionaries_without_rows_have_a_bound_too() {
+        let large = |n: usize| {
+            let values = StringArray::from(vec![n.to_string().repeat(BOUND_BYTES_MAX)]);
+            let column = DictionaryArray::new(Int8Array::from(vec![0]), Arc::new(values));
+            RecordBatch::try_from_iter([("0", Arc::new(column) as ArrayRef)]).unwrap()
+        };
+        for (count, is_refused) in [(2, false), (6, true)] {
+            let batches: Vec<_> = (0..count).map(large).collect();
+            let messages: Vec<FlightData> = FlightDataEncoderBuilder::new()
+                .with_schema(batches[0].schema())
+                .with_dictionary_handling(DictionaryHandling::Resend)
+                .build(futures::stream::iter(batches.into_iter().map(Ok)))
+                .try_filter(|message| {
+                    let kind = root_as_message(&message.data_header).unwrap().header_type();
+                    ready(kind != MessageHeader::RecordBatch)
+                })
+                .try_collect()
+                .await
+                .unwrap();
+            assert_eq!(messages.len(), 1 + count, "a schema and dictionaries");
+            let gathered = gather(futures::stream::iter(messages.into_iter().map(Ok))).await;
+            assert_eq!(gathered.is_err_and(|error| error.message().contains("bind fewer rows")), is_refused, "{count}");
         }
     }
 }
