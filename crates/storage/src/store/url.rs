@@ -12,7 +12,7 @@ use object_store::{
 use super::{Store, StoreError};
 
 /// How many connections to a store are kept open for whoever asks next; a burst may open more, which are closed after it.
-const IDLE_CONNECTIONS_MAX: usize = 32;
+const IDLE_CONNECTIONS_MAX: usize = 16;
 
 /// How long one is kept without a request. A connection holds up to 400 KiB of what it read, and every burst finds
 /// those of the last: with the client's own 90 s a steady owner kept ever more of them.
