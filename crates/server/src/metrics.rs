@@ -90,10 +90,7 @@ impl Metrics {
                 Opts::new("tidemark_rate_limited_total", "Refusals because a client spent what it may do in a minute"),
                 &["counted"],
             )?,
-            unfinished_refused: IntCounter::new(
-                "tidemark_grpc_unfinished_refused_total",
-                "Messages of gRPC that were given up because too much had come of messages that were not whole",
-            )?,
+            unfinished_refused: unfinished_refused(registry)?,
             lease_renewals: IntCounterVec::new(
                 Opts::new("tidemark_lease_renewals_total", "Renewals of the lease on the lake by outcome"),
                 &["outcome"],
@@ -126,7 +123,6 @@ impl Metrics {
         registry.register(Box::new(metrics.job_rests.clone()))?;
         registry.register(Box::new(metrics.job_successes.clone()))?;
         registry.register(Box::new(metrics.rate_limited.clone()))?;
-        registry.register(Box::new(metrics.unfinished_refused.clone()))?;
         registry.register(Box::new(metrics.lease_renewals.clone()))?;
         registry.register(Box::new(metrics.maintenance.clone()))?;
         registry.register(Box::new(metrics.ready.clone()))?;
@@ -227,6 +223,15 @@ impl Metrics {
         }
         text
     }
+}
+
+fn unfinished_refused(registry: &Registry) -> Result<IntCounter, prometheus::Error> {
+    let refused = IntCounter::new(
+        "tidemark_grpc_unfinished_refused_total",
+        "Messages of gRPC that were given up because too much had come of messages that were not whole",
+    )?;
+    registry.register(Box::new(refused.clone()))?;
+    Ok(refused)
 }
 
 /// How often settings were read anew, each outcome from 0 on.
