@@ -146,10 +146,11 @@ class Site:
 
 
 def kill(machine):
-    """Ends its process at once, if there is one; when."""
+    """Ends its process at once, if there is one; from when on there was none to ask."""
+    began = time.monotonic()
     if not (machine.home / "pid").exists():
-        return None
-    began, pid = time.monotonic(), machine.pid
+        return began
+    pid = machine.pid
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     until(lambda: not is_alive(pid), f"process {pid} does not die")
