@@ -25,7 +25,8 @@ pub struct Config {
     pub depth_max: usize,
     /// How far ahead of the clock a source time may lie, seconds. Default 3600.
     pub ts_ahead_s_max: u32,
-    /// Most decoded bytes that are acknowledged and in no file; more are refused with 429. Default 256 MiB.
+    /// Most bytes of memory that what is acknowledged and in no file takes, what batches take besides their values included; more are
+    /// refused with 429. Default 256 MiB.
     pub unflushed_bytes_max: usize,
     /// Decoded bytes of a namespace that make a flush due. Default 32 MiB.
     pub flush_bytes: usize,

@@ -42,7 +42,7 @@ impl Ingest {
         self.room.closing.say(None);
     }
 
-    /// Bytes that are acknowledged and in no file yet, decoded.
+    /// Bytes of memory that what is acknowledged and in no file yet takes.
     #[must_use]
     pub fn unflushed_bytes(&self) -> usize {
         self.room.visible.unflushed.used()

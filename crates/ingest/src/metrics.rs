@@ -100,7 +100,10 @@ impl Metrics {
             requests: registered(registry, requests)?,
             duplicates: counters("duplicates_total", "Requests or events that were stored before.", "of")?,
             refused: counter("refused_total", "Records that were refused.")?,
-            unflushed_bytes: gauge("unflushed_bytes", "Decoded bytes that are acknowledged and in no file.")?,
+            unflushed_bytes: gauge(
+                "unflushed_bytes",
+                "Bytes of memory that what is acknowledged and in no file takes.",
+            )?,
             unflushed_bytes_max: gauge("unflushed_bytes_max", "The cap of these.")?,
             unflushed_oldest: gauge(
                 "unflushed_oldest_timestamp_seconds",

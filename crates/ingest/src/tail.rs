@@ -50,6 +50,14 @@ pub(crate) struct Prefix {
     pub(crate) rows: Vec<RecordBatch>,
 }
 
+impl Prefix {
+    /// Whether there are as many rows as the appends have: a file of any others is never written.
+    pub(crate) fn is_whole(&self) -> bool {
+        let rows: usize = self.rows.iter().map(RecordBatch::num_rows).sum();
+        rows == self.appends.iter().map(|kept| kept.count).sum::<usize>()
+    }
+}
+
 /// The tail of one namespace.
 #[derive(Debug)]
 pub(crate) struct NamespaceTail {
@@ -285,6 +293,7 @@ mod tests {
             let prefix = tail.prefix(appends_max * 100);
             let last = prefix.appends.last().expect("there is more");
             let end = last.positions[0].last;
+            assert!(prefix.is_whole());
             assert_eq!(seqs(&prefix), (seen..=end).collect::<Vec<_>>(), "the next {appends_max}");
             tail.drop_covered(&Mark::of(SHARD, end), last.system_time);
             seen = end + 1;
@@ -299,8 +308,11 @@ mod tests {
     fn appends_without_rows_stand_in_a_prefix_too() {
         let unflushed = Budget::new(1 << 20);
         let tail = filled(&unflushed, [0, 2, 0]);
-        let prefix = tail.prefix(1000);
+        let mut prefix = tail.prefix(1000);
         assert_eq!((prefix.appends.len(), seqs(&prefix)), (3, vec![1, 2]));
         assert_eq!(tail.prefix(100).rows.len(), 0);
+        assert!(prefix.is_whole());
+        prefix.rows.clear();
+        assert!(!prefix.is_whole());
     }
 }

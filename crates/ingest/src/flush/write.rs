@@ -30,9 +30,14 @@ const BATCH_ROWS: usize = 16 * 1024;
 pub(super) async fn events_file(
     flusher: &Flusher,
     namespace: &Namespace,
-    Prefix { appends, rows }: &Prefix,
+    prefix: &Prefix,
     planned_on: u64,
 ) -> Result<Option<EventsFile>, Error> {
+    if !prefix.is_whole() {
+        flusher.metrics.broken_invariant("H2");
+        return Err(Error::Internal(format!("the tail of {namespace} has other rows than its appends")));
+    }
+    let Prefix { appends, rows } = prefix;
     let batches = rows.clone();
     let (Some(first), Some(last)) = (appends.first(), appends.last()) else { return Ok(None) };
     let Some(ts) = ts_range(&batches) else { return Ok(None) };

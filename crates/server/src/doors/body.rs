@@ -12,7 +12,7 @@ use futures::StreamExt as _;
 
 use super::{Door, Wire, arriving};
 
-/// Lets the body of a request pause at most as long as the door allows.
+/// Lets the body of a request pause at most as long as the door allows. That of gRPC is a stream of messages: [`arriving`].
 pub(super) async fn limit_pauses(State(door): State<Door>, request: Request, next: Next) -> Response {
     if axum::body::HttpBody::is_end_stream(request.body()) {
         return next.run(request).await;

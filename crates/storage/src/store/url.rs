@@ -37,7 +37,11 @@ fn s3(url: &str, place: &str, options: &[(String, String)]) -> Result<Store, Str
         return Err("it names no bucket".to_owned());
     }
     let prefix = Path::parse(prefix.trim_end_matches('/')).map_err(|error| error.to_string())?;
-    let settings = S3Settings::read(options)?;
+    let bucket = builder(bucket, S3Settings::read(options)?).build().map_err(|error| error.to_string())?;
+    Ok(Store::wrapping(Arc::new(PrefixStore::new(bucket, prefix)), url))
+}
+
+fn builder(bucket: &str, settings: S3Settings) -> AmazonS3Builder {
     let client = ClientOptions::new()
         .with_pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
         .with_pool_idle_timeout(IDLE_CONNECTION_TIME);
@@ -52,8 +56,7 @@ fn s3(url: &str, place: &str, options: &[(String, String)]) -> Result<Store, Str
     for (key, value) in settings.0 {
         builder = builder.with_config(key, value);
     }
-    let bucket = builder.build().map_err(|error| error.to_string())?;
-    Ok(Store::wrapping(Arc::new(PrefixStore::new(bucket, prefix)), url))
+    builder
 }
 
 /// Whether a store has an option of this name, in either case.
@@ -80,7 +83,20 @@ impl S3Settings {
 
 #[cfg(test)]
 mod tests {
+    use object_store::ClientConfigKey;
+
     use super::*;
+
+    #[test]
+    fn few_connections_rest_unless_settings_say_more() {
+        let most = AmazonS3ConfigKey::Client(ClientConfigKey::PoolMaxIdlePerHost);
+        let set = [("pool_max_idle_per_host".to_owned(), "3".to_owned())];
+        for (options, expected) in [(&[][..], IDLE_CONNECTIONS_MAX.to_string()), (&set, "3".to_owned())] {
+            let builder = builder("bucket", S3Settings::read(options).expect("known"));
+            assert_eq!(builder.get_config_value(&most), Some(expected));
+        }
+        assert!(knows("pool_idle_timeout"));
+    }
 
     #[test]
     fn urls_name_stores_or_are_refused_with_a_reason() {
