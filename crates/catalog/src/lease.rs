@@ -191,11 +191,17 @@ impl Lease {
         CatalogError::Fenced { ours: self.0.epoch, theirs }
     }
 
-    /// Deletes an old word. Best effort: one that stays is small.
+    /// Deletes an old word. Best effort: one that stays is small, and the next word must not wait for it.
     async fn forget(&self, newest: u64) {
         let Some((chain, old)) = self.0.chain.as_ref().zip(newest.checked_sub(WORDS_KEPT)) else { return };
-        if let Err(error) = self.0.store.delete(&chain.path(old)).await {
-            tracing::debug!(%error, "an old word of the lease was not deleted");
+        let path = chain.path(old);
+        tokio::select! {
+            deleted = self.0.store.delete(&path) => if let Err(error) = deleted {
+                tracing::debug!(%error, "an old word of the lease was not deleted");
+            },
+            () = self.0.ticks.sleep(self.0.time / WORDS_PER_LEASE / 2) => {
+                tracing::debug!("an old word of the lease was not deleted in time");
+            }
         }
     }
 

@@ -6,7 +6,8 @@
 //! 3. [`metered`](Store::metered) counts requests, for whoever has a registry.
 //! 4. [`check`] asks a store what it can do, before a lake is trusted to it.
 //!
-//! Retries are the client's (S3) or nobody's (local): a create that failed has an unknown outcome, see `register`.
+//! Retries are the client's (S3) or nobody's (local), but for deletes: a create that failed has an unknown outcome, see
+//! `register`.
 
 pub mod check;
 mod error;
@@ -15,7 +16,7 @@ mod metered;
 mod upload;
 mod url;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
@@ -28,6 +29,10 @@ use sha2::{Digest as _, Sha256};
 pub use error::StoreError;
 pub use local::{Disk, LocalStore, OnSyncError, OsDisk};
 pub use upload::Upload;
+
+/// How long a delete rests before each time that it is tried again.
+const DELETE_PAUSES: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1600)];
 
 /// The bytes of one lake. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -210,30 +215,45 @@ impl Store {
 
     /// Deletes objects, many in a request where the store can; one that does not exist is no error.
     ///
+    /// What a remote store fails at is tried again a few times: deleting what is gone changes nothing. Clients try a request
+    /// again that was not answered, but neither one whose answer broke off nor the single keys that the store failed at.
+    ///
     /// # Errors
     /// What the store says of the first that stayed; the others are tried all the same.
     pub async fn delete_all(&self, paths: impl IntoIterator<Item = Path>) -> Result<(), StoreError> {
-        let paths: Vec<object_store::Result<Path>> = paths.into_iter().map(Ok).collect();
-        let mut deleted = self.objects.delete_stream(futures::stream::iter(paths).boxed());
-        let mut all = Ok(());
-        while let Some(outcome) = deleted.next().await {
-            match outcome {
-                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(source) => all = all.and(Err(StoreError::of("delete", &Path::default(), source))),
+        let paths: Vec<Path> = paths.into_iter().collect();
+        let mut pauses = self.is_remote().then_some(DELETE_PAUSES).into_iter().flatten();
+        loop {
+            let failed = match self.try_delete(&paths).await {
+                Ok(()) => return Ok(()),
+                Err(failed) => failed,
+            };
+            match pauses.next().filter(|_pause| matches!(failed, object_store::Error::Generic { .. })) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(StoreError::of("delete", &paths.first().cloned().unwrap_or_default(), failed)),
             }
         }
-        all
     }
 
-    /// Deletes an object; one that does not exist is no error.
+    /// Deletes an object; one that does not exist is no error. Tried again as [`delete_all`](Self::delete_all) is.
     ///
     /// # Errors
     /// Whatever the store says.
     pub async fn delete(&self, path: &Path) -> Result<(), StoreError> {
-        match self.objects.delete(path).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(source) => Err(StoreError::of("delete", path, source)),
+        self.delete_all([path.clone()]).await
+    }
+
+    async fn try_delete(&self, paths: &[Path]) -> object_store::Result<()> {
+        let named: Vec<object_store::Result<Path>> = paths.iter().cloned().map(Ok).collect();
+        let mut deleted = self.objects.delete_stream(futures::stream::iter(named).boxed());
+        let mut all = Ok(());
+        while let Some(outcome) = deleted.next().await {
+            match outcome {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(failed) => all = all.and(Err(failed)),
+            }
         }
+        all
     }
 }
 

@@ -1,5 +1,7 @@
 //! What every store must do, run against each of ours.
 
+mod deletes;
+
 use tidemark_model::Kind;
 
 use super::{
