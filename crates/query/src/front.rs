@@ -29,10 +29,10 @@ use crate::{
     metrics::{Metrics, Running},
     plan::{
         bind::{Asked, Lake},
-        extent, parameter,
+        computed, extent, parameter,
         relation::Relations,
         session::{Of, Sessions, task, with_relations},
-        setting, shape,
+        setting, shape, windows,
     },
     procedure::{self, Procedures},
     run::{
@@ -412,7 +412,8 @@ impl Room {
         let (plan, state) = logical(state, reads, relations).await?;
         let plan = with_params(plan, statement)?;
         let columns = shape::of(plan.schema());
-        let plan = extent::yielding(state.create_physical_plan(&plan).await?)?;
+        let plan = state.create_physical_plan(&computed::as_columns(plan)?).await?;
+        let plan = windows::counted(extent::yielding(plan)?)?;
         let rows = execute_stream(plan, task(&state))?;
         Ok(Begun { rows, columns, as_of, settings, call_timeout_s: None })
     }

@@ -13,11 +13,13 @@
 //! 10. [`shape`]: the columns an answer will have, exactly. [`parameter`]: the types of parameters, before they are bound.
 //!     [`type_of`]: the function that tells types.
 //!     [`zoned`]: functions of the engine that lose the zone; [`capped`]: those that may make much out of little.
-//! 11. [`extent`]: how large a plan may be, and that joins let others work.
+//! 11. [`extent`]: how large a plan may be, and that joins let others work. [`computed`] and [`windows`]: that sorts and
+//!     windows stay within the memory of their statement.
 
 pub(crate) mod bind;
 pub(crate) mod capped;
 pub(crate) mod changed;
+pub(crate) mod computed;
 pub(crate) mod extent;
 pub(crate) mod instant;
 pub(crate) mod json;
@@ -31,4 +33,5 @@ pub(crate) mod session;
 pub(crate) mod setting;
 pub(crate) mod shape;
 pub(crate) mod type_of;
+pub(crate) mod windows;
 pub(crate) mod zoned;

@@ -9,6 +9,7 @@ use crate::{
 };
 
 mod explain;
+mod memory;
 mod past;
 mod settings;
 mod text;

@@ -1,0 +1,104 @@
+//! Sorts and windows within the memory of their statement, and what is answered all the same.
+
+use futures::{FutureExt, future::BoxFuture};
+
+use super::*;
+
+/// Boxed: the test's thread has a small stack.
+fn rows<'a>(lab: &'a Lab, sql: &'a str) -> BoxFuture<'a, Result<Vec<Vec<String>>, Error>> {
+    async move { lab.rows(sql).await }.boxed()
+}
+
+async fn lab(query_memory_bytes: usize) -> Lab {
+    Lab::with(Config { query_memory_bytes, ..Config::default() }).await
+}
+
+/// What is written in one expression and what is computed in a query below it are the same question.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_computed_answer_as_columns_do() {
+    let lab = lab(64 << 20).await;
+    let n = "(SELECT value, value % 7 AS seven, -value AS less, value * 2 AS twice FROM generate_series(1, 40)) AS n";
+    for (computed, columns) in [
+        ("value FROM n ORDER BY value % 7, -value", "value FROM n ORDER BY seven, less"),
+        ("value AS v FROM n ORDER BY v % 7 DESC, -v LIMIT 9", "value AS v FROM n ORDER BY seven DESC, less LIMIT 9"),
+        (
+            "DISTINCT ON (value % 7) value FROM n ORDER BY value % 7, -value",
+            "DISTINCT ON (seven) value FROM n ORDER BY seven, less",
+        ),
+        ("value FROM n ORDER BY random() + value * 0 < 2, -value", "value FROM n ORDER BY less"),
+        (
+            "value, row_number() OVER (PARTITION BY value % 7 ORDER BY -value) AS r FROM n ORDER BY value",
+            "value, row_number() OVER (PARTITION BY seven ORDER BY less) AS r FROM n ORDER BY value",
+        ),
+        (
+            "value, sum(value * 2) OVER (PARTITION BY value % 7) AS a, lag(value * 2, 2, -1) OVER (ORDER BY -value) AS b, \
+             ntile(3) OVER (PARTITION BY value % 7 ORDER BY -value) AS c, count(*) OVER () AS d FROM n ORDER BY value % 7, value",
+            "value, sum(twice) OVER (PARTITION BY seven) AS a, lag(twice, 2, -1) OVER (ORDER BY less) AS b, \
+             ntile(3) OVER (PARTITION BY seven ORDER BY less) AS c, count(*) OVER () AS d FROM n ORDER BY seven, value",
+        ),
+        (
+            "value FROM n QUALIFY rank() OVER (PARTITION BY value % 7 ORDER BY value * -1) = 1 ORDER BY value",
+            "value FROM n QUALIFY rank() OVER (PARTITION BY seven ORDER BY less) = 1 ORDER BY value",
+        ),
+        (
+            "seven, sum(value) AS s, rank() OVER (ORDER BY sum(value) % 5, -seven) AS r FROM n GROUP BY seven ORDER BY sum(value) + 1",
+            "seven, s, rank() OVER (ORDER BY five, fewer) AS r FROM (SELECT seven, sum(value) AS s, sum(value) % 5 AS five, \
+             -seven AS fewer FROM n GROUP BY seven) ORDER BY s",
+        ),
+        (
+            "(SELECT max(m.value) FROM n AS m WHERE m.seven = n.seven) AS x FROM n ORDER BY (n.value + 3) % 7, n.value",
+            "(SELECT max(m.value) FROM n AS m WHERE m.seven = n.seven) AS x FROM n ORDER BY (seven + 3) % 7, value",
+        ),
+        (
+            "__computed_0 FROM (SELECT value AS __computed_0 FROM n) ORDER BY -__computed_0",
+            "value FROM n ORDER BY less",
+        ),
+    ] {
+        let asked = |what: &str| format!("WITH n AS (SELECT * FROM {n}) SELECT {what}");
+        let (computed, columns) = (asked(computed), asked(columns));
+        let answers = (rows(&lab, &computed).await, rows(&lab, &columns).await);
+        assert!(matches!(&answers, (Ok(one), Ok(other)) if one == other), "{computed}: {answers:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_sort_or_a_window_computes_is_a_column_by_then() {
+    let lab = lab(64 << 20).await;
+    for (sql, sorts) in [
+        ("SELECT value FROM generate_series(1, 9) ORDER BY lower(value::text)", 1),
+        // One for both windows.
+        (
+            "SELECT row_number() OVER (PARTITION BY value % 3 ORDER BY value), sum(value) OVER (PARTITION BY value % 3) \
+             FROM generate_series(1, 9)",
+            1,
+        ),
+    ] {
+        let told = rows(&lab, &format!("EXPLAIN {sql}")).await.expect("a plan").concat().join("\n");
+        let sorted: Vec<&str> = told.lines().filter(|line| line.contains("SortExec")).collect();
+        assert_eq!(sorted.len(), sorts, "{told}");
+        assert!(sorted.iter().all(|line| line.contains("[__computed_0@")), "{told}");
+    }
+    let named = lab.ask("SELECT * FROM (SELECT rank() OVER (ORDER BY -value) FROM generate_series(1, 9))").await;
+    let named = named.expect("an answer").schema;
+    assert!(!named.field(0).name().contains("__computed"), "{named}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_count_against_the_budget() {
+    let lab = lab(4 << 20).await;
+    let asked =
+        |rows: u64| format!("SELECT max(n) FROM (SELECT sum(value) OVER () AS n FROM generate_series(1, {rows}))");
+    let refused = rows(&lab, &asked(1_000_000)).await;
+    assert!(matches!(refused, Err(Error::Memory(_))), "{refused:?}");
+    assert_eq!(lab.query.room.budget.used(), 0);
+    assert_eq!(rows(&lab, &asked(1000)).await.expect("an answer"), [["500500"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_computed_go_to_the_disk_with_their_rows() {
+    let lab = lab(64 << 20).await;
+    // Key by key it is small; all of them together it is not, and goes to the disk.
+    let sorted = "SELECT max(n), sum(value) FROM (SELECT value, row_number() OVER (ORDER BY repeat('x', 200) || (value % 10)) AS n \
+                  FROM generate_series(1, 400000))";
+    assert_eq!(rows(&lab, sorted).await.expect("an answer"), [["400000", "80000200000"]]);
+}
