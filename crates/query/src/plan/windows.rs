@@ -1,7 +1,10 @@
 //! Windows within the memory of their statement.
 //!
 //! A window whose frames end behind the current row keeps all its rows, copies them into one batch, and asks nobody for the
-//! memory. Here what goes into one is counted as it passes, and stays counted until its answer has been read.
+//! memory; neither does any window for answers that are texts or lists. Here what goes into a window is counted as it
+//! passes, with what it will be [answered](answers), and stays counted until the answer has been read.
+
+mod answers;
 
 use std::{
     collections::HashMap,
@@ -22,32 +25,51 @@ use datafusion::{
     },
     physical_expr::PhysicalExpr,
     physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, execution_plan::replace_children_if_necessary,
-        stream::RecordBatchStreamAdapter, windows::WindowAggExec,
+        DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+        execution_plan::replace_children_if_necessary,
+        stream::RecordBatchStreamAdapter,
+        windows::{BoundedWindowAggExec, WindowAggExec},
     },
 };
 use futures::StreamExt;
 
-/// What a row of one window's answer takes: a number of 16 bytes, or the address of something longer.
-const RESULT_BYTES: usize = 16;
+use self::answers::Answers;
 
-/// The plan, in which such windows are counted.
+/// The plan, in which windows are counted.
 ///
 /// # Errors
 /// Whatever the engine says.
 pub(crate) fn counted(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let wrapped = plan.transform_up(|step| {
-        let Some(window) = step.downcast_ref::<WindowAggExec>() else { return Ok(Transformed::no(step)) };
+        let (windows, input, keeps) = if let Some(window) = step.downcast_ref::<WindowAggExec>() {
+            (window.window_expr(), window.input(), Keeps::Everything)
+        } else if let Some(window) = step.downcast_ref::<BoundedWindowAggExec>() {
+            (window.window_expr(), window.input(), Keeps::OneBatch)
+        } else {
+            return Ok(Transformed::no(step));
+        };
+        let answers = windows.iter().map(|window| Answers::of(window.as_ref())).collect::<Result<Vec<_>>>()?;
+        if keeps == Keeps::OneBatch && answers.iter().all(Answers::is_fixed) {
+            return Ok(Transformed::no(step));
+        }
         let held = Arc::new(Held::default());
-        let row = RESULT_BYTES * window.window_expr().len();
-        let input = Input { row, input: Arc::clone(window.input()), held: Arc::clone(&held) };
+        let input = Input { input: Arc::clone(input), keeps, answers, held: Arc::clone(&held) };
         let window = replace_children_if_necessary(step, vec![Arc::new(input)])?;
         Ok(Transformed::yes(Arc::new(Output { window, held }) as _))
     })?;
     Ok(wrapped.data)
 }
 
-/// What a window holds, by partition.
+/// What a window has in memory at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeps {
+    /// All its rows, their copy and their answers.
+    Everything,
+    /// The answers of the rows that came last.
+    OneBatch,
+}
+
+/// What windows hold, by partition of the plan.
 #[derive(Debug, Default)]
 struct Held(Mutex<HashMap<usize, MemoryReservation>>);
 
@@ -56,8 +78,14 @@ impl Held {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn grow(&self, partition: usize, bytes: usize) -> Result<()> {
-        self.of().get_mut(&partition).map_or(Ok(()), |held| held.try_grow(bytes))
+    /// Counts these bytes, besides those before or in their place.
+    fn count(&self, partition: usize, bytes: usize, keeps: Keeps) -> Result<()> {
+        let mut of = self.of();
+        let Some(held) = of.get_mut(&partition) else { return Ok(()) };
+        match keeps {
+            Keeps::Everything => held.try_grow(bytes),
+            Keeps::OneBatch => held.try_resize(bytes),
+        }
     }
 }
 
@@ -71,23 +99,31 @@ impl Drop for Turn {
     }
 }
 
-/// The rows that go into a window.
+/// The rows that go into windows.
 #[derive(Debug)]
 struct Input {
     input: Arc<dyn ExecutionPlan>,
-    /// Bytes of the answer that one row comes to.
-    row: usize,
+    keeps: Keeps,
+    answers: Vec<Answers>,
     held: Arc<Held>,
 }
 
-impl Input {
-    /// The rows as they came, their copy, and what is answered for them.
-    fn bytes(row: usize, rows: &RecordBatch) -> Result<usize> {
-        let held = get_record_batch_memory_size(rows);
-        let copied = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size());
-        let copied = copied.sum::<Result<usize, _>>()?;
-        Ok(held + copied + row * rows.num_rows())
-    }
+/// What is counted for some rows.
+fn bytes(answers: &mut [Answers], rows: &RecordBatch, keeps: Keeps) -> Result<usize> {
+    let of_rows = match keeps {
+        Keeps::Everything => {
+            let copied = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size());
+            get_record_batch_memory_size(rows) + copied.sum::<Result<usize, _>>()?
+        }
+        Keeps::OneBatch => 0,
+    };
+    answers.iter_mut().try_fold(of_rows, |bytes, answers| {
+        let answered = match keeps {
+            Keeps::Everything => answers.grown(rows)?,
+            Keeps::OneBatch => answers.alone(rows)?,
+        };
+        Ok(bytes.saturating_add(answered))
+    })
 }
 
 impl DisplayAs for Input {
@@ -122,16 +158,19 @@ impl ExecutionPlan for Input {
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(Self { input, row: self.row, held: Arc::clone(&self.held) })),
+            (Some(input), true) => {
+                let (answers, held) = (self.answers.clone(), Arc::clone(&self.held));
+                Ok(Arc::new(Self { input, keeps: self.keeps, answers, held }))
+            }
             _ => internal_err!("the rows of a window come from one input"),
         }
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let (held, row) = (Arc::clone(&self.held), self.row);
+        let (held, keeps, mut answers) = (Arc::clone(&self.held), self.keeps, self.answers.clone());
         let counted = self.input.execute(partition, context)?.map(move |rows| {
             let rows = rows?;
-            held.grow(partition, Self::bytes(row, &rows)?)?;
+            held.count(partition, bytes(&mut answers, &rows, keeps)?, keeps)?;
             Ok(rows)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), counted)))

@@ -20,6 +20,10 @@ pub(crate) fn reached<T: AsRef<PartitionedFile>>(
     columns: &SchemaRef,
     state: &dyn Session,
 ) -> Vec<T> {
+    if files.is_empty() {
+        // The engine would warn that there is nothing to prune.
+        return files;
+    }
     let known: Option<Vec<Arc<Statistics>>> = files.iter().map(|file| file.as_ref().statistics.clone()).collect();
     let (Some(known), Some(filter)) = (known, conjunction(filters.iter().cloned())) else { return files };
     match may_hold(known, filter, columns, state) {

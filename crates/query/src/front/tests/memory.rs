@@ -94,11 +94,38 @@ async fn windows_count_against_the_budget() {
     assert_eq!(rows(&lab, &asked(1000)).await.expect("an answer"), [["500500"]]);
 }
 
+/// The rows are 3 MB, their keys 40 MB.
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_that_are_computed_go_to_the_disk_with_their_rows() {
+async fn keys_that_are_computed_count_with_their_rows() {
+    let sql = "SELECT max(n), sum(value) FROM (SELECT value, row_number() OVER (ORDER BY repeat('x', 100) || (value % 10)) AS n \
+               FROM generate_series(1, 400000))";
+    let refused = rows(&lab(24 << 20).await, sql).await;
+    assert!(matches!(refused, Err(Error::Memory(_))), "{refused:?}");
+    assert_eq!(rows(&lab(256 << 20).await, sql).await.expect("an answer"), [["400000", "80000200000"]]);
+}
+
+/// Answers that are texts or lists are longer than the rows they come from: at worst all rows for every row.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_answers_of_windows_count_against_the_budget() {
     let lab = lab(64 << 20).await;
-    // Key by key it is small; all of them together it is not, and goes to the disk.
-    let sorted = "SELECT max(n), sum(value) FROM (SELECT value, row_number() OVER (ORDER BY repeat('x', 200) || (value % 10)) AS n \
-                  FROM generate_series(1, 400000))";
-    assert_eq!(rows(&lab, sorted).await.expect("an answer"), [["400000", "80000200000"]]);
+    for (window, is_answered) in [
+        ("array_agg(value) OVER ()", false),
+        ("array_agg(value) OVER (ORDER BY value)", false),
+        ("string_agg(value::text, ',') OVER (ORDER BY value)", false),
+        ("first_value(repeat('x', 10000)) OVER ()", false),
+        ("max(repeat('x', 10000)) OVER (ORDER BY value)", false),
+        ("array_agg(value) OVER (PARTITION BY value / 10)", true),
+        ("array_agg(value) OVER (PARTITION BY value / 10 ORDER BY value)", true),
+        ("array_agg(value) OVER (ORDER BY value ROWS BETWEEN 3 PRECEDING AND CURRENT ROW)", true),
+        ("max(value::text) OVER ()", true),
+        ("lag(value::text, 1, 'none') OVER (ORDER BY value)", true),
+    ] {
+        let sql = format!("SELECT count(a) FROM (SELECT {window} AS a FROM generate_series(1, 20000))");
+        match rows(&lab, &sql).await {
+            Ok(rows) => assert!(is_answered && rows == [["20000"]], "{sql}: {rows:?}"),
+            Err(Error::Memory(_)) => assert!(!is_answered, "{sql}"),
+            Err(error) => panic!("{sql}: {error}"),
+        }
+        assert_eq!(lab.query.room.budget.used(), 0, "{sql}");
+    }
 }
