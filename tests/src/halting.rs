@@ -1,14 +1,15 @@
 //! A store that stops for ever at a chosen write: the moment a process dies in the middle of a step.
 //!
 //! Armed with a number, it lets so many writes through; the next one is applied or not, as chosen, and never answers.
-//! Whoever waits on [`Halt::reached`] then lets the process die. It is not a fault: nobody sees an error.
+//! Whoever waits on [`Halt::reached`] then lets the process die. It is not a fault: nobody sees an error. Faults it has too
+//! ([`Halt::fail_every`]): writes that fail, or that were done and fail all the same.
 
 use std::{
     fmt,
     ops::Range,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -16,8 +17,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, RenameOptions, Result, path::Path,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, path::Path,
 };
 use tokio::sync::Notify;
 
@@ -31,6 +32,9 @@ pub struct Halt {
     is_applied: std::sync::atomic::AtomicBool,
     reached: Notify,
     point: std::sync::Mutex<Option<String>>,
+    /// One in so many writes fails; 0: none.
+    fails_every: AtomicU64,
+    writes: AtomicU64,
 }
 
 /// Whether the write that never answers was done.
@@ -49,6 +53,8 @@ impl Default for Halt {
             is_applied: false.into(),
             reached: Notify::new(),
             point: std::sync::Mutex::default(),
+            fails_every: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
         }
     }
 }
@@ -58,6 +64,19 @@ impl Halt {
     pub fn arm(&self, writes: i64, last: Last) {
         self.is_applied.store(last == Last::Applied, Ordering::SeqCst);
         self.writes_left.store(writes, Ordering::SeqCst);
+    }
+
+    /// Lets one in so many writes fail, every other of them after it was done.
+    pub fn fail_every(&self, writes: u64) {
+        self.fails_every.store(writes, Ordering::SeqCst);
+    }
+
+    /// Whether this write fails, and how.
+    fn fails(&self) -> Option<Last> {
+        let every = self.fails_every.load(Ordering::SeqCst);
+        let number = (every > 0).then(|| self.writes.fetch_add(1, Ordering::SeqCst))?;
+        let last = if (number / every).is_multiple_of(2) { Last::Applied } else { Last::NotApplied };
+        number.is_multiple_of(every).then_some(last)
     }
 
     /// Halts at the point of this name.
@@ -86,6 +105,7 @@ impl Halt {
     pub fn disarm(&self) {
         *self.point.lock().expect("no one panics here") = None;
         self.writes_left.store(NEVER, Ordering::SeqCst);
+        self.fails_every.store(0, Ordering::SeqCst);
     }
 
     /// Ends when a write was halted.
@@ -117,7 +137,11 @@ impl HaltingStore {
 
     async fn write<T>(&self, write: impl Future<Output = Result<T>> + Send) -> Result<T> {
         if !self.halt.is_last() {
-            return write.await;
+            return match self.halt.fails() {
+                None => write.await,
+                Some(Last::NotApplied) => Err(failed()),
+                Some(Last::Applied) => write.await.and_then(|_done| Err(failed())),
+            };
         }
         if self.halt.is_applied.swap(false, Ordering::SeqCst) {
             let _lost = write.await;
@@ -125,6 +149,10 @@ impl HaltingStore {
         self.halt.reached.notify_one();
         std::future::pending().await
     }
+}
+
+fn failed() -> Error {
+    Error::Generic { store: "halting", source: "it was told to fail".into() }
 }
 
 impl fmt::Display for HaltingStore {

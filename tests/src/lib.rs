@@ -10,6 +10,7 @@
 //! 5. [`lake`]: the rooms of one process over bytes that outlive it; [`halting`]: a store that stops at a chosen write.
 //! 6. [`asked`]: questions in SQL, and answers as rows of text.
 //! 7. [`aged`]: a lake of long ago, for servers that begin with one.
+//! 8. [`linear`]: whether what many clients saw at once has one order. [`seeds`]: many seeds of one test.
 //!
 //! And besides: [`chance`] (a seeded generator), [`remarks`] (what a run wants to tell people), [`scenario`] (SQL as text),
 //! [`examples`] (documents whose examples are run).
@@ -30,7 +31,9 @@ pub mod examples;
 pub mod halting;
 pub mod history;
 pub mod lake;
+pub mod linear;
 pub mod oracle;
 pub mod remarks;
 pub mod scenario;
+pub mod seeds;
 pub mod server;

@@ -7,6 +7,7 @@
 //! - [`export`]: what went out comes in again and is equal; Parquet.
 //! - [`full_disk`]: a medium without space refuses, answers on, and recovers.
 //! - [`kill`]: SIGKILL under load, over and over: every acknowledged event once, the same answers.
+//! - [`linear`]: what many clients see at once has one order, whatever dies meanwhile.
 //! - [`oracle`]: random histories with crashes in between answer like a fold of thirty lines.
 //! - [`points`]: a death at every named point of the work behind the doors.
 //! - [`protocol`]: the commit protocol and the take-over, every order of requests within bounds.
@@ -30,6 +31,7 @@ mod dropping;
 mod export;
 mod full_disk;
 mod kill;
+mod linear;
 mod oracle;
 mod points;
 mod protocol;

@@ -2,14 +2,6 @@
 //! clock steps in between; every sampled instant on both axes must give the oracle's rows through real SQL, and the same
 //! rows before and after every step behind the doors (C4).
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-};
-
 use tidemark_catalog::manifest::{Snapshot, SnapshotKind};
 use tidemark_cdc::{Duty, point::POINTS};
 use tidemark_model::{CollectionName, Instant, Namespace};
@@ -20,18 +12,18 @@ use tidemark_tests::{
     history::{History, Kind, Seen},
     lake::{Ended, Job, Lake, World},
     oracle::Asked,
-    remarks,
+    remarks, seeds,
 };
 
 mod past;
 mod two_owners;
 
+/// What variables of the environment begin with.
+const NAME: &str = "TIDEMARK_ORACLE";
 /// Histories of one run, unless `TIDEMARK_ORACLE_HISTORIES` says another number.
 const HISTORIES: u64 = 256;
 /// Steps of a history.
 const STEPS: usize = 60;
-/// Histories at once.
-const THREADS: usize = 2;
 /// Questions of a step that asks.
 const QUESTIONS: usize = 3;
 /// Questions at the end of a history.
@@ -52,35 +44,13 @@ const KEPT: [u64; 0] = [];
 
 #[test]
 fn random_histories_answer_like_the_oracle() {
-    let number = |name: &str| remarks::variable(name).map(|text| text.parse::<u64>().unwrap());
-    let seeds: Vec<u64> = match number("TIDEMARK_ORACLE_SEED") {
-        Some(seed) => vec![seed],
-        None => KEPT.into_iter().chain(0..number("TIDEMARK_ORACLE_HISTORIES").unwrap_or(HISTORIES)).collect(),
-    };
-    let (next, asked) = (AtomicU64::new(0), AtomicU64::new(0));
-    let (seen, failed) = (Mutex::new(Seen::default()), Mutex::new(Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                while let Some(seed) =
-                    usize::try_from(next.fetch_add(1, Ordering::SeqCst)).ok().and_then(|at| seeds.get(at))
-                {
-                    match catch_unwind(AssertUnwindSafe(|| Run::new(*seed).run())) {
-                        Ok(run) => {
-                            seen.lock().unwrap().add(&run.history.seen);
-                            asked.fetch_add(run.asked, Ordering::SeqCst);
-                        }
-                        Err(panic) => failed.lock().unwrap().push((*seed, told(panic.as_ref()))),
-                    }
-                }
-            });
-        }
-    });
-    let (seen, failed) = (seen.into_inner().unwrap(), failed.into_inner().unwrap());
-    let list: Vec<String> = failed.iter().map(|(seed, what)| format!("TIDEMARK_ORACLE_SEED={seed}: {what}")).collect();
-    assert!(failed.is_empty(), "{} of {} histories failed:\n{}", failed.len(), seeds.len(), list.join("\n"));
+    let seeds = seeds::of(NAME, &KEPT, HISTORIES);
+    let (mut seen, mut asked) = (Seen::default(), 0);
+    for (of_one, asked_by_one) in seeds::each(NAME, &seeds, |seed| Run::new(seed).run().counts()) {
+        seen.add(&of_one);
+        asked += asked_by_one;
+    }
     let counts = Kind::ALL.map(|kind| format!("{kind:?} {}", seen.0.get(&kind).copied().unwrap_or(0)));
-    let asked = asked.into_inner();
     remarks::remark(&format!(
         "{} histories of {STEPS} steps, {asked} questions, no difference; {}",
         seeds.len(),
@@ -88,11 +58,6 @@ fn random_histories_answer_like_the_oracle() {
     ));
     let never: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| !seen.0.contains_key(kind)).collect();
     assert!(never.is_empty() || seeds.len() < 20, "kinds of cases that never came up: {never:?}");
-}
-
-fn told(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
 /// One history.
@@ -168,6 +133,11 @@ impl Run {
         self.ask(QUESTIONS_LAST);
         assert_eq!(self.lake().complaints(), Vec::<String>::new());
         self
+    }
+
+    /// The cases it met, and how often it asked.
+    fn counts(self) -> (Seen, u64) {
+        (self.history.seen, self.asked)
     }
 
     fn lake(&self) -> &Lake {
