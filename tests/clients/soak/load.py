@@ -43,6 +43,13 @@ class Load:
             if thread.is_alive():
                 self.trouble.tell("a sender hangs")
 
+    def rest(self, seconds):
+        """For so long nothing becomes due, and nothing is late for it."""
+        with self.lock:
+            began = time.monotonic()
+            self.is_over.wait(seconds)
+            self.began += time.monotonic() - began
+
     def behind(self):
         """How many seconds late the next batch is."""
         with self.lock:

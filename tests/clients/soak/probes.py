@@ -50,7 +50,7 @@ class Probes(Worker):
 
     def work(self):
         renewed = 0
-        while not self.is_over.wait(AGAIN_SECONDS):
+        while self.pause(AGAIN_SECONDS):
             if time.monotonic() - renewed > NEW_SECONDS:
                 made = self.make()
                 self.probes += [made] if made else []

@@ -82,7 +82,8 @@ def memory(run):
     jobs = "\n".join(f"| `{name}` | {value:g} |" for name, value in steady["metrics"].items())
     return f"""## The steady owner
 
-Memory: {told}. Theil–Sen over the least of each minute of anonymous memory (`RssAnon`), after {steady['warm_up_s'] / 60:g} minutes; samples every second.{resident(steady)}
+Memory: {told}. Theil–Sen over the least anonymous memory (`RssAnon`) of each of {steady['rests']} rests, after {steady['warm_up_s'] / 60:g} minutes; samples every second. In a rest, eight
+seconds of every minute, nobody asks it anything, so that what it holds is told from what work takes for a moment.{others(steady)}
 
 | minute | anonymous at least, MiB | anonymous, MiB | resident, MiB | threads | open files |
 |---|---|---|---|---|---|
@@ -96,10 +97,11 @@ At its end it said of itself:
 """
 
 
-def resident(steady):
-    """With the pages of the binary, which come and go as the system likes."""
-    fit = steady["resident"]
-    return f" All that is resident: {fit['percent']:+.2f} % ({fit['low']:+.2f} to {fit['high']:+.2f}) of {fit['level'] / MIB:.0f} MiB." if fit else ""
+def others(steady):
+    """The least of each minute, whatever was under way; and with the pages of the binary, which come and go as the system likes."""
+    of = {"The least of each minute, at work or not": steady["busy"], "All that is resident": steady["resident"]}
+    told = (f"{what}: {fit['percent']:+.2f} % ({fit['low']:+.2f} to {fit['high']:+.2f}) of {fit['level'] / MIB:.0f} MiB" for what, fit in of.items() if fit)
+    return "".join(f" {one}." for one in told)
 
 
 def faults(run):

@@ -22,6 +22,8 @@ from .settings import RESTLESS
 from .steady import Steady
 from .under import ANSWER_SECONDS, SHAPES, WORKERS, Under
 
+#: How often nobody asks the steady owner anything, and for how long: what it holds then is judged.
+REST_EVERY_SECONDS, REST_SECONDS = 60, 8
 #: From when an owner has caught up, and another stands by, to its death.
 PAUSE = (10, 25)
 #: Of the rates of faults.py, which are for a minute.
@@ -73,7 +75,7 @@ class Run:
 
     def die_and_follow(self):
         ends, chance, is_over, astray = time.monotonic() + 60 * self.told.minutes, random.Random(self.told.seed), threading.Event(), 0
-        telling = self.trouble.watched(lambda: self.tell(is_over))
+        besides = [self.trouble.watched(lambda work=work: work(is_over)) for work in (self.tell, self.rest)]
         while time.monotonic() < ends and astray < ASTRAY_MAX:
             try:
                 self.churn.turn(chance.uniform(*self.pause), self.lakes[0])
@@ -82,7 +84,8 @@ class Run:
                 self.trouble.tell(f"a take-over went astray: {traceback.format_exc()}")
         time.sleep(max(0, ends - time.monotonic()))
         is_over.set()
-        telling.join()
+        for thread in besides:
+            thread.join()
 
     def tell(self, is_over):
         while not is_over.wait(PROGRESS_SECONDS):
@@ -90,6 +93,11 @@ class Run:
             told = "; ".join(lake.progress() for lake in self.lakes)
             print(f"{time.monotonic() - self.trouble.begun:.0f} s: {told}; {sum(self.churn.deaths.values())} take-overs; "
                   f"{last['anonymous'] / (1 << 20):.1f} MiB, {last['descriptors']} files; {len(self.trouble.told)} wrong", flush=True)
+
+    def rest(self, is_over):
+        while not is_over.wait(REST_EVERY_SECONDS - REST_SECONDS):
+            with self.steady.rest():
+                self.lakes[1].rest(REST_SECONDS)
 
     @property
     def is_short(self):

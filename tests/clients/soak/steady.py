@@ -1,5 +1,6 @@
 """A lake whose owner lives from the beginning to the end, and is watched: memory, open files, threads, and what it says of itself."""
 
+import contextlib
 import http.client
 import os
 import pathlib
@@ -19,6 +20,8 @@ SAMPLE_SECONDS, METRICS_EVERY = 1, 30
 KIB = 1024
 #: Before memory is judged, at most, and as a part of the run.
 WARM_UP_SECONDS, WARM_UP_PART = 900, 1 / 3
+#: Of a rest, before what is on its way has come to its end and the allocator has given back what was freed.
+SETTLED_SECONDS = 3
 #: What of its metrics is kept: what may grow, and the jobs.
 TOLD = re.compile(r"tidemark_(ingest_(unflushed_bytes|tail_rows|remembered|log_bytes|broken_invariants|steps)|cdc_(pending_rows|steps)|publish_total|job_ticks|allocator_bytes|query_cache_bytes)")
 
@@ -28,7 +31,7 @@ class Steady(Worker):
         super().__init__(trouble)
         self.lake = Lake(home, LEASE_MS, bucket)
         self.owner = self.lake.serve(**settings)
-        self.place, self.samples, self.metrics = Place(self.owner), [], []
+        self.place, self.samples, self.metrics, self.rests = Place(self.owner), [], [], []
 
     def start(self):
         self.began = time.monotonic()
@@ -45,6 +48,20 @@ class Steady(Worker):
             if self.is_over.wait(SAMPLE_SECONDS):
                 return
 
+    @contextlib.contextmanager
+    def rest(self):
+        """Nobody asks it anything meanwhile."""
+        began = time.monotonic() - self.began
+        yield
+        self.rests.append((began + SETTLED_SECONDS, time.monotonic() - self.began))
+
+    def rested(self):
+        """Of each rest its middle and the least that was held."""
+        for began, ended in self.rests:
+            held = [one["anonymous"] for one in self.samples if began <= one["at"] <= ended]
+            if held:
+                yield (began + ended) / 2, min(held)
+
     def figures(self, seconds):
         """Of a run that took so long: what is judged is what came after the warm-up."""
         warm_up = min(WARM_UP_SECONDS, WARM_UP_PART * seconds)
@@ -54,8 +71,8 @@ class Steady(Worker):
                   for of, what in ((least, "anonymous"), (medians, "anonymous"), (medians, "resident"), (medians, "threads"), (medians, "descriptors"))]
         points = [(rows[0][0] / 60, *(value for _, value in rows)) for rows in zip(*series)]
         return {
-            "warm_up_s": warm_up, "memory": fits["anonymous"] and fits["anonymous"]._asdict(),
-            "resident": fits["resident"] and fits["resident"]._asdict(),
+            "warm_up_s": warm_up, "memory": told(slope(self.rested(), warm_up)), "busy": told(fits["anonymous"]), "resident": told(fits["resident"]),
+            "rests": len(self.rests),
             "descriptors": halves(judged, "descriptors"), "threads": halves(judged, "threads"), "points": points,
             "load_average": statistics.median(one["busy"] for one in self.samples) if self.samples else None,
             "metrics": self.metrics[-1] if self.metrics else {},
@@ -66,6 +83,10 @@ class Steady(Worker):
             self.trouble.tell(f"an orderly end fails: {self.owner.name}")
         if self.owner.is_defect():
             self.trouble.tell(f"a panic or a defect: {self.owner.name}")
+
+
+def told(fit):
+    return fit and fit._asdict()
 
 
 def halves(samples, what):

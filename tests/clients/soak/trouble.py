@@ -35,7 +35,14 @@ class Worker:
     """Work beside the load, until it is told that all is over."""
 
     def __init__(self, trouble):
-        self.trouble, self.is_over = trouble, threading.Event()
+        self.trouble, self.is_over, self.rests = trouble, threading.Event(), False
+
+    def pause(self, seconds):
+        """Waits for the next turn, and longer while it rests; whether there is one."""
+        while not self.is_over.wait(seconds):
+            if not self.rests:
+                return True
+        return False
 
     def start(self):
         self.thread = self.trouble.watched(self.work)

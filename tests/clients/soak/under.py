@@ -34,6 +34,14 @@ class Under:
             part.stop()
         self.faults.are_on = False
 
+    def rest(self, seconds):
+        """Nobody asks anything for so long; what is on its way comes to its end meanwhile."""
+        for part in (self.probes, self.upkeep):
+            part.rests = True
+        self.load.rest(seconds)
+        for part in (self.probes, self.upkeep):
+            part.rests = False
+
     def audit(self):
         """By a process that finds nothing but what is in the bucket."""
         lake = self.owners.lake

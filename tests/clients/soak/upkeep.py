@@ -23,7 +23,7 @@ class Upkeep(Worker):
 
     def work(self):
         calls = itertools.cycle([*itertools.islice(itertools.cycle(CALLS), SNAPSHOT_EVERY), SNAPSHOT])
-        while not self.is_over.wait(PAUSE_SECONDS):
+        while self.pause(PAUSE_SECONDS):
             call = next(calls)
             try:
                 answer = self.place.owner.ask("POST", *call, within=WITHIN_SECONDS)
