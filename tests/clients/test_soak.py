@@ -3,14 +3,18 @@
 import copy
 import json
 import random
+import threading
+import time
 
 import pytest
 from soak import report, verdict
 from soak.audit import windows
 from soak.ledger import BATCH, CHANGES_EVERY, Ledger, Shape, is_change, record
+from soak.load import Load
 from soak.probes import Probe, since
 from soak.slope import slope
-from soak.trouble import Trouble
+from soak.steady import SETTLED_SECONDS, Steady
+from soak.trouble import Trouble, Worker
 
 MINUTES = 45
 LEVEL = 300 << 20
@@ -38,6 +42,40 @@ def test_what_grows_only_in_the_warm_up_is_not_counted():
 
 def test_two_minutes_have_no_slope():
     assert slope(grows(1)[:24]) is None
+
+
+def test_of_a_rest_only_what_comes_after_it_has_settled_counts():
+    steady = Steady.__new__(Steady)
+    steady.rests = [(100 + SETTLED_SECONDS, 108), (200 + SETTLED_SECONDS, 200 + SETTLED_SECONDS + 0.5)]
+    held = {99: 1, 100: 2, 100 + SETTLED_SECONDS: 30, 107: 20, 109: 3, 202: 4}
+    steady.samples = [{"at": at, "anonymous": anonymous} for at, anonymous in held.items()]
+    assert list(steady.rested()) == [((100 + SETTLED_SECONDS + 108) / 2, 20)]
+
+
+def test_for_a_rest_nothing_becomes_due_and_nothing_is_late():
+    load = Load(place=None, ledger=None, trouble=None, workers=0, answer_seconds=1, seed=0)
+    load.start(rate=1000)
+    began, slots = load.began, load.slot
+    resting = threading.Thread(target=lambda: load.rest(0.3))
+    resting.start()
+    time.sleep(0.1)
+    due = load.due()
+    resting.join()
+    assert load.slot == slots + 1 and due >= load.began >= began + 0.3
+
+
+def test_a_worker_that_rests_has_no_turn_until_it_goes_on():
+    worker = Worker(Trouble())
+    worker.rests = True
+    turns = []
+    waiting = threading.Thread(target=lambda: turns.append(worker.pause(0.01)))
+    waiting.start()
+    time.sleep(0.1)
+    assert turns == []
+    worker.rests = False
+    waiting.join()
+    worker.is_over.set()
+    assert turns == [True] and not worker.pause(0.01)
 
 
 def passed():

@@ -2,6 +2,7 @@
 
 import json
 
+from .steady import REST_EVERY_SECONDS, REST_SECONDS
 from .verdict import JUDGED_MINUTES, MEMORY_MAX, complaints, line
 
 MIB = 1 << 20
@@ -82,8 +83,8 @@ def memory(run):
     jobs = "\n".join(f"| `{name}` | {value:g} |" for name, value in steady["metrics"].items())
     return f"""## The steady owner
 
-Memory: {told}. Theil–Sen over the least anonymous memory (`RssAnon`) of each of {steady['rests']} rests, after {steady['warm_up_s'] / 60:g} minutes; samples every second. In a rest, eight
-seconds of every minute, nobody asks it anything, so that what it holds is told from what work takes for a moment.{others(steady)}
+Memory: {told}. Theil–Sen over the least anonymous memory (`RssAnon`) of each of {steady['rests']} rests, after {steady['warm_up_s'] / 60:g} minutes; samples every second. In a rest, {REST_SECONDS}
+of every {REST_EVERY_SECONDS} seconds, nobody asks it anything, so that what it holds is told from what work takes for a moment.{others(steady)}
 
 | minute | anonymous at least, MiB | anonymous, MiB | resident, MiB | threads | open files |
 |---|---|---|---|---|---|

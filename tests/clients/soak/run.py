@@ -19,11 +19,9 @@ from .churn import DEATHS, LEASE_MS, Churn
 from .ledger import BATCH, Ledger
 from .load import Load
 from .settings import RESTLESS
-from .steady import Steady
+from .steady import REST_EVERY_SECONDS, REST_SECONDS, Steady
 from .under import ANSWER_SECONDS, SHAPES, WORKERS, Under
 
-#: How often nobody asks the steady owner anything, and for how long: what it holds then is judged.
-REST_EVERY_SECONDS, REST_SECONDS = 60, 8
 #: From when an owner has caught up, and another stands by, to its death.
 PAUSE = (10, 25)
 #: Of the rates of faults.py, which are for a minute.

@@ -20,6 +20,8 @@ SAMPLE_SECONDS, METRICS_EVERY = 1, 30
 KIB = 1024
 #: Before memory is judged, at most, and as a part of the run.
 WARM_UP_SECONDS, WARM_UP_PART = 900, 1 / 3
+#: How often nobody asks it anything, and for how long: what it holds then is judged.
+REST_EVERY_SECONDS, REST_SECONDS = 60, 8
 #: Of a rest, before what is on its way has come to its end and the allocator has given back what was freed.
 SETTLED_SECONDS = 3
 #: What of its metrics is kept: what may grow, and the jobs.

@@ -200,6 +200,21 @@ fn an_owner_that_is_only_slow_goes_on() {
 }
 
 #[test]
+fn a_delete_that_is_never_answered_holds_no_word_up() {
+    let bench = Bench::default();
+    bench.dial.run(async {
+        let owner = open(&away::where_deletes_hang(), 1, &bench.tenure("the first")).await;
+        for _word in 0..2 * WORDS_KEPT {
+            tokio::select! {
+                renewed = owner.lease().renew() => renewed.unwrap(),
+                () = bench.dial.sleep(LEASE / WORDS_PER_LEASE) => panic!("the next word is due, and this one is not said"),
+            }
+            owner.check_held().unwrap();
+        }
+    });
+}
+
+#[test]
 fn whoever_took_over_by_force_fences_the_lease_too() {
     let bench = Bench::default();
     bench.dial.run(async {

@@ -53,9 +53,10 @@ pub(crate) fn counted(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionP
             return Ok(Transformed::no(step));
         }
         let held = Arc::new(Held::default());
-        let input = Input { input: Arc::clone(input), keeps, answers, held: Arc::clone(&held) };
-        let window = replace_children_if_necessary(step, vec![Arc::new(input)])?;
-        Ok(Transformed::yes(Arc::new(Output { window, held }) as _))
+        let side = Side::Input { keeps, answers };
+        let input = Counted { child: Arc::clone(input), side, held: Arc::clone(&held) };
+        let child = replace_children_if_necessary(step, vec![Arc::new(input)])?;
+        Ok(Transformed::yes(Arc::new(Counted { child, side: Side::Output, held }) as _))
     })?;
     Ok(wrapped.data)
 }
@@ -99,15 +100,6 @@ impl Drop for Turn {
     }
 }
 
-/// The rows that go into windows.
-#[derive(Debug)]
-struct Input {
-    input: Arc<dyn ExecutionPlan>,
-    keeps: Keeps,
-    answers: Vec<Answers>,
-    held: Arc<Held>,
-}
-
 /// What is counted for some rows.
 fn bytes(answers: &mut [Answers], rows: &RecordBatch, keeps: Keeps) -> Result<usize> {
     let of_rows = match keeps {
@@ -126,77 +118,39 @@ fn bytes(answers: &mut [Answers], rows: &RecordBatch, keeps: Keeps) -> Result<us
     })
 }
 
-impl DisplayAs for Input {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WindowInputExec")
-    }
+/// What stands on either side of windows.
+#[derive(Debug, Clone)]
+enum Side {
+    /// The rows that go in are counted.
+    Input { keeps: Keeps, answers: Vec<Answers> },
+    /// When the answer is dropped, all is given back.
+    Output,
 }
 
-impl ExecutionPlan for Input {
-    fn name(&self) -> &'static str {
-        "WindowInputExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(input), true) => {
-                let (answers, held) = (self.answers.clone(), Arc::clone(&self.held));
-                Ok(Arc::new(Self { input, keeps: self.keeps, answers, held }))
-            }
-            _ => internal_err!("the rows of a window come from one input"),
-        }
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let (held, keeps, mut answers) = (Arc::clone(&self.held), self.keeps, self.answers.clone());
-        let counted = self.input.execute(partition, context)?.map(move |rows| {
-            let rows = rows?;
-            held.count(partition, bytes(&mut answers, &rows, keeps)?, keeps)?;
-            Ok(rows)
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), counted)))
-    }
-}
-
-/// The answer of a window.
+/// One side of windows.
 #[derive(Debug)]
-struct Output {
-    window: Arc<dyn ExecutionPlan>,
+struct Counted {
+    child: Arc<dyn ExecutionPlan>,
+    side: Side,
     held: Arc<Held>,
 }
 
-impl DisplayAs for Output {
+impl DisplayAs for Counted {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WindowOutputExec")
+        f.write_str(self.name())
     }
 }
 
-impl ExecutionPlan for Output {
+impl ExecutionPlan for Counted {
     fn name(&self) -> &'static str {
-        "WindowOutputExec"
+        match self.side {
+            Side::Input { .. } => "WindowInputExec",
+            Side::Output => "WindowOutputExec",
+        }
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
-        self.window.properties()
+        self.child.properties()
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
@@ -204,7 +158,7 @@ impl ExecutionPlan for Output {
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.window]
+        vec![&self.child]
     }
 
     fn apply_expressions(
@@ -216,19 +170,33 @@ impl ExecutionPlan for Output {
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
-            (Some(window), true) => Ok(Arc::new(Self { window, held: Arc::clone(&self.held) })),
-            _ => internal_err!("an answer comes from one window"),
+            (Some(child), true) => Ok(Arc::new(Self { child, side: self.side.clone(), held: Arc::clone(&self.held) })),
+            _ => internal_err!("a side of windows has one child"),
         }
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let memory = MemoryConsumer::new("a window").register(context.memory_pool());
-        self.held.of().insert(partition, memory);
-        let turn = Turn(Arc::clone(&self.held), partition);
-        let rows = self.window.execute(partition, context)?.map(move |rows| {
-            let _until_the_last = &turn;
-            rows
-        });
+        let held = Arc::clone(&self.held);
+        let rows = match self.side.clone() {
+            Side::Input { keeps, mut answers } => {
+                let counted = self.child.execute(partition, context)?.map(move |rows| {
+                    let rows = rows?;
+                    held.count(partition, bytes(&mut answers, &rows, keeps)?, keeps)?;
+                    Ok(rows)
+                });
+                counted.boxed()
+            }
+            Side::Output => {
+                let memory = MemoryConsumer::new("a window").register(context.memory_pool());
+                held.of().insert(partition, memory);
+                let turn = Turn(held, partition);
+                let answer = self.child.execute(partition, context)?.map(move |rows| {
+                    let _until_the_last = &turn;
+                    rows
+                });
+                answer.boxed()
+            }
+        };
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 }

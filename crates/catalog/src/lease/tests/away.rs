@@ -19,14 +19,21 @@ use tidemark_storage::Store;
 /// The store, and whether it is away.
 pub(super) fn store() -> (Store, Arc<AtomicBool>) {
     let is_away = Arc::new(AtomicBool::new(false));
-    let store = Away { inner: InMemory::new(), is_away: Arc::clone(&is_away) };
+    let store = Away { inner: InMemory::new(), is_away: Arc::clone(&is_away), deletes_hang: false };
     (Store::wrapping(Arc::new(store), "memory://"), is_away)
+}
+
+/// One that is never away, but answers no delete.
+pub(super) fn where_deletes_hang() -> Store {
+    let store = Away { inner: InMemory::new(), is_away: Arc::default(), deletes_hang: true };
+    Store::wrapping(Arc::new(store), "memory://")
 }
 
 #[derive(Debug)]
 struct Away {
     inner: InMemory,
     is_away: Arc<AtomicBool>,
+    deletes_hang: bool,
 }
 
 impl Away {
@@ -60,6 +67,7 @@ impl ObjectStore for Away {
 
     fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         match self.there() {
+            Ok(_inner) if self.deletes_hang => stream::pending().boxed(),
             Ok(inner) => inner.delete_stream(paths),
             Err(error) => stream::once(async { Err(error) }).boxed(),
         }
