@@ -18,6 +18,11 @@ pub(crate) fn binary() -> Option<PathBuf> {
     variable("TIDEMARK_BIN").map(PathBuf::from)
 }
 
+/// Our own folder in the clone that cargo runs us in; none where somebody starts the binary itself.
+pub(crate) fn package() -> Option<PathBuf> {
+    variable("CARGO_MANIFEST_DIR").map(PathBuf::from)
+}
+
 /// The folder for what is worth keeping between clones: `$XDG_CACHE_HOME/tidemark`, else `~/.cache/tidemark`.
 pub(crate) fn cache() -> PathBuf {
     let base = variable("XDG_CACHE_HOME").map(PathBuf::from);

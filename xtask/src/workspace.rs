@@ -4,15 +4,19 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     process::Command,
+    sync::LazyLock,
 };
 
 use serde::Deserialize;
 
 use crate::environment;
 
-/// The folder with the workspace's `Cargo.toml`.
+/// The folder with the workspace's `Cargo.toml`: of the clone that cargo runs us in. Clones that share a target directory share this
+/// binary, and only one of them it was built in.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+    static OF_THE_RUN: LazyLock<Option<PathBuf>> = LazyLock::new(environment::package);
+    let package = OF_THE_RUN.as_deref().unwrap_or(Path::new(env!("CARGO_MANIFEST_DIR")));
+    package.parent().unwrap_or(Path::new("."))
 }
 
 /// What `cargo metadata` tells, as much as is needed here.
