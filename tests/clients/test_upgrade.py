@@ -98,7 +98,7 @@ def test_a_lake_of_a_newer_release_is_refused(old):
         assert crc32c(kept[:CHECKSUM_AT]) == kept[CHECKSUM_AT:CHECKSUM_AT + 4], "the header is where it was"
         segment.write_bytes(header + crc32c(header) + kept[CHECKSUM_AT + 4:])
         said = refused(home, log)
-        assert "a format this version does not know" in said, said
+        assert "format 99" in said and "newer release" in said, said
         segment.write_bytes(kept)
     # Nothing was harmed by the attempts.
     old.start().stop()

@@ -101,7 +101,10 @@ fn decode(bytes: &[u8]) -> io::Result<Epochs> {
     let unreadable = |reason: String| io::Error::new(io::ErrorKind::InvalidData, format!("{NAME}: {reason}"));
     match serde_json::from_slice::<Epochs>(bytes) {
         Ok(epochs) if epochs.format == FORMAT => Ok(epochs),
-        Ok(epochs) => Err(unreadable(format!("format {} is not known here", epochs.format))),
+        Ok(epochs) => Err(unreadable(format!(
+            "it has format {}, which this release does not read: use a newer release",
+            epochs.format
+        ))),
         Err(error) => Err(unreadable(error.to_string())),
     }
 }

@@ -39,6 +39,14 @@ pub enum LogError {
         /// What is wrong.
         reason: String,
     },
+    /// A newer release wrote it.
+    #[error("log segment {file} has format {found}, which this release does not read: use a newer release")]
+    Newer {
+        /// The segment.
+        file: PathBuf,
+        /// Its format, or that of a payload in it.
+        found: u32,
+    },
     /// No space for the append; nothing of it was written.
     #[error("no space left on the medium of the log")]
     OutOfSpace,
@@ -77,4 +85,35 @@ pub enum LogError {
     /// Rows that do not have the log's schema.
     #[error("rows cannot be encoded or decoded")]
     Rows(#[from] arrow::error::ArrowError),
+}
+
+/// Why bytes of a segment cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// They are not what they should be.
+    Corrupt(String),
+    /// They have a format of a newer release.
+    Newer(u32),
+}
+
+impl Unread {
+    /// The same of a segment, of what begins at this byte.
+    pub(super) fn of(self, file: PathBuf, offset: u64) -> LogError {
+        match self {
+            Self::Corrupt(reason) => LogError::Corrupt { file, offset, reason },
+            Self::Newer(found) => LogError::Newer { file, found },
+        }
+    }
+}
+
+impl From<&str> for Unread {
+    fn from(reason: &str) -> Self {
+        Self::Corrupt(reason.to_owned())
+    }
+}
+
+impl From<String> for Unread {
+    fn from(reason: String) -> Self {
+        Self::Corrupt(reason)
+    }
 }

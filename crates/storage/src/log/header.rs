@@ -2,6 +2,9 @@
 //!
 //! 256 bytes, little-endian: `"TMLOG\0\0\0" | version u32 | number u32 | log id u128 | cluster u8+text | zeros | crc32c u32`
 //! over all before it. A segment gets its name only when its header is synced, so a named segment without one is damaged.
+//! The length, the magic, the version and the checksum stand there in every version.
+
+use super::error::Unread;
 
 /// Bytes of the header; the first group follows.
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 256;
@@ -42,18 +45,21 @@ impl SegmentHeader {
     }
 
     /// Reads the header at the beginning of a file, or says why it is none.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Unread> {
         let (header, _groups) =
             bytes.split_first_chunk::<SEGMENT_HEADER_BYTES>().ok_or("the segment is shorter than its header")?;
         if header[0..8] != MAGIC {
-            return Err("the segment does not begin as one");
+            return Err("the segment does not begin as one".into());
         }
         let (covered, crc) = header.split_at(CRC_AT);
         if crc != crc32c::crc32c(covered).to_le_bytes() {
-            return Err("the segment's header does not match its checksum");
+            return Err("the segment's header does not match its checksum".into());
         }
-        if header[8..12] != VERSION.to_le_bytes() {
-            return Err("the segment has a format this version does not know");
+        let mut version = [0; 4];
+        version.copy_from_slice(&header[8..12]);
+        let version = u32::from_le_bytes(version);
+        if version != VERSION {
+            return Err(Unread::Newer(version));
         }
         let cluster = header[CLUSTER_AT + 1..].get(..usize::from(header[CLUSTER_AT]));
         let cluster = cluster.and_then(|text| std::str::from_utf8(text).ok());
@@ -86,6 +92,16 @@ mod tests {
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(SegmentHeader::decode(&flipped).is_err(), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn a_newer_version_is_told_from_damage() {
+        let mut bytes = SegmentHeader { number: 9, log: 0x0102, cluster: "lake".into() }.encode();
+        bytes[8..12].copy_from_slice(&7_u32.to_le_bytes());
+        assert!(matches!(SegmentHeader::decode(&bytes), Err(Unread::Corrupt(_))), "the checksum is the old one's");
+        let crc = crc32c::crc32c(&bytes[..CRC_AT]);
+        bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(SegmentHeader::decode(&bytes), Err(Unread::Newer(7)));
     }
 
     const PINNED_START: &str = "544d4c4f47000000010000000900000002010000000000000000000000000000046c616b65000000";

@@ -27,7 +27,7 @@ pub use self::{
     look::{Looked, look},
 };
 pub(crate) use self::{
-    object::{ObjectLog, corrupt, group_of, read},
+    object::{ObjectLog, group_of, read, unread},
     shelf::ObjectShelf,
 };
 use super::{

@@ -12,7 +12,7 @@
 use bytes::Bytes;
 use tidemark_model::{Instant, Namespace, Positions, Seq, Shard, schema::SchemaChange};
 
-use super::{Append, Assigned, KeyRecord, group::PAYLOAD_VERSION};
+use super::{Append, Assigned, KeyRecord, error::Unread, group::PAYLOAD_VERSION};
 
 const APPEND: u8 = 1;
 const CLOCKS: u8 = 2;
@@ -167,11 +167,11 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Reads a verified payload, or says what is wrong with it.
-pub(crate) fn read(payload: &[u8]) -> Result<Vec<Record<'_>>, &'static str> {
+pub(crate) fn read(payload: &[u8]) -> Result<Vec<Record<'_>>, Unread> {
     let mut reader = Reader(payload);
     let version = reader.take(1).ok_or("the payload is empty")?[0];
     if version != PAYLOAD_VERSION {
-        return Err("the payload has a format this version does not know");
+        return Err(Unread::Newer(version.into()));
     }
     let mut records = Vec::new();
     while !reader.0.is_empty() {

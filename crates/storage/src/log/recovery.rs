@@ -20,6 +20,7 @@ pub use self::objects::holds_appends;
 use super::{
     Append, Log, LogDeps, LogError, LogPlace,
     epochs::Epochs,
+    error::Unread,
     group::Group,
     record::{self, Head, Record},
     rows,
@@ -40,7 +41,7 @@ impl Recovery {
     /// not for threads that run tasks.
     ///
     /// # Errors
-    /// [`LogError::InUse`], [`LogError::Foreign`], [`LogError::Corrupt`], [`LogError::Store`] or [`LogError::Io`].
+    /// [`LogError::InUse`], [`LogError::Foreign`], [`LogError::Corrupt`], [`LogError::Newer`], [`LogError::Store`] or [`LogError::Io`].
     pub fn open(place: impl Into<LogPlace>) -> Result<Self, LogError> {
         Ok(Self(match place.into() {
             LogPlace::Directory(options) => Found::Files(Box::new(FileRecovery::open(options)?)),
@@ -60,7 +61,7 @@ impl Recovery {
     /// The next append, in order of system time.
     ///
     /// # Errors
-    /// [`LogError::Corrupt`], [`LogError::Store`], [`LogError::Io`].
+    /// [`LogError::Corrupt`], [`LogError::Newer`], [`LogError::Store`], [`LogError::Io`].
     pub fn next_append(&mut self) -> Result<Option<Append>, LogError> {
         self.next_of_epoch().map(|next| next.map(|(_epoch, append)| append))
     }
@@ -68,7 +69,7 @@ impl Recovery {
     /// The next append, in order of system time, and the epoch of the owner that acknowledged it. Blocks.
     ///
     /// # Errors
-    /// [`LogError::Corrupt`], [`LogError::Store`], [`LogError::Io`].
+    /// [`LogError::Corrupt`], [`LogError::Newer`], [`LogError::Store`], [`LogError::Io`].
     pub fn next_of_epoch(&mut self) -> Result<Option<(u64, Append)>, LogError> {
         match &mut self.0 {
             Found::Files(files) => files.next_of_epoch(),
@@ -122,7 +123,7 @@ impl Recovery {
 }
 
 /// The appends of a group and the epoch it was written in, or why they cannot be read.
-fn decoded(group: &Group<'_>) -> Result<VecDeque<(u64, Append)>, String> {
+fn decoded(group: &Group<'_>) -> Result<VecDeque<(u64, Append)>, Unread> {
     let epoch = group.header.epoch;
     let heads = record::read(group.payload)?.into_iter().filter_map(|record| match record {
         Record::Append(head) => Some(head),
@@ -130,7 +131,7 @@ fn decoded(group: &Group<'_>) -> Result<VecDeque<(u64, Append)>, String> {
     });
     let appends = heads.map(|head| append(head).map(|append| (epoch, append)));
     let appends: Result<_, arrow::error::ArrowError> = appends.collect();
-    appends.map_err(|error| format!("the rows of an append cannot be decoded: {error}"))
+    appends.map_err(|error| format!("the rows of an append cannot be decoded: {error}").into())
 }
 
 fn append(head: Head<'_>) -> Result<Append, arrow::error::ArrowError> {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use tidemark_model::{Namespace, Seq, Shard};
 
 use super::{
+    error::Unread,
     group::{self, Flaw, MAGIC, Place},
     header::SEGMENT_HEADER_BYTES,
     ledger::Kept,
@@ -68,12 +69,12 @@ pub(crate) enum Tail {
 }
 
 /// An invalid payload in a group that verifies: written by another version, or by a fault of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unreadable {
     /// Where the group begins.
     pub(crate) offset: u32,
     /// What is wrong.
-    pub(crate) reason: &'static str,
+    pub(crate) reason: Unread,
 }
 
 /// Reads a segment's bytes; its header was read before.
@@ -111,7 +112,7 @@ fn tail(rest: &[u8], log: u128, place: Place, flaw: Flaw) -> Tail {
 }
 
 impl Learned {
-    fn learn(&mut self, group: &group::Group<'_>, kept: &mut Kept) -> Result<(), &'static str> {
+    fn learn(&mut self, group: &group::Group<'_>, kept: &mut Kept) -> Result<(), Unread> {
         self.epoch = group.header.epoch.max(self.epoch);
         let synced = group.header.synced_up_to;
         let known = self.synced.entry(synced.segment).or_default();

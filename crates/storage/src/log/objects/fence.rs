@@ -23,7 +23,7 @@ const ATTEMPTS_MAX: usize = 4096;
 /// Ends a log, unless somebody did before: from then on nothing more can be written to it. `put_id` is unlike any other.
 ///
 /// # Errors
-/// [`LogError::Store`] and [`LogError::Corrupt`]; it may then be tried again.
+/// [`LogError::Store`], [`LogError::Corrupt`] and [`LogError::Newer`]; it may then be tried again.
 pub async fn fence(store: &Store, cluster: &str, (log, epoch): (Ulid, u64), put_id: Ulid) -> Result<(), LogError> {
     let (log, put_id) = (u128::from(log), u128::from(put_id));
     let chain = chain(store, log);
@@ -63,7 +63,7 @@ pub async fn fence(store: &Store, cluster: &str, (log, epoch): (Ulid, u64), put_
 /// Whether a log was ended and nothing below its fence is needed, or there, any more.
 ///
 /// # Errors
-/// [`LogError::Store`] and [`LogError::Corrupt`].
+/// [`LogError::Store`], [`LogError::Corrupt`] and [`LogError::Newer`].
 pub async fn is_released(store: &Store, cluster: &str, log: Ulid) -> Result<bool, LogError> {
     let log = u128::from(log);
     let chain = chain(store, log);

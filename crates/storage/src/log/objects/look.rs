@@ -7,7 +7,7 @@
 use futures::StreamExt;
 use ulid::Ulid;
 
-use super::{chain, corrupt, read};
+use super::{chain, read, unread};
 use crate::{
     Store, StoreError,
     log::{LogError, scan::Learned},
@@ -80,7 +80,7 @@ impl Looking<'_> {
     }
 
     fn wrong(&self, number: u64, reason: &str) -> LogError {
-        corrupt(self.log.into(), short(number), reason)
+        unread(self.log.into(), short(number), reason)
     }
 }
 

@@ -50,6 +50,12 @@ fn bytes_are_pinned() {
 }
 
 #[test]
+fn a_newer_version_is_told_from_damage() {
+    assert_eq!(read(&[PAYLOAD_VERSION + 1, 0]).err(), Some(Unread::Newer(u32::from(PAYLOAD_VERSION) + 1)));
+    assert!(matches!(read(&[PAYLOAD_VERSION, 0xff]), Err(Unread::Corrupt(_))));
+}
+
+#[test]
 fn appends_read_back_and_fit_what_was_reserved() {
     for (runs, key, changes, rows) in [
         (&[][..], true, vec![], &b""[..]),

@@ -16,6 +16,7 @@ use crate::log::{
     Append, Log, LogDeps, LogError, LogOptions,
     disk::{Disk, DiskFile, Held, LocalDisk, is_out_of_space},
     epochs::Epochs,
+    error::Unread,
     group::{self, Place},
     header::{CLUSTER_BYTES_MAX, SegmentHeader},
     medium::Medium,
@@ -51,7 +52,7 @@ impl FileRecovery {
     /// Takes the lock, checks every group, cuts a torn tail, syncs what was found.
     ///
     /// # Errors
-    /// [`LogError::InUse`], [`LogError::Foreign`], [`LogError::Corrupt`] or [`LogError::Io`].
+    /// [`LogError::InUse`], [`LogError::Foreign`], [`LogError::Corrupt`], [`LogError::Newer`] or [`LogError::Io`].
     pub(crate) fn open(options: LogOptions) -> Result<Self, LogError> {
         let disk = LocalDisk::open(&options.directory).map_err(failed("open its directory"))?;
         let held = disk.hold()?;
@@ -98,13 +99,13 @@ impl FileRecovery {
         let mut expected = numbers.first().copied();
         for number in numbers {
             if let Some(missing) = expected.filter(|expected| *expected != number) {
-                return Err(self.corrupt(missing, 0, "the segment is missing"));
+                return Err(self.unread(missing, 0, "the segment is missing"));
             }
             expected = number.checked_add(1);
             self.read(number, &mut bytes).map_err(failed("read its segments"))?;
             let log = self.check_header(number, &bytes)?;
             let scanned = scan(&bytes, log, number, &mut self.learned);
-            let scanned = scanned.map_err(|found| self.corrupt(number, found.offset, found.reason))?;
+            let scanned = scanned.map_err(|found| self.unread(number, found.offset, found.reason))?;
             self.segments.push(scanned);
         }
         Ok(())
@@ -117,13 +118,13 @@ impl FileRecovery {
     }
 
     fn check_header(&mut self, number: u32, bytes: &[u8]) -> Result<u128, LogError> {
-        let header = SegmentHeader::decode(bytes).map_err(|reason| self.corrupt(number, 0, reason))?;
+        let header = SegmentHeader::decode(bytes).map_err(|reason| self.unread(number, 0, reason))?;
         if header.cluster != self.options.cluster {
             let (directory, wanted) = (self.options.directory.clone(), self.options.cluster.clone());
             return Err(LogError::Foreign { directory, found: header.cluster, wanted });
         }
         if header.number != number || *self.log.get_or_insert(header.log) != header.log {
-            return Err(self.corrupt(number, 0, "the segment belongs to another log or has another number"));
+            return Err(self.unread(number, 0, "the segment belongs to another log or has another number"));
         }
         Ok(header.log)
     }
@@ -135,12 +136,12 @@ impl FileRecovery {
             let synced = self.learned.synced.get(&number).copied().unwrap_or(0);
             let is_last = at + 1 == self.segments.len();
             match segment.tail {
-                Tail::Damaged(flaw) => return Err(self.corrupt(number, segment.end, &flaw.to_string())),
+                Tail::Damaged(flaw) => return Err(self.unread(number, segment.end, flaw.to_string())),
                 Tail::Torn(flaw) if !is_last || segment.groups.is_empty() => {
-                    return Err(self.corrupt(number, segment.end, &flaw.to_string()));
+                    return Err(self.unread(number, segment.end, flaw.to_string()));
                 }
                 _ if segment.end < synced || segment.groups.is_empty() => {
-                    return Err(self.corrupt(number, segment.end, "what was synced here is gone"));
+                    return Err(self.unread(number, segment.end, "what was synced here is gone"));
                 }
                 _ => {}
             }
@@ -148,9 +149,9 @@ impl FileRecovery {
         Ok(())
     }
 
-    fn corrupt(&self, number: u32, offset: u32, reason: &str) -> LogError {
+    fn unread(&self, number: u32, offset: u32, reason: impl Into<Unread>) -> LogError {
         let file = self.options.directory.join(segments::name(number));
-        LogError::Corrupt { file, offset: u64::from(offset), reason: reason.to_owned() }
+        reason.into().of(file, offset.into())
     }
 
     /// Notes that the log belongs to this owner's epoch, before anything is committed out of it.
@@ -199,7 +200,7 @@ impl FileRecovery {
     /// The next append, in order of system time, and the epoch of the owner that acknowledged it.
     ///
     /// # Errors
-    /// [`LogError::Corrupt`], [`LogError::Io`].
+    /// [`LogError::Corrupt`], [`LogError::Newer`], [`LogError::Io`].
     pub(crate) fn next_of_epoch(&mut self) -> Result<Option<(u64, Append)>, LogError> {
         loop {
             if let Some(append) = self.ready.pop_front() {
@@ -216,8 +217,8 @@ impl FileRecovery {
         self.read_group(at, &mut bytes).map_err(failed("read its segments"))?;
         let log = self.log.unwrap_or_default();
         let group = group::read(&bytes, log, at.place);
-        let group = group.map_err(|flaw| self.corrupt(segment, offset, &flaw.to_string()))?;
-        decoded(&group).map_err(|reason| self.corrupt(segment, offset, &reason))
+        let group = group.map_err(|flaw| self.unread(segment, offset, flaw.to_string()))?;
+        decoded(&group).map_err(|reason| self.unread(segment, offset, reason))
     }
 
     fn read_group(&mut self, at: GroupAt, into: &mut [u8]) -> io::Result<()> {

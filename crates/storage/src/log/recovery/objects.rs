@@ -80,7 +80,7 @@ impl ObjectRecovery {
             let ended = |_ended| failed("be read")(std::io::Error::other("the process ends"));
             let bytes = bytes.blocking_recv().map_err(ended)??;
             let group = objects::group_of(&bytes, spot.log, spot.number)?;
-            self.ready = decoded(&group).map_err(|reason| objects::corrupt(spot.log, spot.number, &reason))?;
+            self.ready = decoded(&group).map_err(|reason| objects::unread(spot.log, spot.number, reason))?;
         }
     }
 
@@ -132,7 +132,7 @@ impl ObjectRecovery {
 /// Whether logs that are all ended hold appends that nobody has released.
 ///
 /// # Errors
-/// [`LogError::Store`] and [`LogError::Corrupt`].
+/// [`LogError::Store`], [`LogError::Corrupt`] and [`LogError::Newer`].
 pub async fn holds_appends(store: &crate::Store, cluster: &str, logs: &[ulid::Ulid]) -> Result<bool, LogError> {
     let nowhere = ObjectLogOptions::new(store.clone(), cluster.to_owned(), 0, ulid::Ulid::nil());
     let read = read_all(ObjectLogOptions { inherited: logs.to_vec(), ..nowhere }).await?;
@@ -161,11 +161,11 @@ async fn read_all(options: ObjectLogOptions) -> Result<Read, LogError> {
 /// Reads a log from its fence back to what is released of it; the number of the fence.
 async fn read_log(options: &ObjectLogOptions, log: u128, read: &mut Read) -> Result<u32, LogError> {
     let newest = objects::chain(&options.store, log).latest(None).await?;
-    let (fence, body) = newest.ok_or_else(|| objects::corrupt(log, 1, "the log was not ended"))?;
-    let fence = u32::try_from(fence).map_err(|_high| objects::corrupt(log, u32::MAX, "its number is too high"))?;
+    let (fence, body) = newest.ok_or_else(|| objects::unread(log, 1, "the log was not ended"))?;
+    let fence = u32::try_from(fence).map_err(|_high| objects::unread(log, u32::MAX, "its number is too high"))?;
     let of = |number| (options.cluster.as_str(), log, number);
     if !objects::read(&body, of(fence), &mut read.learned)?.is_fence {
-        return Err(objects::corrupt(log, fence, "the log was not ended"));
+        return Err(objects::unread(log, fence, "the log was not ended"));
     }
     let numbers = (1..fence).rev();
     let bodies = numbers.map(|number| {
@@ -186,5 +186,5 @@ async fn read_log(options: &ObjectLogOptions, log: u128, read: &mut Read) -> Res
 
 async fn object(store: &crate::Store, at: Spot) -> Result<Bytes, LogError> {
     let found = objects::chain(store, at.log).read(at.number.into()).await?;
-    found.ok_or_else(|| objects::corrupt(at.log, at.number, "the object is missing"))
+    found.ok_or_else(|| objects::unread(at.log, at.number, "the object is missing"))
 }
