@@ -190,7 +190,7 @@ impl Query {
     pub fn open(config: Config, deps: Deps) -> Result<Self, Error> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let metrics = Arc::new(Metrics::register(&deps.metrics)?);
-        let sessions = Sessions::new(&deps.catalog, cores, config.footers_bytes)?;
+        let sessions = Sessions::new(&deps.catalog, cores, &config)?;
         let caches = Caches::within(config.cache_bytes);
         let log = Log::new(Arc::clone(&deps.clock));
         let tellers = Arc::new(Tellers::new(Arc::clone(&deps.clock), Arc::clone(&log)));

@@ -3,7 +3,7 @@
 //! No SQL reaches the file system or the network: the only store is the lake's, url tables are off, recursive queries
 //! are off. Types that people write stay plain (no views), time is UTC.
 
-use std::{collections::HashMap, num::NonZeroUsize, sync::Arc};
+use std::{collections::HashMap, num::NonZeroUsize, ops::RangeInclusive, sync::Arc};
 
 use chrono::DateTime;
 use datafusion::{
@@ -35,7 +35,7 @@ use super::{
     type_of::arrow_typeof,
     zoned::zoned,
 };
-use crate::Error;
+use crate::{Config, Error};
 
 /// The address of the lake's store inside the engine.
 const STORE: &str = "tidemark://lake";
@@ -43,6 +43,10 @@ const STORE: &str = "tidemark://lake";
 const SPILL_BYTES_MAX: u64 = 10 << 30;
 /// Bytes read from the end of a Parquet file at once.
 const FOOTER_HINT: usize = 256 << 10;
+/// Rows of a batch: at most so many (the engine's default), at least so many, and one for so many bytes of a statement's budget. What
+/// expressions make of a batch nobody counts, and a merge of what a sort has on the disk holds a batch of every piece.
+const BATCH_ROWS: RangeInclusive<usize> = 1024..=8192;
+const BUDGET_BYTES_PER_ROW: usize = 32 << 10;
 
 /// Makes states.
 #[derive(Debug, Clone)]
@@ -66,11 +70,12 @@ pub(crate) struct Of {
 }
 
 impl Sessions {
-    /// Settings for this many partitions, and at most this many bytes of cached Parquet footers and page indexes.
+    /// For this many partitions; of the room's settings count what a statement may hold, and the bytes of cached Parquet footers and
+    /// page indexes.
     ///
     /// # Errors
     /// [`Error::Internal`] when the engine's environment cannot be made.
-    pub(crate) fn new(catalog: &Catalog, partitions: NonZeroUsize, footers_bytes: usize) -> Result<Self, Error> {
+    pub(crate) fn new(catalog: &Catalog, partitions: NonZeroUsize, config: &Config) -> Result<Self, Error> {
         let internal =
             |e: DataFusionError| Error::Internal(format!("the engine could not be made: {}", e.strip_backtrace()));
         let disk = DiskManagerBuilder::default()
@@ -79,11 +84,11 @@ impl Sessions {
         let environment = RuntimeEnvBuilder::new()
             .with_object_store_registry(Arc::new(OneStore(catalog.store().objects())))
             .with_disk_manager_builder(disk)
-            .with_metadata_cache_limit(footers_bytes)
+            .with_metadata_cache_limit(config.footers_bytes)
             .build_arc()
             .map_err(internal)?;
         let mut template = SessionStateBuilder::new_with_default_features()
-            .with_config(settings(partitions))
+            .with_config(settings(partitions, batch_rows(config.query_memory_bytes)))
             .with_runtime_env(Arc::clone(&environment))
             .build();
         json::register(&mut template).map_err(internal)?;
@@ -160,12 +165,13 @@ pub(crate) fn store_url() -> Result<ObjectStoreUrl> {
     ObjectStoreUrl::parse(STORE)
 }
 
-fn settings(partitions: NonZeroUsize) -> SessionConfig {
+fn settings(partitions: NonZeroUsize, batch_rows: usize) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_information_schema(true)
         .with_create_default_catalog_and_schema(false)
         .with_default_catalog_and_schema(CATALOG, NO_NAMESPACE)
-        .with_target_partitions(partitions.get());
+        .with_target_partitions(partitions.get())
+        .with_batch_size(batch_rows);
     let options = config.options_mut();
     options.execution.time_zone = Some("UTC".to_owned());
     options.execution.enable_recursive_ctes = false;
@@ -176,6 +182,10 @@ fn settings(partitions: NonZeroUsize) -> SessionConfig {
     options.execution.parquet.metadata_size_hint = Some(FOOTER_HINT);
     options.sql_parser.map_string_types_to_utf8view = false;
     config
+}
+
+fn batch_rows(query_memory_bytes: usize) -> usize {
+    (query_memory_bytes / BUDGET_BYTES_PER_ROW).clamp(*BATCH_ROWS.start(), *BATCH_ROWS.end())
 }
 
 /// A registry that knows the lake's store and no other.
