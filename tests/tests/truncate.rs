@@ -69,6 +69,22 @@ async fn what_lives_at_a_truncate_goes_and_what_comes_after_stays() {
     assert_eq!(json!(gone), json!([[0]]));
 }
 
+#[tokio::test]
+async fn the_receipt_of_all_parts_is_the_same_behind_a_crash() {
+    let home = tempfile::tempdir().unwrap();
+    let mut server = Server::start(home.path()).await;
+    post(&server.client(), &[create("a", -9), create("b", -8)], &[]).await;
+    let (request, key) = ([create("d", -6), truncate(), create("e", 1)], [("idempotency-key", "once")]);
+    let first = post(&server.client(), &request, &key).await;
+    assert!(first["positions"].as_array().unwrap().len() > 1, "{first}");
+    server.kill().await;
+    server.restart().await;
+    let mut again = post(&server.client(), &request, &key).await;
+    assert_eq!(again["duplicate"].take(), json!(true));
+    again.as_object_mut().unwrap().remove("duplicate");
+    assert_eq!(again, first);
+}
+
 fn flattened(lsn: i64, op: &str, row: &str) -> String {
     let metadata = format!(r#""__op":"{op}","__table":"customers","__lsn":"{lsn}","__source_ts_ms":"155903390{lsn}""#);
     format!("{{{row}{metadata}}}")

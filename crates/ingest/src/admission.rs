@@ -9,7 +9,10 @@ use tidemark_catalog::Catalog;
 use tidemark_catalog::Collection;
 use tidemark_model::{CollectionName, DocSchema, Instant, Namespace, Shard, Standing, schema::SchemaChange};
 
-use crate::{dedup::lock, envelope, observe::Touched};
+use crate::{dedup::lock, envelope, error::Error, observe::Touched};
+
+/// The most columns that the schemas have together which one request changes.
+const CHANGING_FIELDS_MAX: usize = 100_000;
 
 /// Every collection as the owner admits it.
 #[derive(Debug, Default)]
@@ -78,15 +81,24 @@ impl Admission {
     }
 
     /// Removes from a request what is admitted already, so that little is left to do under the log's lock.
-    pub(crate) fn without_known(&self, namespace: &Namespace, touched: &mut [Touched]) {
+    ///
+    /// # Errors
+    /// [`Error::TooMuchSchema`]: a schema that changes is written whole.
+    pub(crate) fn without_known(&self, namespace: &Namespace, touched: &mut [Touched]) -> Result<(), Error> {
         let namespaces = lock(&self.namespaces);
-        let Some(collections) = namespaces.get(namespace) else { return };
+        let Some(collections) = namespaces.get(namespace) else { return Ok(()) };
+        let mut changing = 0;
         for touch in touched {
-            let known = collections.get(&touch.collection);
-            if known.is_some_and(|admitted| admitted.schema.evolved(&touch.observed).is_none()) {
-                touch.observed = tidemark_model::schema::Observed::default();
+            let Some(admitted) = collections.get(&touch.collection) else { continue };
+            match admitted.schema.evolved(&touch.observed) {
+                Some(next) => changing += next.fields.len(),
+                None => touch.observed = tidemark_model::schema::Observed::default(),
+            }
+            if changing > CHANGING_FIELDS_MAX {
+                return Err(Error::TooMuchSchema { limit: CHANGING_FIELDS_MAX });
             }
         }
+        Ok(())
     }
 
     /// Admits an append and returns the changes that must travel with it.

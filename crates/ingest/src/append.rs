@@ -1,15 +1,21 @@
 //! One request through the room: prepare → claim → judge → log → ack.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, Instant as Stopwatch},
+};
 
 use arrow::error::ArrowError;
 use tidemark_catalog::allowance::Counted;
 use tidemark_model::{Instant, Namespace, Principal};
 use tidemark_storage::log::{EncodedRows, KeyRecord, LogBatch};
+use tokio::time::sleep;
 use tracing::Instrument as _;
 
 use crate::{
     batch::{IdEntry, ValidBatch},
+    budget::Reservation,
     dedup::{
         self,
         ids::{Claimed, IdClaim, Verdict},
@@ -29,6 +35,10 @@ use crate::{
 
 /// Bodies up to here are worked on in place; larger ones on a thread that may block.
 pub(crate) const IN_PLACE_BYTES_MAX: usize = 48 << 10;
+
+/// How long somebody waits for room that others have taken, and the pause between two looks.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
 /// Valid rows that are new, and what the receipt will say.
 struct Judged {
@@ -168,11 +178,11 @@ impl Room {
     pub(crate) async fn store(
         self: &Arc<Self>,
         namespace: &Namespace,
-        prepared: Prepared,
+        mut prepared: Prepared,
         key: Option<&Key>,
         before: Option<&Receipt>,
     ) -> Result<Receipt, Error> {
-        let (decoded, sender) = (prepared.decoded, prepared.sender.clone());
+        let (decoded, sender, _body) = (prepared.decoded, prepared.sender.clone(), prepared.place.take());
         self.stands_now(namespace, standing::collections(&prepared.batch.groups))?;
         self.may_be(namespace)?;
         let (claim, verdicts) = self.claim_ids(namespace, &prepared.batch.ids).await?;
@@ -189,8 +199,11 @@ impl Room {
         let whole = || before.map_or_else(|| outcome.clone(), |before| outcome.after(before));
         let receipt = |key: &Key| whole().of_producer(key.producer.clone()).encode();
         let record = key.map(|key| KeyRecord { key: key.key, body: key.body, receipt: receipt(key) });
+        // What is stored in part would be stored in part again: it waits.
+        let patience = before.map_or(Duration::ZERO, |_part| PATIENCE);
+        let place = self.place(unflushed_bytes(&batch.rows, record.as_ref()), patience).await?;
         let stands = self.stands(namespace, standing::collections(&batch.groups)).await?;
-        let ready = self.ready(namespace, batch, (record, decoded > IN_PLACE_BYTES_MAX)).await?;
+        let ready = self.ready(namespace, batch, (record, place, decoded > IN_PLACE_BYTES_MAX)).await?;
         let receipt = self.log(namespace, ready, outcome).await?;
         claim.settle(receipt.system_time);
         drop(stands);
@@ -199,21 +212,34 @@ impl Room {
         Ok(receipt)
     }
 
-    /// What can be done before the log's lock: room, kinds of values, encoding.
+    /// Room for acknowledged bytes, as soon as there is.
+    async fn place(&self, bytes: usize, patience: Duration) -> Result<Reservation, Error> {
+        let begun = Stopwatch::now();
+        loop {
+            if let Some(place) = self.visible.unflushed.reserve(bytes) {
+                return Ok(place);
+            }
+            let full = self.unflushed_full();
+            if begun.elapsed() >= patience {
+                return Err(full);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// What can be done before the log's lock: kinds of values, encoding.
     async fn ready(
         self: &Arc<Self>,
         namespace: &Namespace,
         batch: ValidBatch,
-        (key, large): (Option<KeyRecord>, bool),
+        (key, place, large): (Option<KeyRecord>, Reservation, bool),
     ) -> Result<Ready, Error> {
-        let place = self.visible.unflushed.reserve(unflushed_bytes(&batch.rows, key.as_ref()));
-        let place = place.ok_or_else(|| self.unflushed_full())?;
         let (room, namespace) = (Arc::clone(self), namespace.clone());
         run(large, move || {
             let in_force = room.rules.in_force(&namespace);
             let mut touched = observe::touched(&batch.rows, &batch.groups, in_force.as_ref())?;
             room.rules.observe(&namespace, &mut touched);
-            room.visible.admission.without_known(&namespace, &mut touched);
+            room.visible.admission.without_known(&namespace, &mut touched)?;
             let encoded = EncodedRows::encode(&batch.rows)?;
             let entries = batch.ids.iter().map(|(_, entry)| *entry).collect();
             let counts = batch.counts();
@@ -303,6 +329,7 @@ fn judge(prepared: Prepared, verdicts: &[Verdict], note_bytes: Option<usize>) ->
         durability: Durability::Local,
         errors: listed,
         producer: None,
+        before: Vec::new(),
     };
     Ok(Judged { batch, outcome, noted })
 }

@@ -33,6 +33,8 @@ use crate::{dedup::lock, error::Error, front::Ingest, observe::Touched};
 const SCHEMA_BYTES_MAX: usize = 64 << 10;
 /// How deep a schema may nest.
 const SCHEMA_DEPTH_MAX: usize = 32;
+/// The most versions of the schema of one collection: all of them are kept.
+const VERSIONS_MAX: u32 = 1000;
 
 /// A schema in force.
 #[derive(Debug)]
@@ -116,6 +118,12 @@ impl Ingest {
         let room = self.open_room()?;
         // Read before it is stored: what is stored can be used.
         Declaration::read(&schema, strictness, 0)?;
+        let newest = room.catalog.declared(namespace, collection).pop();
+        let is_same = |known: &Declared| known.strictness == strictness && known.schema == schema;
+        if newest.is_some_and(|known| known.version >= VERSIONS_MAX && !is_same(&known)) {
+            let detail = format!("a collection takes at most {VERSIONS_MAX} versions of its schema, and has them");
+            return Err(Error::Body { code: "too_many_schema_versions", detail });
+        }
         let _stands = room.stands(namespace, [collection]).await?;
         let declared = room.catalog.declare((namespace, collection), strictness, schema).await?;
         let declaration = Declaration::read(&declared.schema, declared.strictness, declared.version)?;

@@ -84,6 +84,12 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// The request changes too much of what is known of documents.
+    #[error("the request changes schemas of more than {limit} columns together: send it in parts, by collection")]
+    TooMuchSchema {
+        /// The limit.
+        limit: usize,
+    },
     /// Some records are bad, and `on_error` is `reject`: nothing was stored.
     #[error("{count} of {total} records are refused, nothing was stored: {first}")]
     Records {
@@ -255,7 +261,8 @@ impl Error {
             | Self::Durability
             | Self::TooManyNamespaces { .. }
             | Self::TooManyCollections { .. }
-            | Self::TooManyFields { .. } => Kind::Unprocessable,
+            | Self::TooManyFields { .. }
+            | Self::TooMuchSchema { .. } => Kind::Unprocessable,
             Self::Pressure { .. } => Kind::TooMany,
             Self::Spent(spent) => spent.kind(),
             Self::NoSchema { .. } => Kind::NotFound,
@@ -289,6 +296,7 @@ impl Error {
             Self::TooManyNamespaces { .. } => "too_many_namespaces",
             Self::TooManyCollections { .. } => "too_many_collections",
             Self::TooManyFields { .. } => "too_many_fields",
+            Self::TooMuchSchema { .. } => "too_much_schema",
             Self::Records { first, .. } => first.code.as_str(),
             Self::KeyMismatch { .. } => "idempotency_mismatch",
             Self::Fenced { .. } => "old_epoch",

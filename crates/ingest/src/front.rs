@@ -176,6 +176,8 @@ impl Ingest {
             None => catalog.namespaces().contains(namespace),
         };
         if is_there(&room.catalog) {
+            // It may be there for whoever asks, and not yet written down.
+            room.catalog.persist(namespace).await?;
             return Ok(false);
         }
         room.may_be(namespace)?;
@@ -196,8 +198,9 @@ impl Ingest {
         };
         let changes: Vec<SchemaChange> = names.iter().map(created).collect();
         room.catalog.observe(namespace, at, &changes);
-        admission.durable(namespace, changes.iter());
+        // Until then an append brings it along: what it says of a collection nobody else may have kept.
         room.catalog.persist(namespace).await?;
+        admission.durable(namespace, changes.iter());
         Ok(true)
     }
 

@@ -65,7 +65,7 @@ pub(crate) struct Prepared {
     /// Decoded bytes of the body.
     pub(crate) decoded: usize,
     /// The place of the body among the bytes in flight; held until the ack.
-    pub(crate) _place: Option<Reservation>,
+    pub(crate) place: Option<Reservation>,
 }
 
 impl Prepared {
@@ -73,7 +73,7 @@ impl Prepared {
     pub(crate) fn part(batch: ValidBatch, on_error: OnError, total: usize) -> Self {
         let (rest, key, refused, decoded) = (Vec::new(), None, Refused::default(), 0);
         let sender = Sender::default();
-        Self { batch, rest, key, refused, on_error, sender, total, decoded, _place: None }
+        Self { batch, rest, key, refused, on_error, sender, total, decoded, place: None }
     }
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn prepare(namespace: &Namespace, mut request: Request, door: &Door<'
         sender: Sender { door: request.door, collection: request.target.collection().cloned() },
         total,
         decoded: decoded.bytes().len(),
-        _place: request.batch.place,
+        place: request.batch.place,
     })
 }
 

@@ -86,6 +86,9 @@ pub(crate) struct Outcome {
     pub(crate) errors: Vec<RecordError>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) producer: Option<Sequenced>,
+    /// Positions of earlier appends of the same request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) before: Vec<Run>,
 }
 
 impl Outcome {
@@ -116,19 +119,24 @@ impl Outcome {
             durability: self.durability,
             errors,
             producer: None,
+            before: before.positions.clone(),
         }
     }
 
     /// The receipt of an append.
-    pub(crate) fn assigned(self, assigned: &Assigned) -> Receipt {
-        let positions =
-            assigned.positions.iter().map(|run| Run { shard: run.shard, first: run.first, last: run.last }).collect();
+    pub(crate) fn assigned(mut self, assigned: &Assigned) -> Receipt {
+        let mut positions = std::mem::take(&mut self.before);
+        positions.extend(assigned.positions.iter().map(|run| Run {
+            shard: run.shard,
+            first: run.first,
+            last: run.last,
+        }));
         self.at(assigned.system_time, positions)
     }
 
     /// The receipt at an instant.
     pub(crate) fn at(self, system_time: Instant, positions: Vec<Run>) -> Receipt {
-        let Self { accepted, duplicates, rejected, durability, errors, producer } = self;
+        let Self { accepted, duplicates, rejected, durability, errors, producer, before: _ } = self;
         let duplicate = false;
         Receipt { accepted, duplicates, rejected, durability, system_time, positions, errors, duplicate, producer }
     }
@@ -164,7 +172,15 @@ mod tests {
             message: "no".to_owned(),
         };
         let (durability, errors) = (Durability::Local, vec![error]);
-        let outcome = Outcome { accepted: 98, duplicates: 1, rejected: 1, durability, errors, producer: None };
+        let outcome = Outcome {
+            accepted: 98,
+            duplicates: 1,
+            rejected: 1,
+            durability,
+            errors,
+            producer: None,
+            before: Vec::new(),
+        };
         assert_eq!(Outcome::decode(&outcome.encode()).expect("reads"), outcome);
         outcome.assigned(&Assigned {
             system_time: Instant::parse("2026-11-23T10:00:00.000123Z").expect("an instant"),

@@ -73,6 +73,7 @@ impl Ingest {
     pub async fn producer(&self, namespace: &Namespace, id: &str) -> Result<Option<Standing>, Error> {
         check(id)?;
         let (room, key) = (&self.room, hash::producer(id));
+        room.stands_now(namespace, [])?;
         Ok(room.flusher.producers.stand(namespace, key, room.log.now()).await.map(Standing::from))
     }
 }
@@ -121,6 +122,8 @@ impl Room {
     }
 
     async fn turn(&self, namespace: &Namespace, id: &str) -> Result<Turn, Error> {
+        // Of an erased namespace nothing is remembered: sequences begin anew.
+        self.stands_now(namespace, [])?;
         let producers = &self.flusher.producers;
         let full = || Error::Pressure { what: "the number of producers of seven days", limit: producers.max() };
         producers.turn(namespace, hash::producer(id)).await.ok_or_else(full)

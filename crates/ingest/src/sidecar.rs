@@ -37,6 +37,8 @@ use crate::{dedup, error::Error, flush::Flusher, receipt::Receipt, tail::Kept};
 const SMALL_MAX: usize = 64;
 /// A sidecar that spans an hour is not small, and a small one of that age is merged.
 const MERGE_US: i64 = 3_600 * 1_000_000;
+/// Nor is one with so many entries, and no more are merged at once: they are in memory then.
+const MERGE_ROWS: u64 = 1_000_000;
 
 /// One id or key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,15 +104,12 @@ pub(crate) async fn write(
         }
     }
     entries.extend(carried(flusher, namespace, existing, now));
-    let entries = newest(entries);
-    if entries.is_empty() {
-        return Ok(Written { added: None, replaced });
-    }
-    let ends = ends(&entries, now);
-    let encoded = tokio::task::spawn_blocking(move || encode(entries)).await;
-    let batch = encoded
-        .map_err(|_ended| Error::Internal("the task that encodes a sidecar ended early".to_owned()))?
-        .map_err(|error| Error::Rows("encoded", error))?;
+    let encoded = on_thread(move || {
+        let entries = newest(entries);
+        (!entries.is_empty()).then(|| (ends(&entries, now), encode(entries)))
+    });
+    let Some((ends, batch)) = encoded.await? else { return Ok(Written { added: None, replaced }) };
+    let batch = batch.map_err(|error| Error::Rows("encoded", error))?;
     let path = paths::idempotency_file(namespace, ends.0, flusher.ids.ulid(flusher.clock.now()));
     let content = Content { schema: schema(), batches: vec![batch], metadata: Vec::new() };
     let written = files::write(flusher.catalog.store(), FileKind::Idempotency, path, content).await?;
@@ -156,7 +155,13 @@ fn ends(entries: &[Entry], now: Instant) -> (Instant, Instant) {
 /// Reads a sidecar.
 async fn read(store: &Store, sidecar: &Sidecar) -> Result<Vec<Entry>, Error> {
     let batches = files::read(store, &Path::from(sidecar.path.as_str()), &Wanted::default()).await?;
-    Ok(batches.iter().flat_map(decode).collect())
+    on_thread(move || batches.iter().flat_map(decode).collect()).await
+}
+
+/// Runs what takes CPU time for many entries where it holds nobody up.
+async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_ended| Error::Internal("the task that works on a sidecar ended early".to_owned()))
 }
 
 /// Tells of a sidecar that cannot be read.
@@ -186,12 +191,22 @@ pub(crate) async fn recall(
 
 /// Which sidecars are merged now.
 fn to_merge(existing: &[Sidecar], now: Instant) -> Vec<&Sidecar> {
-    let is_small = |sidecar: &&Sidecar| sidecar.system_time.max.micros() - sidecar.system_time.min.micros() < MERGE_US;
+    let span_us = |sidecar: &Sidecar| sidecar.system_time.max.micros() - sidecar.system_time.min.micros();
+    let is_small = |sidecar: &&Sidecar| span_us(sidecar) < MERGE_US && sidecar.rows < MERGE_ROWS;
     let live = existing.iter().filter(|sidecar| !dedup::is_expired(sidecar.system_time.max, now));
     let small: Vec<&Sidecar> = live.filter(is_small).collect();
     let oldest = small.iter().map(|sidecar| now.micros() - sidecar.system_time.min.micros()).max().unwrap_or(0);
     let is_due = small.len() >= SMALL_MAX || (small.len() > 1 && oldest >= MERGE_US);
-    if is_due { small } else { Vec::new() }
+    if !is_due {
+        return Vec::new();
+    }
+    let mut rows = 0;
+    let fits = |sidecar: &&Sidecar| {
+        let fits = rows < MERGE_ROWS;
+        rows += sidecar.rows;
+        fits
+    };
+    small.into_iter().take_while(fits).collect()
 }
 
 fn entries_of(kept: &Kept) -> impl Iterator<Item = Entry> + '_ {
@@ -319,5 +334,8 @@ mod tests {
         assert_eq!(to_merge(&many, at(100)).len(), 64);
         assert_eq!(to_merge(&[sidecar(0, hour), sidecar(hour, hour + 1)], at(3 * hour)).len(), 0);
         assert_eq!(to_merge(&few, at(dedup::WINDOW_US + hour)).len(), 0);
+        let large = |rows| (0..64).map(|n| Sidecar { rows, ..sidecar(n, n + 1) }).collect::<Vec<_>>();
+        assert_eq!(to_merge(&large(MERGE_ROWS / 10), at(100)).len(), 10);
+        assert_eq!(to_merge(&large(MERGE_ROWS), at(100)).len(), 0);
     }
 }

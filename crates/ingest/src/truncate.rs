@@ -94,7 +94,7 @@ impl Room {
         mut prepared: Prepared,
         key: Option<&Key>,
     ) -> Result<Receipt, Error> {
-        let rest = std::mem::take(&mut prepared.rest);
+        let (rest, _body) = (std::mem::take(&mut prepared.rest), prepared.place.take());
         let (on_error, total, parts) = (prepared.on_error, prepared.total, rest.len());
         let mut receipt = self.store(namespace, prepared, None, None).await?;
         for (nth, (truncation, batch)) in rest.into_iter().enumerate() {
@@ -124,7 +124,7 @@ impl Room {
             for ids in ids.chunks(DELETES_MAX) {
                 let batch = truncation.deletes(ids, self)?;
                 let part = Prepared::part(batch, crate::OnError::Partial, ids.len());
-                receipt.add(self.store(namespace, part, None, None).await?);
+                receipt.add(self.store(namespace, part, None, Some(receipt)).await?);
                 deleted += ids.len();
             }
         }

@@ -188,7 +188,7 @@ impl DocSchema {
             self.fields.iter().enumerate().map(|(at, field)| (field.name.as_str(), at)).collect();
         let is_news = |(name, kinds): &&(String, Kinds)| match index.get(name.as_str()) {
             Some(at) => self.fields[*at].kinds.after(*kinds) != self.fields[*at].kinds,
-            None => !kinds.is_empty() && is_column_name(name),
+            None => self.fields.len() < COLUMNS_MAX && !kinds.is_empty() && is_column_name(name),
         };
         let mut news = observed.fields.iter().filter(is_news).peekable();
         news.peek()?;

@@ -194,6 +194,8 @@ impl IdIndex {
             }
             self.count.fetch_sub(dropped, Ordering::Relaxed);
         }
+        // Whoever holds one may add to it.
+        lock(&self.namespaces).retain(|_, ids| Arc::strong_count(ids) > 1 || !lock(ids).is_empty());
     }
 
     /// Forgets what is stored of a namespace.
@@ -221,6 +223,10 @@ impl IdIndex {
 }
 
 impl Ids {
+    fn is_empty(&self) -> bool {
+        self.tables.iter().all(HashMap::is_empty)
+    }
+
     fn claim(
         &mut self,
         entries: &[(u32, IdEntry)],
@@ -341,6 +347,17 @@ mod tests {
             Claimed::Taken(claim, verdicts) => (claim, verdicts),
             other => panic!("not taken: {other:?}"),
         }
+    }
+
+    #[test]
+    fn a_name_of_which_nothing_is_kept_leaves_nothing() {
+        let (index, at) = (IdIndex::new(100), Instant::from_micros(1_800_000_000_000_000));
+        let (claim, _) = taken(index.claim(&namespace(), &[entry(1, 1)], at));
+        index.sweep(at);
+        assert_eq!(lock(&index.namespaces).len(), 1, "somebody may add to it");
+        drop(claim);
+        index.sweep(at);
+        assert!(lock(&index.namespaces).is_empty());
     }
 
     #[test]

@@ -131,6 +131,8 @@ impl KeyIndex {
             keys.next_sweep = (at + 1) % TABLES;
             keys.tables[at].retain(|_, state| !matches!(state, State::Used { at, .. } if is_expired(*at, now)));
         }
+        // Whoever holds one may add to it.
+        lock(&self.namespaces).retain(|_, keys| Arc::strong_count(keys) > 1 || lock(keys).len() > 0);
     }
 
     /// Forgets what was used in a namespace.
@@ -220,6 +222,17 @@ mod tests {
         assert_eq!(index.len(), 128 - 2, "one of sixty-four tables");
         (1..TABLES).for_each(|_| index.sweep(late));
         assert_eq!((index.len(), index.receipts.used()), (0, 0));
+    }
+
+    #[test]
+    fn a_name_of_which_nothing_is_kept_leaves_nothing() {
+        let (index, at) = (KeyIndex::new(10, 1 << 20), Instant::from_micros(1_800_000_000_000_000));
+        let claimed = index.claim(&namespace(), &key(1), (at, Instant::MIN));
+        index.sweep(at);
+        assert_eq!(lock(&index.namespaces).len(), 1, "somebody may add to it");
+        drop(claimed);
+        index.sweep(at);
+        assert!(lock(&index.namespaces).is_empty());
     }
 
     #[test]

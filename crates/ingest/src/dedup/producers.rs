@@ -169,9 +169,10 @@ impl ProducerIndex {
             let stand = lock(&slot.stand);
             stand.as_ref().is_some_and(|stand| !is_silent(stand.receipt.system_time, now))
         };
-        for slots in lock(&self.namespaces).values_mut() {
+        lock(&self.namespaces).retain(|_, slots| {
             slots.retain(|_, slot| Arc::strong_count(slot) > 1 || is_known(slot));
-        }
+            !slots.is_empty()
+        });
     }
 
     /// Forgets those of a namespace: their sequences begin anew.

@@ -25,14 +25,18 @@ use super::{
     message::{self, Destination},
     observe, status,
 };
-use crate::{budget::Reservation, door, error::Error, front::Ingest, receipt::Receipt, request::Sequenced};
+use crate::{
+    append::{PATIENCE, PAUSE},
+    budget::Reservation,
+    door,
+    error::Error,
+    front::Ingest,
+    receipt::Receipt,
+    request::Sequenced,
+};
 
 /// Batches that are read and not settled, at most, besides their bytes.
 const BATCHES_MAX: usize = 64;
-/// How long a batch waits while a cap is reached.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two attempts.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Where the stream's batches go, and whose they are.
 #[derive(Debug, Clone)]

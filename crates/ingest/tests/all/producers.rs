@@ -1,7 +1,7 @@
 //! Producers: each sequence once and in order, over restarts, take-overs and the horizon of sidecars.
 
 use tidemark_ingest::{Config, Error, Format, RawBatch, Receipt, Request, Sequenced, Target};
-use tidemark_model::Table;
+use tidemark_model::{Standing, Table};
 
 use crate::bed::{Bed, End, ns, quiet};
 
@@ -82,6 +82,21 @@ async fn a_newer_epoch_fences_the_older_one_also_after_a_kill() {
     send(&bed, 7, 3).await.expect("stored");
     assert_eq!(code(send(&bed, 4, 4).await), "old_epoch");
     assert_eq!(bed.count(&Table::Events).await, 6);
+}
+
+#[tokio::test]
+async fn of_an_erased_namespace_sequences_begin_anew() {
+    let bed = Bed::new().await;
+    send(&bed, 1, 1).await.expect("stored");
+    send(&bed, 1, 2).await.expect("stored");
+    let last = send(&bed, 1, 3).await.expect("stored").system_time;
+    bed.ingest.flush(&ns("shop")).await.expect("flushes");
+    bed.ingest.stand(&ns("shop"), None, Standing::Erased { at: last }).await.expect("erases");
+    assert_eq!(stand(&bed).await, None);
+    assert_eq!(code(send(&bed, 1, 3).await), "sequence_gap");
+    let first = send(&bed, 1, 1).await.expect("stored");
+    assert_eq!((first.accepted, first.duplicate), (2, false), "an acknowledged record is stored");
+    assert_eq!(stand(&bed).await, Some((1, 1)));
 }
 
 #[tokio::test]
