@@ -121,7 +121,11 @@ impl Audit {
                 Created::Won => {
                     let number = page.number;
                     *newest = Some(page);
-                    return self.forget_old(number).await;
+                    // It is recorded, whatever becomes of those long past.
+                    if let Err(error) = self.forget_old(number).await {
+                        tracing::warn!(%error, "old records of the audit trail could not be deleted");
+                    }
+                    return Ok(());
                 }
                 Created::Lost | Created::Fenced => {}
             }

@@ -263,7 +263,7 @@ impl Publisher {
         let away = |error: LogError| failed(namespace, table, error);
         let store = self.catalog.store();
         if how == How::Anew {
-            self.erase_unless_it_goes_on(&root).await?;
+            self.erase_unless_it_goes_on(&root).await.map_err(|error| error.of(namespace, table))?;
         }
         if let Some(up_to) = wanted.erased {
             self.erase_what_was(&root, up_to).await?;

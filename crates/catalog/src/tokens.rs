@@ -19,6 +19,7 @@ use tidemark_storage::{
     Store, paths,
     register::{Created, Register},
 };
+use tokio::time::timeout;
 
 use self::stored::Document;
 use crate::CatalogError;
@@ -27,6 +28,8 @@ use crate::CatalogError;
 pub const FRESH_FOR: Duration = Duration::from_secs(4);
 /// How old it may become while the store does not answer.
 pub const TRUSTED_FOR: Duration = Duration::from_secs(30);
+/// How long a request waits for them to be read anew, where what is known may still be trusted.
+const LOOK_MAX: Duration = Duration::from_secs(2);
 /// The most tokens of a lake, those included that were taken back lately.
 pub const TOKENS_MAX: usize = 1000;
 /// How long a dead token stays in lists.
@@ -83,6 +86,8 @@ struct Known {
     tokens: Arc<ById>,
     /// When it was looked for last.
     looked_at: Option<Instant>,
+    /// When that failed last.
+    failed_at: Option<Instant>,
     /// Uses that no document tells.
     used: BTreeMap<String, Instant>,
 }
@@ -131,13 +136,21 @@ impl Tokens {
         if self.is_younger_than(FRESH_FOR) {
             return Ok(());
         }
-        match self.look().await {
-            Err(error) if self.is_younger_than(TRUSTED_FOR) => {
-                tracing::warn!(%error, "tokens could not be read anew: those known stand for a little longer");
-                Ok(())
-            }
-            looked => looked,
+        if !self.is_younger_than(TRUSTED_FOR) {
+            return self.look().await;
         }
+        // Whoever waits for the turn does not wait for the store once more.
+        if self.known().failed_at.is_some_and(|failed_at| is_within(failed_at, self.0.clock.now(), FRESH_FOR)) {
+            return Ok(());
+        }
+        let why = match timeout(LOOK_MAX, self.look()).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_elapsed) => "the store has not answered yet".to_owned(),
+        };
+        self.known_mut().failed_at = Some(self.0.clock.now());
+        tracing::warn!(error = why, "tokens could not be read anew: those known stand for a little longer");
+        Ok(())
     }
 
     /// Whether there ever was a token: from then on they are asked for.
@@ -237,7 +250,11 @@ impl Tokens {
             match created {
                 Created::Won => {
                     self.learn(document);
-                    return self.forget_old(version).await;
+                    // It is changed, whatever becomes of those long past.
+                    if let Err(error) = self.forget_old(version).await {
+                        tracing::warn!(%error, "old lists of tokens could not be deleted");
+                    }
+                    return Ok(());
                 }
                 Created::Lost | Created::Fenced => self.look().await?,
             }
@@ -284,9 +301,7 @@ impl Tokens {
     }
 
     fn is_younger_than(&self, age: Duration) -> bool {
-        let now = self.0.clock.now();
-        // A clock that was set back makes it old: it is read anew.
-        self.known().looked_at.is_some_and(|looked_at| looked_at <= now && since(looked_at, now) < age)
+        self.known().looked_at.is_some_and(|looked_at| is_within(looked_at, self.0.clock.now(), age))
     }
 
     fn known(&self) -> RwLockReadGuard<'_, Known> {
@@ -302,6 +317,11 @@ impl Tokens {
 fn with_use(token: &Token, used: &BTreeMap<String, Instant>) -> Token {
     let last = used.get(&token.id).copied().into_iter().chain(token.last_used_at).max();
     Token { last_used_at: last, ..token.clone() }
+}
+
+/// Whether something was less than so long ago. A clock that was set back makes it longer ago.
+fn is_within(then: Instant, now: Instant, age: Duration) -> bool {
+    then <= now && since(then, now) < age
 }
 
 fn since(then: Instant, now: Instant) -> Duration {

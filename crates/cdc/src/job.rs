@@ -15,6 +15,7 @@ use crate::{
     Config, Error,
     metrics::{Metrics, Step},
     point::Points,
+    rollup::Bulky,
     room::More,
 };
 
@@ -28,6 +29,7 @@ pub(crate) struct Tools {
     pub(crate) ids: Arc<Ids>,
     pub(crate) metrics: Metrics,
     pub(crate) cleaner: Cleaner,
+    pub(crate) bulky: Bulky,
     /// Where tests let it die.
     pub(crate) points: Points,
 }

@@ -24,6 +24,7 @@ use crate::{
     job::{Job, Tools},
     metrics::{Metrics, Step},
     point::Points,
+    rollup::Bulky,
 };
 
 /// Passes after which settling gives up: each either makes a bounded step for some collection or is the last.
@@ -129,7 +130,8 @@ impl Cdc {
         let (catalog, clock, ids) = (deps.catalog.clone(), Arc::clone(&deps.clock), Arc::clone(&deps.ids));
         let live = Arc::clone(&deps.live);
         let (cleaner, points) = (cleanup::cleaner(&config, &catalog, &deps.points), deps.points.clone());
-        let tools = Tools { config, catalog, live, clock, ids, metrics, cleaner, points };
+        let bulky = Bulky::default();
+        let tools = Tools { config, catalog, live, clock, ids, metrics, cleaner, bulky, points };
         Ok(Self { tools: Arc::new(tools), turn: Arc::default() })
     }
 
@@ -196,6 +198,7 @@ impl Cdc {
                 };
                 match done {
                     Ok(found) => more = more.or(found),
+                    Err(error) if error.is_fatal() => return Err(error),
                     Err(error) => failed = failed.or(Some(error)),
                 }
             }
@@ -203,7 +206,7 @@ impl Cdc {
         self.tools.metrics.pending(pending);
         match failed {
             // While the others have more to do, one that fails does not make them wait: it is tried again beside them.
-            Some(error) if more == More::No || error.is_fatal() => Err(error),
+            Some(error) if more == More::No => Err(error),
             _ => Ok(more),
         }
     }

@@ -17,6 +17,16 @@ pub enum CatalogError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A manifest has grown beyond what can be read again; it stays as it was.
+    #[error(
+        "a manifest would take {bytes} bytes, at most {limit} are written: keep less history, compact, or divide the namespace"
+    )]
+    ManifestTooLarge {
+        /// What it would take, as JSON.
+        bytes: usize,
+        /// The most.
+        limit: usize,
+    },
     /// The lake was written by a newer release.
     #[error("the lake has format {found}, this release reads up to {known}: use a newer release")]
     NewerFormat {
@@ -67,7 +77,9 @@ impl CatalogError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Store(store) => store.kind(),
-            Self::Unreadable { .. } | Self::NewerFormat { .. } | Self::Log(_) => Kind::Internal,
+            Self::Unreadable { .. } | Self::ManifestTooLarge { .. } | Self::NewerFormat { .. } | Self::Log(_) => {
+                Kind::Internal
+            }
             Self::Fenced { .. } | Self::Publish { .. } | Self::LogInStore | Self::Lapsed => Kind::Unavailable,
         }
     }

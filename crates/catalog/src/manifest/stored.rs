@@ -15,6 +15,8 @@ use crate::CatalogError;
 const COMPRESS_BYTES: usize = 64 << 10;
 /// The largest manifest that is read, decoded.
 const DECODED_BYTES_MAX: u64 = 1 << 30;
+/// The largest that is written: what is read must take what was written, with room for what other releases add to it.
+const JSON_BYTES_MAX: usize = 512 << 20;
 const ZSTD_LEVEL: i32 = 3;
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 
@@ -54,9 +56,11 @@ impl Manifest for CollectionManifest {
     }
 }
 
-/// The JSON of a manifest.
+/// The JSON of a manifest, which is refused where it could not be read again.
 pub(crate) fn to_json(manifest: &impl Manifest) -> Result<Bytes, CatalogError> {
-    serde_json::to_vec(manifest).map(Bytes::from).map_err(|error| unreadable("a manifest", error.to_string()))
+    let json = serde_json::to_vec(manifest).map_err(|error| unreadable("a manifest", error.to_string()))?;
+    let (bytes, limit) = (json.len(), JSON_BYTES_MAX);
+    if bytes > limit { Err(CatalogError::ManifestTooLarge { bytes, limit }) } else { Ok(json.into()) }
 }
 
 /// The bytes of an entry, from its JSON.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use deltalake_core::{
-    DeltaTable, DeltaTableError,
+    DeltaTable, DeltaTableError, ObjectStoreError,
     checkpoints::create_checkpoint,
     kernel::{
         Action, Add, Remove, Transaction,
@@ -54,6 +54,19 @@ pub(crate) enum LogError {
     Action(#[from] serde_json::Error),
     #[error("the table has no URL: {0}")]
     Url(#[from] url::ParseError),
+}
+
+impl LogError {
+    /// Whether it is the store that failed, and not what lies there.
+    pub(crate) fn is_of_store(&self) -> bool {
+        type Cause = dyn std::error::Error + 'static;
+        let of_objects = |cause: &Cause| {
+            let error = cause.downcast_ref::<ObjectStoreError>();
+            error.is_some_and(|error| !matches!(error, ObjectStoreError::NotFound { .. }))
+        };
+        let whole: &Cause = self;
+        matches!(self, Self::Store(_)) || std::iter::successors(Some(whole), |cause| cause.source()).any(of_objects)
+    }
 }
 
 /// A published table as of its newest version.

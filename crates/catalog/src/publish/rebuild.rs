@@ -57,14 +57,16 @@ impl Publisher {
     }
 
     /// Deletes a log that no version can be put on, from its end on, so that what a crash leaves is an older version.
-    pub(super) async fn erase_unless_it_goes_on(&self, root: &ObjectPath) -> Result<(), CatalogError> {
+    pub(super) async fn erase_unless_it_goes_on(&self, root: &ObjectPath) -> Result<(), NotShortened> {
         let store = self.catalog.store();
         match Log::open(store, root).await {
             Ok(log) if log.published.is_none() || log.goes_on() => return Ok(()),
             Ok(_) => tracing::warn!(%root, "the published log speaks another protocol and is written anew"),
+            // What it holds may be as it should be.
+            Err(error) if error.is_of_store() => return Err(NotShortened::Log(error)),
             Err(error) => tracing::warn!(%root, %error, "the published log cannot be read and is written anew"),
         }
-        self.erase(root).await
+        self.erase(root).await.map_err(NotShortened::Catalog)
     }
 
     /// Deletes the log of events that were all erased: its rows are only ever added, so none of its versions can say so.

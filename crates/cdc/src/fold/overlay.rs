@@ -37,6 +37,8 @@ pub(crate) struct Changes<'p> {
     schema: SchemaRef,
     held: Held,
     counts: Counts,
+    /// Bytes of changes that are gathered before it is decided among them: a document may have any number.
+    gathered_bytes: usize,
 }
 
 /// What changes of a span come to.
@@ -89,7 +91,8 @@ impl<'p> Changes<'p> {
         }
         let held = plan.base.map_or(Held::NOTHING, |base| Held { mark: base.mark, bound: base.bound });
         let counts = Counts { system_time: plan.system_time, valid_time: plan.bound, ..Counts::ALL };
-        Ok(Self { deltas, schema: schema(&job.manifest.schema), held, counts })
+        let gathered_bytes = usize::try_from(job.tools.config.fold_memory_bytes).unwrap_or(usize::MAX);
+        Ok(Self { deltas, schema: schema(&job.manifest.schema), held, counts, gathered_bytes })
     }
 
     /// Where the changes lie by id.
@@ -104,16 +107,52 @@ impl<'p> Changes<'p> {
     /// Reads the changes of a span and decides.
     pub(crate) async fn read(&self, span: &Span) -> Result<Overlay, Error> {
         let columns: Vec<String> = self.schema.fields().iter().map(|field| field.name().clone()).collect();
-        let mut changes = Vec::new();
+        let mut gathered = Gathered::default();
         for (delta, opened) in self.deltas.iter().filter(|(delta, _)| span.meets(&delta.id.min, &delta.id.max)) {
             let is_whole = span.holds(&delta.id.min, &delta.id.max);
             let span = (!is_whole).then(|| span.clone());
             let rows = opened.read(&Wanted { columns: Some(columns.clone()), span, ..Wanted::default() }).await?;
             let (schema, what) = (Arc::clone(&self.schema), (self.held, self.counts));
-            changes.extend(compute("leaves out what does not count", move || Ok(left(&rows, &schema, what)?)).await?);
+            gathered.add(compute("leaves out what does not count", move || Ok(left(&rows, &schema, what)?)).await?);
+            if gathered.fresh_bytes > self.gathered_bytes {
+                gathered = Gathered::of(self.decided(gathered).await?);
+            }
         }
+        self.decided(gathered).await
+    }
+
+    async fn decided(&self, gathered: Gathered) -> Result<Overlay, Error> {
         let schema = Arc::clone(&self.schema);
-        compute("decides which changes win", move || Ok(decide(changes, &schema)?)).await
+        compute("decides which changes win", move || Ok(gathered.decide(&schema)?)).await
+    }
+}
+
+/// Changes of a span, among them the winners of those that were decided among before.
+#[derive(Debug, Default)]
+struct Gathered {
+    changes: Vec<RecordBatch>,
+    /// Bytes of those that were not.
+    fresh_bytes: usize,
+    /// What is remembered of those that were, and how many of them still stand among the changes.
+    told: Told,
+    winners: u64,
+}
+
+impl Gathered {
+    fn of(decided: Overlay) -> Self {
+        let winners = decided.winners.num_rows() as u64;
+        Self { changes: vec![decided.winners], fresh_bytes: 0, told: decided.told, winners }
+    }
+
+    fn add(&mut self, changes: Vec<RecordBatch>) {
+        self.fresh_bytes += changes.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+        self.changes.extend(changes);
+    }
+
+    fn decide(self, schema: &SchemaRef) -> Result<Overlay, FoldError> {
+        let Overlay { winners, told } = decide(self.changes, schema)?;
+        let told = Told { changes: told.changes - self.winners, ..told };
+        Ok(Overlay { winners, told: self.told.and(told) })
     }
 }
 
@@ -169,9 +208,53 @@ pub(crate) fn split(winners: &RecordBatch) -> Result<(RecordBatch, RecordBatch),
 
 #[cfg(test)]
 mod tests {
+    use arrow::{
+        array::{ArrayRef, Int64Array, TimestampMicrosecondArray, new_null_array},
+        compute::cast,
+    };
     use tidemark_fold::columns::changes_schema;
 
     use super::*;
+
+    #[test]
+    fn deciding_early_comes_to_the_same() {
+        let schema = schema(&DocSchema::default());
+        let of = |rows: std::ops::Range<i64>| {
+            let changes = rows.map(|n| (n, format!("d{}", n % 7), if n % 5 == 0 { Op::Delete } else { Op::Update }));
+            let changes: Vec<_> = changes.collect();
+            let texts = |of: &dyn Fn(&(i64, String, Op)) -> String| {
+                Arc::new(changes.iter().map(|change| Some(of(change))).collect::<StringArray>()) as ArrayRef
+            };
+            let numbers = || changes.iter().map(|(n, ..)| *n);
+            let columns = schema.fields().iter().map(|field| match field.name().as_str() {
+                doc::ID => texts(&|(_, id, _)| id.clone()),
+                doc::OP => texts(&|(.., op)| op.as_str().to_owned()),
+                doc::SEQ => Arc::new(Int64Array::from_iter_values(numbers())) as ArrayRef,
+                doc::TS | doc::SYSTEM_TIME => {
+                    // Source times fall back now and then.
+                    let at = |n: i64| if field.name() == doc::TS { n - n % 3 * 4 } else { n };
+                    let times = TimestampMicrosecondArray::from_iter_values(numbers().map(at));
+                    cast(&times.with_timezone("UTC"), field.data_type()).expect("a time")
+                }
+                _ => new_null_array(field.data_type(), changes.len()),
+            });
+            let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+            let nullable = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+            RecordBatch::try_new(nullable, columns.collect()).expect("a batch")
+        };
+        let nullable = of(0..0).schema();
+        let at_once = Gathered { changes: vec![of(0..90)], ..Gathered::default() }.decide(&nullable).expect("decides");
+        let mut gathered = Gathered::default();
+        for from in [0, 30, 60] {
+            gathered.add(vec![of(from..from + 30)]);
+            gathered = Gathered::of(gathered.decide(&nullable).expect("decides"));
+        }
+        let early = gathered.decide(&nullable).expect("decides");
+        assert_eq!(early.winners, at_once.winners);
+        let told = |of: &Overlay| (of.told.greatest.clone(), of.told.last, of.told.changes);
+        assert_eq!(told(&early), told(&at_once));
+        assert_eq!(early.told.changes, 90);
+    }
 
     #[test]
     fn a_winner_has_the_columns_of_a_state_and_its_operation() {

@@ -5,7 +5,7 @@ use tidemark_catalog::manifest::BaseFile;
 use tidemark_fold::columns::doc;
 use tidemark_storage::files::{Page, Span};
 
-/// Bytes of a tombstone in memory, about.
+/// Bytes of a tombstone in memory besides its id, about.
 const TOMBSTONE_BYTES: u64 = 64;
 
 /// Spans of ids, ascending, that together are all ids. In each lie changes and tombstones of about so many bytes at most;
@@ -16,7 +16,8 @@ pub(crate) fn cut(
     bytes_max: u64,
 ) -> Vec<Span> {
     let of_file = |file: &BaseFile, bytes| Page { least: file.id.min.clone(), rows: file.rows, bytes };
-    changes.extend(tombstones.iter().map(|file| of_file(file, file.rows * TOMBSTONE_BYTES)));
+    let of_tombstone = |file: &BaseFile| TOMBSTONE_BYTES + file.id.max.len() as u64;
+    changes.extend(tombstones.iter().map(|file| of_file(file, file.rows * of_tombstone(file))));
     // A part weighs nothing: it only says where it begins.
     changes.extend(parts.iter().map(|part| of_file(part, 0)));
     changes.sort_by(|one, other| one.least.cmp(&other.least).then(one.bytes.cmp(&other.bytes)));

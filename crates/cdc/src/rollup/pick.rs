@@ -4,7 +4,7 @@ use tidemark_catalog::{CollectionManifest, manifest::DeltaFile};
 
 use crate::Config;
 
-/// Bytes of files that one roll-up takes in: all of them are in memory, decoded.
+/// Bytes of files that one roll-up takes in, at most: all of them are in memory, decoded. What they take there is only known then.
 const BYTES_MAX: u64 = 32 << 20;
 
 /// How many small deltas make a roll-up due, and how large its files become.
@@ -20,8 +20,13 @@ impl Pace {
     }
 }
 
-/// The first run of small deltas between the same two states that is long enough; none that no state holds yet.
-pub(crate) fn due<'m>(manifest: &'m CollectionManifest, pace: &Pace) -> Option<Vec<&'m DeltaFile>> {
+/// The first run of small deltas between the same two states that is long enough; none that no state holds yet, and none that
+/// was found to be bulky.
+pub(crate) fn due<'m>(
+    manifest: &'m CollectionManifest,
+    pace: &Pace,
+    is_bulky: impl Fn(&DeltaFile) -> bool,
+) -> Option<Vec<&'m DeltaFile>> {
     if pace.files < 2 {
         return None;
     }
@@ -29,7 +34,7 @@ pub(crate) fn due<'m>(manifest: &'m CollectionManifest, pace: &Pace) -> Option<V
     let mut deltas: Vec<&DeltaFile> = manifest.deltas.iter().filter(|delta| delta.seq.max <= last).collect();
     deltas.sort_by_key(|delta| (delta.seq.min, delta.number));
     let states_below = |delta: &DeltaFile| manifest.bases.partition_point(|base| base.mark < delta.seq.max);
-    let is_small = |delta: &DeltaFile| delta.rows <= pace.rows / 2;
+    let is_small = |delta: &DeltaFile| delta.rows <= pace.rows / 2 && !is_bulky(delta);
     let mut run: Vec<&DeltaFile> = Vec::new();
     let mut bytes = 0;
     for delta in deltas {
@@ -106,8 +111,19 @@ mod tests {
             let deltas = (1..).zip(rows).map(|(number, rows)| delta(number, *rows)).collect();
             let bases = marks.iter().copied().map(base).collect();
             let manifest = CollectionManifest { deltas, bases, ..CollectionManifest::before_first() };
-            let found = due(&manifest, &pace).map(|run| run.iter().map(|delta| delta.number).collect::<Vec<_>>());
+            let found =
+                due(&manifest, &pace, |_| false).map(|run| run.iter().map(|delta| delta.number).collect::<Vec<_>>());
             assert_eq!(found.as_deref(), expected, "{rows:?} {marks:?}");
         }
+    }
+
+    #[test]
+    fn a_bulky_delta_ends_a_run() {
+        let deltas = (1..=7).map(|number| delta(number, 10)).collect();
+        let manifest = CollectionManifest { deltas, bases: vec![base(70)], ..CollectionManifest::before_first() };
+        let run = |bulky| due(&manifest, &Pace { files: 3, rows: 100 }, |delta| delta.number == bulky);
+        let numbers = |bulky| run(bulky).map(|run| run.iter().map(|delta| delta.number).collect::<Vec<_>>());
+        assert_eq!(numbers(2).as_deref(), Some(&[3, 4, 5, 6, 7][..]));
+        assert_eq!(numbers(6).as_deref(), Some(&[1, 2, 3, 4, 5][..]));
     }
 }

@@ -63,11 +63,18 @@ fn first(
 ) -> Option<Instant> {
     let longest = longest_us.saturating_mul(i64::try_from(keep).unwrap_or(i64::MAX));
     let oldest = now.plus_micros(longest.saturating_neg()).max(after.plus_micros(1));
-    let begun = manifest.deltas.iter().map(|delta| delta.system_time.min).min()?;
-    let is_reached = |end: &Instant| manifest.deltas.iter().any(|delta| reaches(delta, (begin(unit, *end), *end)));
+    // Of what a state holds the deltas may be gone; its own last change still says that there was one.
+    let folded = || manifest.bases.iter().filter(|base| base.changes > 0).map(|base| base.system_time);
+    let begun = manifest.deltas.iter().map(|delta| delta.system_time.min).chain(folded()).min()?;
+    let last = manifest.deltas.iter().map(|delta| delta.system_time.max).chain(folded()).max()?;
+    let is_reached = |end: &Instant| {
+        let begin = begin(unit, *end);
+        folded().any(|at| (begin..=*end).contains(&at))
+            || manifest.deltas.iter().any(|delta| reaches(delta, (begin, *end)))
+    };
     std::iter::successors(Some(unit.end(begun.max(oldest))), |end| Some(unit.end(end.plus_micros(1))))
         .take(PERIODS_MAX)
-        .take_while(|end| *end < now && keep > 0)
+        .take_while(|end| *end < now && begin(unit, *end) <= last && keep > 0)
         .find(is_reached)
 }
 
@@ -128,6 +135,22 @@ mod tests {
         }
     }
 
+    fn base() -> Base {
+        Base {
+            planned_on: 0,
+            mark: 0,
+            system_time: Instant::MIN,
+            max_ts: Instant::MIN,
+            max_bookmark: None,
+            rows: 1,
+            changes: 1,
+            parts: Vec::new(),
+            tombstones: Vec::new(),
+            schema: tidemark_model::DocSchema::default(),
+            bound: None,
+        }
+    }
+
     /// The names that come due one after the other.
     fn all(deltas: &[(&str, &str)], now: &str, keep: Keep) -> Vec<String> {
         let deltas = deltas.iter().map(|(min, max)| delta(min, max)).collect();
@@ -165,25 +188,33 @@ mod tests {
     }
 
     #[test]
+    fn a_period_whose_deltas_are_gone_comes_due_by_the_state_that_holds_them() {
+        let keep = Keep { daily: 30, monthly: 12 };
+        let base = Base { system_time: at("2026-01-30T10:00:00Z"), ..base() };
+        let manifest = |taken, changes| CollectionManifest {
+            taken,
+            bases: vec![Base { changes, ..base.clone() }],
+            ..CollectionManifest::before_first()
+        };
+        let found = |manifest, now| due(&manifest, at(now), &keep).map(|due| due.name);
+        let (before, after) = ("2026-01-30T23:59:59Z", "2026-02-20T00:00:00Z");
+        assert_eq!(found(manifest(Taken::default(), 5), before), None);
+        assert_eq!(found(manifest(Taken::default(), 5), after).as_deref(), Some("2026-01-30"));
+        assert_eq!(found(manifest(Taken::default(), 0), after), None);
+        let day = Taken { daily: at("2026-01-30T23:59:59.999999Z"), ..Taken::default() };
+        assert_eq!(found(manifest(day, 5), after).as_deref(), Some("2026-01"));
+        let both = Taken { monthly: at("2026-01-31T23:59:59.999999Z"), ..day };
+        assert_eq!(found(manifest(both, 5), after), None);
+    }
+
+    #[test]
     fn a_snapshot_holds_until_a_delta_reaches_a_period_after_it() {
         let snapshot = |kind, instant: &str, until: Option<&str>| Snapshot {
             name: String::new(),
             kind,
             instant: at(instant),
             taken_at: at(instant),
-            base: Base {
-                planned_on: 0,
-                mark: 0,
-                system_time: at(instant),
-                max_ts: at(instant),
-                max_bookmark: None,
-                rows: 1,
-                changes: 1,
-                parts: Vec::new(),
-                tombstones: Vec::new(),
-                schema: tidemark_model::DocSchema::default(),
-                bound: None,
-            },
+            base: Base { system_time: at(instant), max_ts: at(instant), ..base() },
             until: until.map(at),
         };
         let deltas =
