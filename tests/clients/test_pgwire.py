@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy
 
 from conftest import Server
+from test_idle import Postgres
 
 ENDLESS = "SELECT count(*) FROM generate_series(1, 100000000000) a WHERE a.value % 7 = 3"
 QUERIES = pathlib.Path(__file__).parent / "startup_queries.sql"
@@ -67,6 +68,35 @@ def test_a_transaction_reads_one_instant(server, orders):
         with connection.cursor(name="c") as cursor:
             cursor.execute("SELECT _id FROM orders ORDER BY _id")
             assert cursor.fetchmany(2) == [("1",), ("3",)] and cursor.fetchall() == [("9",)]
+
+
+def test_a_cursor_is_declared_with_values(server, orders):
+    with psycopg.connect(url(server, "shop")) as connection, connection.cursor(name="c") as cursor:
+        cursor.execute("SELECT _id FROM orders WHERE total > %s ORDER BY _id", (10,))
+        assert cursor.fetchall() == [("3",)]
+
+
+def test_a_statement_whose_columns_changed_is_prepared_anew(server, orders):
+    """Drivers that describe a statement once read its rows by what they were told then."""
+    client = Postgres(server)
+
+    def run(*messages):
+        for kind, body in (*messages, (b"S", b"")):
+            client.send(kind, body)
+        told = [client.read()]
+        while told[-1][0] != b"Z":
+            told.append(client.read())
+        return told
+
+    describe, execute = (b"D", b"Ss\0"), ((b"B", b"\0s\0" + bytes(6)), (b"E", b"\0" + bytes(4)))
+    run((b"P", b"s\0SELECT * FROM shop.orders\0" + bytes(2)), describe)
+    assert [kind for kind, _ in run(*execute)] == [b"2", b"D", b"D", b"C", b"Z"]
+    server.changes("shop/orders", [{"op": "insert", "id": "9", "doc": {"colour": "red"}}])
+    [fault] = [body for kind, body in run(*execute) if kind == b"E"]
+    assert b"C0A000\0" in fault and b"cached plan must not change result type" in fault
+    run(describe)
+    assert [kind for kind, _ in run(*execute)] == [b"2", b"D", b"D", b"D", b"C", b"Z"]
+    client.close()
 
 
 def test_what_fails_says_why_and_the_connection_goes_on(connection, orders):

@@ -400,6 +400,9 @@ impl Room {
         let parsed = self.parse(statement)?;
         match &parsed.does {
             // Now, whatever was pinned when it was described: a call is about the present.
+            Does::Calls(_) if !parsed.settings.is_empty() || statement.session.is_of_the_past() => Err(Error::Invalid(
+                "a call is about the present, and takes its instants as arguments: as_of => …".to_owned(),
+            )),
             Does::Calls(called) => self.begin_call(called, statement, self.lake.pin()),
             _ => self.begin_prepared(self.parsed(parsed, statement, Folds::All)?, statement).await,
         }

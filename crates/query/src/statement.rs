@@ -55,6 +55,12 @@ pub enum Setting {
 }
 
 impl Session {
+    /// Whether it asks for another instant than the present.
+    #[must_use]
+    pub const fn is_of_the_past(&self) -> bool {
+        self.as_of.is_some() || self.valid_as_of.is_some()
+    }
+
     /// Takes a setting.
     pub fn set(&mut self, setting: Setting) {
         match setting {

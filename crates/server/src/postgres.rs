@@ -6,6 +6,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use socket2::{SockRef, TcpKeepalive};
 use tidemark_model::Ids;
 use tidemark_query::{
     Query,
@@ -44,11 +45,15 @@ pub(crate) fn serve(
     let tls = port.tls().map(|tls| Arc::new(tls) as Arc<dyn Encrypt>);
     let door = Door::new(query, authority, tls, seed).counted_by(limits);
     let opening = Duration::from_millis(connections.header_timeout_ms.max(1));
+    // The protocol has no words for whether a client that says nothing is still there.
+    let every = Duration::from_secs(connections.keepalive_s.max(1));
+    let keepalive = TcpKeepalive::new().with_time(every).with_interval(every);
     let stop = life.stop.clone();
     port.hand(connections.max, life, move |stream, Peer(peer), _tls| {
-        let (door, stop) = (door.clone(), stop.clone());
+        let (door, stop, keepalive) = (door.clone(), stop.clone(), keepalive.clone());
         async move {
             stream.set_nodelay(true)?;
+            SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
             door.serve(Box::new(stream), peer.ip(), opening, stop).await;
             Ok::<_, Broken>(())
         }

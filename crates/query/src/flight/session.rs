@@ -172,7 +172,11 @@ impl Caller {
     /// # Errors
     /// INTERNAL when the credential does not fit into a header.
     pub(crate) fn forget(&self, metadata: &mut MetadataMap) -> Result<(), Status> {
-        put(metadata, "set-cookie", &format!("{COOKIE}=; Path=/; HttpOnly; Max-Age=0"))
+        put(metadata, "set-cookie", &format!("{COOKIE}=; Path=/; HttpOnly; Max-Age=0"))?;
+        if !matches!(self.credential, Credential::Basic(_)) {
+            put(metadata, "authorization", &format!("Bearer {}", self.credential.token()))?;
+        }
+        Ok(())
     }
 }
 

@@ -59,6 +59,10 @@ impl Room {
     /// Whether every word of a text means the same the next time.
     fn is_constant(&self, sql: &str) -> bool {
         let Ok(tokens) = limits::tokens(sql, &self.caps()) else { return false };
+        // An offset counts back from now, wherever it stands: `AT (OFFSET => -60)`.
+        if tokens.list.iter().any(|token| token.token == Token::RArrow) {
+            return false;
+        }
         let mut words = tokens.list.iter().filter_map(word).peekable();
         let asks = words.peek().is_some_and(|first| ASKS.contains(&first.as_str()));
         asks && words.all(|word| {

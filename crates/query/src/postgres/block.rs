@@ -1,6 +1,8 @@
 //! Transactions. One that is open reads at the instant of its `BEGIN`, as PostgreSQL's REPEATABLE READ does; it writes
 //! nothing, so that ending it gives settings back and nothing else.
 
+use std::collections::BTreeMap;
+
 use super::{reply::Status, setting::Settings};
 use crate::{Pin, Session};
 
@@ -23,8 +25,8 @@ pub(crate) struct Begun {
     pub(crate) pin: Pin,
     /// What its end gives back when it is undone.
     pub(crate) before: (Session, Settings),
-    /// Settings that hold up to its end, and the values they had.
-    pub(crate) locals: Vec<(String, Vec<String>)>,
+    /// Settings that hold up to its end, and the values they had before.
+    pub(crate) locals: BTreeMap<&'static str, String>,
 }
 
 impl Block {

@@ -177,19 +177,21 @@ fn set(words: &mut Words<'_>) -> Result<Command, Fault> {
     if words.peek("ROLE") || words.peek("AUTHORIZATION") {
         return Err(Fault::unsupported("another role is another connection: connect with its token"));
     }
+    let is_own = words.peek("TIDEMARK");
     let name = if words.eat("TIME") {
         words.expect("ZONE")?;
         "timezone".to_owned()
     } else if words.eat("NAMES") {
         "client_encoding".to_owned()
     } else {
-        if words.peek("TIDEMARK") {
-            return Ok(Command::Ask);
-        }
         let name = words.dotted()?;
         let _either = words.eat_token(&Token::Eq) || words.eat("TO");
         name
     };
+    // The lake's own take expressions, which the room knows.
+    if is_own && (is_local || !words.peek("DEFAULT")) {
+        return Ok(Command::Ask);
+    }
     let values = words.values();
     if values.is_empty() {
         return Err(Fault::error("42601", format!("SET {name} needs a value")));
@@ -202,9 +204,6 @@ fn set(words: &mut Words<'_>) -> Result<Command, Fault> {
 fn reset(words: &mut Words<'_>) -> Result<Command, Fault> {
     if words.eat("ALL") {
         return Ok(Command::ResetAll);
-    }
-    if words.peek("TIDEMARK") {
-        return Ok(Command::Ask);
     }
     let name = if words.eat("TIME") { "timezone".to_owned() } else { words.dotted()? };
     Ok(Command::Set { name, values: Vec::new(), is_local: false })

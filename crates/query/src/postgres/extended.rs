@@ -9,6 +9,7 @@ use datafusion::common::ScalarValue;
 use super::{
     command::{self, Command, Said},
     fault::Fault,
+    kind,
     link::Ended,
     message::{Bind, Format, Message, Target},
     param::Param,
@@ -30,6 +31,8 @@ pub(crate) struct Prepared {
     count: usize,
     /// What is known of parameters and columns, once it was asked.
     described: Option<Described>,
+    /// Whether the client was told of it.
+    is_told: bool,
     /// Bytes of its name and its text.
     bytes: usize,
 }
@@ -48,6 +51,8 @@ pub(crate) struct Portal {
     params: Vec<ScalarValue>,
     /// Bytes of its name, and of its values as they came.
     bytes: usize,
+    /// The prepared statement, and the columns that the client was told of it and reads what comes by.
+    told: Option<(String, SchemaRef)>,
     /// Formats of its columns.
     pub(crate) formats: Vec<Format>,
     /// How far it is.
@@ -69,10 +74,23 @@ pub(crate) enum State {
     Done,
 }
 
+impl Prepared {
+    /// What of it asks for rows: itself, or the question of the cursor that it declares.
+    fn question(&self) -> Option<&str> {
+        let said = self.said.as_ref()?;
+        match &said.command {
+            Command::Ask => Some(&said.sql),
+            Command::Declare { sql, .. } => Some(sql),
+            _ => None,
+        }
+    }
+}
+
 impl Portal {
     /// A cursor over rows.
-    pub(crate) const fn of_rows(rows: Rows, is_held: bool) -> Self {
-        Self { said: None, params: Vec::new(), bytes: 0, formats: Vec::new(), state: State::Running(rows), is_held }
+    pub(crate) fn of_rows(rows: Rows, is_held: bool) -> Self {
+        let (said, params, formats, told) = (None, Vec::new(), Vec::new(), None);
+        Self { said, params, bytes: 0, told, formats, state: State::Running(rows), is_held }
     }
 
     /// Its columns while it runs.
@@ -80,6 +98,14 @@ impl Portal {
         match &self.state {
             State::Running(rows) => Some(SchemaRef::clone(&rows.columns)),
             _ => None,
+        }
+    }
+
+    /// Bytes of rows that it has read and not sent.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        match &self.state {
+            State::Running(rows) => rows.pending_bytes(),
+            _ => 0,
         }
     }
 
@@ -121,17 +147,21 @@ impl Session {
             return Err(Fault::error("42601", "cannot insert multiple commands into a prepared statement").into());
         }
         let said = statements.pop();
-        let mut count = 0;
         match &said {
-            Some(said) if said.command == Command::Ask => {
-                self.check_block(&said.command)?;
-                let (query, text) = (self.query.clone(), said.sql.clone());
-                let checked = self.attend(async move { query.check(&text).await }).await?;
-                count = checked.map_err(|e| Fault::of(&e, &said.sql))?;
-            }
             Some(Said { command: Command::Refused(fault), .. }) => return Err(fault.clone().into()),
             Some(said) => self.check_block(&said.command)?,
             None => {}
+        }
+        let bytes = name.len() + sql.len();
+        let mut prepared = Prepared { said, told, count: 0, described: None, is_told: false, bytes };
+        if let Some(asked) = prepared.question().map(str::to_owned) {
+            let (query, text) = (self.query.clone(), asked.clone());
+            let checked = self.attend(async move { query.check(&text).await }).await?;
+            let is_whole = prepared.said.as_ref().is_some_and(|said| said.command == Command::Ask);
+            let fault = |e| Fault::of(&e, &asked);
+            // The question of a cursor stands behind its first words, so errors know no place.
+            let placed = |fault: Fault| if is_whole { fault } else { Fault { position: None, ..fault } };
+            prepared.count = checked.map_err(|e| placed(fault(e)))?;
         }
         if !name.is_empty() && self.prepared.contains_key(&name) {
             return Err(Fault::error("42P05", format!("prepared statement \"{name}\" already exists")).into());
@@ -140,9 +170,8 @@ impl Session {
             let why = format!("more than {KEPT_MAX} statements are prepared: close some");
             return Err(Fault::error("54000", why).into());
         }
-        let bytes = name.len() + sql.len();
         self.check_room(bytes)?;
-        self.prepared.insert(name, Prepared { said, told, count, described: None, bytes });
+        self.prepared.insert(name, prepared);
         reply::bare(&mut self.link.out, reply::PARSED);
         Ok(())
     }
@@ -167,10 +196,12 @@ impl Session {
             let described = described.clone();
             return Ok((prepared, described));
         }
-        let described = match &prepared.said {
-            Some(said) if said.command == Command::Ask => self.look_at(said, &prepared).await?,
-            Some(said) => Described { params: Vec::new(), columns: self.columns_of(&said.command) },
-            None => Described { params: Vec::new(), columns: None },
+        let answered = |session: &Self| prepared.said.as_ref().and_then(|said| session.columns_of(&said.command));
+        let described = match (prepared.question(), &prepared.said) {
+            (Some(sql), Some(Said { command: Command::Ask, .. })) => self.look_at(sql, &prepared).await?,
+            // A cursor is declared with values, and answers no rows.
+            (Some(sql), _) => Described { columns: None, ..self.look_at(sql, &prepared).await? },
+            (None, _) => Described { params: Vec::new(), columns: answered(self) },
         };
         if let Some(kept) = self.prepared.get_mut(name) {
             kept.described = Some(described.clone());
@@ -179,8 +210,8 @@ impl Session {
     }
 
     /// Asks the room about a statement: first for the types of its parameters, then, with these, for its columns.
-    async fn look_at(&mut self, said: &Said, prepared: &Prepared) -> Result<Described, Ended> {
-        let first = self.description(&said.sql, Vec::new()).await?.map_err(|e| Fault::of(&e, &said.sql))?;
+    async fn look_at(&mut self, sql: &str, prepared: &Prepared) -> Result<Described, Ended> {
+        let first = self.description(sql, Vec::new()).await?.map_err(|e| Fault::of(&e, sql))?;
         let told = |nth: usize| prepared.told.get(nth).copied().unwrap_or(0);
         let param = |(nth, field): (usize, &arrow::datatypes::FieldRef)| Param {
             told: told(nth),
@@ -191,7 +222,7 @@ impl Session {
         let mut description = first;
         if let (1.., Some(nulls)) = (params.len(), nulls) {
             // An instant that is NULL is refused; then the columns are those without values.
-            if let Ok(second) = self.description(&said.sql, nulls).await? {
+            if let Ok(second) = self.description(sql, nulls).await? {
                 description = second;
             }
         }
@@ -228,6 +259,8 @@ impl Session {
         self.check_portals()?;
         let bytes = portal.len() + params.iter().flatten().map(|value| value.len()).sum::<usize>();
         self.check_room(bytes)?;
+        let told = prepared.described.as_ref().filter(|_| prepared.is_told).and_then(|told| told.columns.clone());
+        let told = told.map(|columns| (statement.clone(), columns));
         let (said, values) = if prepared.count == 0 {
             (prepared.said.clone(), Vec::new())
         } else {
@@ -239,7 +272,7 @@ impl Session {
             let values: Result<Vec<_>, _> = described.params.iter().enumerate().map(value).collect();
             (prepared.said, values?)
         };
-        let made = Portal { said, params: values, bytes, formats: results, state: State::New, is_held: false };
+        let made = Portal { said, params: values, bytes, told, formats: results, state: State::New, is_held: false };
         self.portals.insert(portal, made);
         reply::bare(&mut self.link.out, reply::BOUND);
         Ok(())
@@ -247,6 +280,9 @@ impl Session {
 
     async fn describe_statement(&mut self, name: &str) -> Result<(), Ended> {
         let (prepared, described) = self.described(name).await?;
+        if let Some(kept) = self.prepared.get_mut(name) {
+            kept.is_told = true;
+        }
         let mut types: Vec<u32> = described.params.iter().map(Param::oid).collect();
         types.extend(prepared.told.iter().skip(types.len()));
         reply::parameters(&mut self.link.out, &types);
@@ -281,6 +317,7 @@ impl Session {
             None => portal.columns(),
         };
         self.tell_columns(columns.as_ref(), &portal.formats);
+        portal.told = None;
         self.portals.insert(name.to_owned(), portal);
         Ok(())
     }
@@ -297,6 +334,22 @@ impl Session {
         Ok(())
     }
 
+    /// Whether a portal answers the columns that the client was told of its statement. Schemas and settings may have changed
+    /// since, and drivers that hear of it prepare anew.
+    fn check_told(&mut self, portal: &Portal) -> Result<(), Fault> {
+        let (State::Running(rows), Some((statement, told))) = (&portal.state, &portal.told) else { return Ok(()) };
+        let kinds = |columns: &SchemaRef| {
+            columns.fields().iter().map(|field| kind::of(field.data_type()).oid).collect::<Vec<_>>()
+        };
+        if kinds(&rows.columns) == kinds(told) {
+            return Ok(());
+        }
+        if let Some(prepared) = self.prepared.get_mut(statement) {
+            (prepared.described, prepared.is_told) = (None, false);
+        }
+        Err(Fault::error("0A000", "cached plan must not change result type").hinting("describe the statement anew"))
+    }
+
     async fn execute(&mut self, name: &str, most: u32) -> Result<(), Ended> {
         let mut portal = self.take_portal(name)?;
         let Some(said) = portal.said.clone() else {
@@ -306,7 +359,7 @@ impl Session {
         };
         self.check_block(&said.command)?;
         if said.command != Command::Ask {
-            self.perform_as(&said.command, &portal.formats).await?;
+            self.perform_as(&said.command, &portal.formats, std::mem::take(&mut portal.params)).await?;
             portal.state = State::Done;
             // The end of a transaction took every portal with it.
             if self.block.pin().is_some() {
@@ -315,6 +368,7 @@ impl Session {
             return Ok(());
         }
         self.start(&mut portal).await?;
+        self.check_told(&portal)?;
         match &mut portal.state {
             State::Running(rows) => {
                 let most = Some(most).filter(|most| *most > 0);
@@ -337,12 +391,17 @@ impl Session {
     }
 
     /// Does what is not a question; rows of a cursor go out in the formats that were bound here.
-    async fn perform_as(&mut self, command: &Command, formats: &[Format]) -> Result<(), Ended> {
+    async fn perform_as(
+        &mut self,
+        command: &Command,
+        formats: &[Format],
+        values: Vec<ScalarValue>,
+    ) -> Result<(), Ended> {
         if let Command::Fetch(cursor, _) = command
             && let Some(cursor) = self.portals.get_mut(cursor)
         {
             cursor.formats = formats.to_vec();
         }
-        self.perform(command).await
+        self.perform(command, values).await
     }
 }

@@ -32,6 +32,11 @@ impl Rows {
         Self { columns: answer.schema, stream: answer.stream, pending: None }
     }
 
+    /// Bytes of rows that were taken from the engine and not by the client.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.pending.as_ref().map_or(0, RecordBatch::get_array_memory_size)
+    }
+
     /// The next rows, at least one and at most so many; none at the end.
     ///
     /// # Errors

@@ -1,11 +1,12 @@
 //! Commands of the door itself: transactions, settings, cursors, COPY; and questions said as text.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, RecordBatch, StringArray},
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
+use datafusion::common::ScalarValue;
 
 use super::{
     block::{Begun, Block},
@@ -16,7 +17,7 @@ use super::{
     link::Ended,
     reply,
     rows::{self, Rows},
-    session::{Began, KEPT_MAX, Session},
+    session::{Began, KEPT_MAX, PENDING_BYTES_MAX, Session},
     setting,
 };
 
@@ -31,7 +32,7 @@ impl Session {
             reply::columns(&mut self.link.out, &columns, &[]);
         }
         if said.command != Command::Ask {
-            return self.perform(&said.command).await;
+            return self.perform(&said.command, Vec::new()).await;
         }
         match self.ask(&said.sql, Vec::new()).await? {
             Began::Set => reply::complete(&mut self.link.out, "SET"),
@@ -66,11 +67,11 @@ impl Session {
         }
     }
 
-    /// Does what is not a question.
+    /// Does what is not a question; values are those of the question that a cursor is declared for.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) async fn perform(&mut self, command: &Command) -> Result<(), Ended> {
+    pub(crate) async fn perform(&mut self, command: &Command, values: Vec<ScalarValue>) -> Result<(), Ended> {
         let tag = match command {
             Command::Ask => return Err(Fault::error("XX000", "a question is not performed").into()),
             Command::Refused(fault) => return Err(fault.clone().into()),
@@ -85,7 +86,7 @@ impl Session {
             Command::ShowAll => self.show_all()?,
             Command::DiscardAll => self.discard()?,
             Command::Deallocate(name) => self.deallocate(name.as_deref())?,
-            Command::Declare { name, is_held, sql } => self.declare(name, *is_held, sql).await?,
+            Command::Declare { name, is_held, sql } => self.declare((name, *is_held), sql, values).await?,
             Command::Fetch(name, most) => format!("FETCH {}", self.fetch(name, *most, true).await?),
             Command::Move(name, most) => format!("MOVE {}", self.fetch(name, *most, false).await?),
             Command::Close(name) => self.close(name.as_deref())?,
@@ -102,7 +103,7 @@ impl Session {
     fn begin(&mut self) -> String {
         if matches!(self.block, Block::Idle) {
             let before = (self.asks.clone(), self.settings.clone());
-            self.block = Block::Open(Begun { pin: self.query.pin(), before, locals: Vec::new() });
+            self.block = Block::Open(Begun { pin: self.query.pin(), before, locals: BTreeMap::new() });
         } else {
             self.warn("25001", "there is already a transaction in progress");
         }
@@ -118,8 +119,8 @@ impl Session {
                 if keeps { "COMMIT" } else { "ROLLBACK" }.to_owned()
             }
             Block::Open(begun) if keeps => {
-                for (name, values) in begun.locals.iter().rev() {
-                    let _it_was_taken_before = self.set(name, values);
+                for (name, value) in begun.locals {
+                    let _it_was_taken_before = self.set(name, &[value]);
                 }
                 "COMMIT".to_owned()
             }
@@ -147,22 +148,29 @@ impl Session {
     }
 
     fn set_command(&mut self, name: &str, values: &[String], is_local: bool) -> Result<String, Fault> {
+        let known = setting::find(name);
         if is_local {
-            let known = setting::find(name).ok_or_else(|| setting::unknown(name))?;
-            let value = vec![self.settings.get(&known).to_owned()];
+            let known = known.as_ref().ok_or_else(|| setting::unknown(name))?;
+            let value = self.settings.get(known).to_owned();
             let Block::Open(begun) = &mut self.block else {
                 self.warn("25P01", "SET LOCAL can only be used in transaction blocks");
                 return Ok("SET".to_owned());
             };
-            begun.locals.push((name.to_owned(), value));
+            begun.locals.entry(known.name).or_insert(value);
         }
         self.set(name, values)?;
+        if let (false, Block::Open(begun), Some(known)) = (is_local, &mut self.block, known) {
+            // It holds beyond the end, whatever was set before for less.
+            begun.locals.remove(known.name);
+        }
         Ok(if values.is_empty() { "RESET" } else { "SET" }.to_owned())
     }
 
     fn reset(&mut self) -> String {
-        self.settings = setting::Settings::default();
-        self.asks = crate::Session::default();
+        (self.asks, self.settings) = self.began.clone();
+        if let Block::Open(begun) = &mut self.block {
+            begun.locals.clear();
+        }
         self.tell_settings();
         "RESET".to_owned()
     }
@@ -215,7 +223,12 @@ impl Session {
         Ok(if name.is_some() { "DEALLOCATE" } else { "DEALLOCATE ALL" }.to_owned())
     }
 
-    async fn declare(&mut self, name: &str, is_held: bool, sql: &str) -> Result<String, Ended> {
+    async fn declare(
+        &mut self,
+        (name, is_held): (&str, bool),
+        sql: &str,
+        values: Vec<ScalarValue>,
+    ) -> Result<String, Ended> {
         if matches!(self.block, Block::Idle) && !is_held {
             let why = "DECLARE CURSOR can only be used in transaction blocks";
             return Err(Fault::error("25P01", why).hinting("say BEGIN first, or declare it WITH HOLD").into());
@@ -224,7 +237,7 @@ impl Session {
             return Err(Fault::error("42P03", format!("cursor \"{name}\" already exists")).into());
         }
         self.check_portals()?;
-        let rows = self.rows_of(sql, "a cursor").await?;
+        let rows = self.rows_of(sql, values, "a cursor").await?;
         self.portals.insert(name.to_owned(), Portal::of_rows(rows, is_held));
         Ok("DECLARE CURSOR".to_owned())
     }
@@ -234,15 +247,23 @@ impl Session {
     /// # Errors
     /// When there are too many.
     pub(crate) fn check_portals(&self) -> Result<(), Fault> {
-        if self.portals.len() < KEPT_MAX {
-            return Ok(());
+        if self.portals.len() >= KEPT_MAX {
+            return Err(Fault::error(
+                "54000",
+                format!("more than {KEPT_MAX} cursors and portals are open: close some"),
+            ));
         }
-        Err(Fault::error("54000", format!("more than {KEPT_MAX} cursors and portals are open: close some")))
+        if self.portals.values().map(Portal::pending_bytes).sum::<usize>() > PENDING_BYTES_MAX {
+            let limit = PENDING_BYTES_MAX >> 20;
+            let why = format!("cursors and portals that are read in part hold more than {limit} MiB: close some");
+            return Err(Fault::error("54000", why));
+        }
+        Ok(())
     }
 
     /// The rows of a question; the text is the statement's own behind its first words, so errors know no place.
-    async fn rows_of(&mut self, sql: &str, what: &str) -> Result<Rows, Ended> {
-        let began = self.ask(sql, Vec::new()).await.map_err(|ended| match ended {
+    async fn rows_of(&mut self, sql: &str, values: Vec<ScalarValue>, what: &str) -> Result<Rows, Ended> {
+        let began = self.ask(sql, values).await.map_err(|ended| match ended {
             Ended::Fault(fault) => Fault { position: None, ..fault }.into(),
             Ended::Gone => Ended::Gone,
         });
@@ -292,7 +313,7 @@ impl Session {
 
     /// Sends the rows of a question as bytes, one row a message.
     async fn copy(&mut self, copy: &Copy) -> Result<u64, Ended> {
-        let mut rows = self.rows_of(&copy.sql, "COPY").await?;
+        let mut rows = self.rows_of(&copy.sql, Vec::new(), "COPY").await?;
         let columns = Arc::clone(&rows.columns);
         reply::copy_out(&mut self.link.out, copy.style.format(), columns.fields().len());
         let is_binary = copy.style == Style::Binary;

@@ -31,6 +31,9 @@ pub(crate) const KEPT_MAX: usize = 1_000;
 /// Most bytes of their names, texts and bound values together.
 pub(crate) const KEPT_BYTES_MAX: usize = 16 << 20;
 
+/// Most bytes of rows that its portals have begun to read.
+pub(crate) const PENDING_BYTES_MAX: usize = 64 << 20;
+
 /// How whoever is in came in.
 #[derive(Debug)]
 pub(crate) struct Who {
@@ -67,6 +70,8 @@ pub(crate) struct Session {
     /// Their namespace and instants.
     pub(crate) asks: crate::Session,
     pub(crate) settings: Settings,
+    /// Both as the client wanted them when it connected, which is what a reset goes back to.
+    pub(crate) began: (crate::Session, Settings),
     pub(crate) block: Block,
     pub(crate) prepared: HashMap<String, Prepared>,
     pub(crate) portals: HashMap<String, Portal>,
@@ -95,6 +100,7 @@ impl Session {
             principal,
             asks: crate::Session::default(),
             settings: Settings::default(),
+            began: (crate::Session::default(), Settings::default()),
             block: Block::default(),
             prepared: HashMap::new(),
             portals: HashMap::new(),
@@ -268,7 +274,7 @@ impl Session {
         }
     }
 
-    /// Sets a setting, of PostgreSQL's or of the lake's, to values that are given as texts.
+    /// Sets a setting, of PostgreSQL's or of the lake's, to values that are given as texts; without any, to what it began with.
     ///
     /// # Errors
     /// For one that there is not, and for values that it does not take.
@@ -277,8 +283,11 @@ impl Session {
             return self.set_own(own, values);
         }
         let known = setting::find(name).ok_or_else(|| setting::unknown(name))?;
-        let value = (!values.is_empty()).then(|| values.join(", "));
-        if known.name == "search_path" {
+        let began = || self.began.1.changed(&known).map(str::to_owned);
+        let value = if values.is_empty() { began() } else { Some(values.join(", ")) };
+        if known.name == "search_path" && values.is_empty() {
+            self.asks.namespace = self.began.0.namespace.clone();
+        } else if known.name == "search_path" {
             let named = values.iter().flat_map(|value| value.split(',')).map(|name| name.trim().trim_matches('"'));
             self.asks.namespace = named.filter_map(|name| self.query.namespace(&self.principal, name)).next();
         }
@@ -295,12 +304,21 @@ impl Session {
         let value = values.first();
         let wrong = |why: String| Fault::error("22023", format!("tidemark.{name}: {why}"));
         match name {
-            "as_of" => self.asks.as_of = value.map(|text| read_instant(text)).transpose().map_err(wrong)?,
-            "valid_as_of" => self.asks.valid_as_of = value.map(|text| read_instant(text)).transpose().map_err(wrong)?,
-            "nearest" => self.asks.nearest = value.map_or(Ok(false), |text| read_switch(text)).map_err(wrong)?,
+            "as_of" => {
+                let read = value.map(|text| read_instant(text)).transpose().map_err(wrong)?;
+                self.asks.as_of = read.or(self.began.0.as_of);
+            }
+            "valid_as_of" => {
+                let read = value.map(|text| read_instant(text)).transpose().map_err(wrong)?;
+                self.asks.valid_as_of = read.or(self.began.0.valid_as_of);
+            }
+            "nearest" => {
+                let read = value.map(|text| read_switch(text)).transpose().map_err(wrong)?;
+                self.asks.nearest = read.unwrap_or(self.began.0.nearest);
+            }
             "schema" => {
                 let read = value.map(|text| read_schema(text)).transpose().map_err(wrong)?;
-                self.asks.schema = read.unwrap_or_default();
+                self.asks.schema = read.unwrap_or(self.began.0.schema);
             }
             _ => return Err(setting::unknown(&format!("tidemark.{name}"))),
         }

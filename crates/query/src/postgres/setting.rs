@@ -112,6 +112,11 @@ impl Settings {
         self.changed.get(of.name).map_or(of.value, String::as_str)
     }
 
+    /// The value of one that is not at its first value.
+    pub(crate) fn changed(&self, of: &Known) -> Option<&str> {
+        self.changed.get(of.name).map(String::as_str)
+    }
+
     /// Sets one; `None` is its first value. A warning comes back where the value stays another.
     ///
     /// # Errors

@@ -206,6 +206,7 @@ async fn begun(door: &Door, link: Link, start: &Start, who: (Who, Principal)) ->
     if let Err(fault) = settle(&mut session, start) {
         return Err(Box::new((session.link, Fault { severity: Severity::Fatal, ..fault })));
     }
+    session.began = (session.asks.clone(), session.settings.clone());
     session.tell_settings();
     reply::key(&mut session.link.out, process, secret);
     reply::ready(&mut session.link.out, reply::Status::Idle);

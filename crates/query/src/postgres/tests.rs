@@ -275,6 +275,44 @@ async fn transactions_fail_and_end() {
     }
 }
 
+/// Pools do so before they give a connection to somebody else.
+#[tokio::test]
+async fn a_reset_goes_back_to_what_the_connection_began_with() {
+    let mut client = Client::of(&door(None).await, &CancellationToken::new());
+    let began = "user\0me\0database\0nyc\0application_name\0pool\0options\0-c tidemark.as_of=2013-01-02T00:00:00Z\0\0";
+    client.start(3 << 16, began.as_bytes()).await;
+    client.until(b'R').await;
+    client.say(b'p', b"tm_right\0").await;
+    client.until(b'Z').await;
+    let shown = "SELECT current_schema(); SHOW application_name; SHOW tidemark.as_of";
+    let at_first = client.query(shown).await;
+    assert!(["nyc", "pool", "2013-01-02T00"].iter().all(|word| at_first.contains(word)), "{at_first}");
+    let others =
+        "SET search_path TO public; SET application_name = 'x'; SET tidemark.as_of = TIMESTAMP '2013-01-09T00:00:00Z'";
+    for reset in ["DISCARD ALL", "RESET ALL", "RESET search_path; RESET application_name; RESET tidemark.as_of"] {
+        client.query(others).await;
+        assert_ne!(client.query(shown).await, at_first, "{reset}");
+        client.query(reset).await;
+        assert_eq!(client.query(shown).await, at_first, "{reset}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_set_for_a_transaction_ends_with_it() {
+    let mut client = Client::admitted(&door(None).await).await;
+    for (inside, left) in [
+        ("SET LOCAL application_name = 'a'; SET LOCAL Application_Name = 'b'; COMMIT", "before"),
+        ("SET LOCAL application_name = 'a'; ROLLBACK", "before"),
+        ("SET application_name = 'a'; SET LOCAL application_name = 'b'; COMMIT", "a"),
+        ("SET LOCAL application_name = 'a'; SET application_name = 'b'; COMMIT", "b"),
+        ("SET LOCAL application_name = 'a'; RESET ALL; COMMIT", ""),
+    ] {
+        let sql = format!("SET application_name = 'before'; BEGIN; {inside}; SHOW application_name");
+        let told = client.query(&sql).await;
+        assert!(told.ends_with(&format!("T D[{left:?}] C(SHOW) Z(I)")), "{inside}: {told}");
+    }
+}
+
 #[tokio::test]
 async fn statements_are_prepared_bound_and_read_in_parts() {
     let mut client = Client::admitted(&door(None).await).await;

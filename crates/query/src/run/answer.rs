@@ -1,11 +1,14 @@
 //! The rows on their way out.
 //!
 //! A task on the engine's threads computes and sends through a channel of a few batches: a slow client slows the
-//! query, and dropping the stream ends it at once, with its memory and its place.
+//! query, and dropping the stream ends it at once, with its memory and its place. Where what waits for the client takes
+//! more than a little, the place is held until it was read, or the statement's time is up: then it is taken back. So what waits
+//! is bounded by the places.
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -33,6 +36,49 @@ use crate::{Error, metrics::Metrics, plan::shape};
 const GRACE: Duration = Duration::from_millis(500);
 /// Batches that may wait for the client.
 const BATCHES_WAITING: usize = 2;
+
+/// Bytes that may wait for the client without a place, and for as long as it likes.
+const LITTLE_BYTES: usize = 64 << 10;
+
+/// A batch on its way: whoever is first takes it, the client, or the task when the time is up.
+#[derive(Clone)]
+struct OnItsWay(Arc<Mutex<Option<Result<RecordBatch>>>>);
+
+impl OnItsWay {
+    fn of(batch: Result<RecordBatch>) -> Self {
+        Self(Arc::new(Mutex::new(Some(batch))))
+    }
+
+    fn take(&self) -> Option<Result<RecordBatch>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn bytes(&self) -> usize {
+        let waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waits.as_ref().and_then(|batch| batch.as_ref().ok()).map_or(0, RecordBatch::get_array_memory_size)
+    }
+}
+
+/// The batches that were sent last: as many as may wait.
+#[derive(Default)]
+struct Sent(VecDeque<OnItsWay>);
+
+impl Sent {
+    fn note(&mut self, batch: OnItsWay) {
+        if self.0.len() > BATCHES_WAITING {
+            self.0.pop_front();
+        }
+        self.0.push_back(batch);
+    }
+
+    fn is_little(&self) -> bool {
+        self.0.iter().map(OnItsWay::bytes).sum::<usize>() <= LITTLE_BYTES
+    }
+
+    fn take_back(&self) {
+        self.0.iter().for_each(|batch| drop(batch.take()));
+    }
+}
 
 /// What the task of an answer needs.
 pub(crate) struct Running<G> {
@@ -63,10 +109,10 @@ pub(crate) fn stream<G: Send + 'static>(running: Running<G>, threads: &Handle) -
     Box::pin(AnswerStream { columns, metrics, noted, receiver, task, late, ended: false })
 }
 
-async fn pump<G>(running: Running<G>, sender: mpsc::Sender<Result<RecordBatch>>) {
+async fn pump<G>(running: Running<G>, sender: mpsc::Sender<OnItsWay>) {
     let Running { columns, mut rows, deadline, timeout_s, metrics, noted, held } = running;
-    let started = Instant::now();
-    let sent = timeout_at(deadline, async {
+    let (started, mut sent) = (Instant::now(), Sent::default());
+    let ended = timeout_at(deadline, async {
         while let Some(batch) = rows.next().await {
             let batch = batch.and_then(|batch| shape::stamp(&batch, &columns));
             let told = batch.as_ref().map_or(0, RecordBatch::num_rows);
@@ -74,6 +120,8 @@ async fn pump<G>(running: Running<G>, sender: mpsc::Sender<Result<RecordBatch>>)
             noted.told(told);
             let outcome = batch.as_ref().map_or_else(|e| Error::code_of(e), |_| "ok");
             let failed = batch.is_err();
+            let batch = OnItsWay::of(batch);
+            sent.note(batch.clone());
             if sender.send(batch).await.is_err() {
                 return "cancelled";
             }
@@ -84,22 +132,33 @@ async fn pump<G>(running: Running<G>, sender: mpsc::Sender<Result<RecordBatch>>)
         "ok"
     })
     .await;
-    drop((rows, held));
+    drop(rows);
     metrics.phase("run", started.elapsed());
-    if sent.is_err() {
-        let _gone = sender.send(Err(DataFusionError::External(Box::new(Error::TimedOut(timeout_s))))).await;
-    }
-    let outcome = sent.unwrap_or("timed_out");
+    let (is_late, outcome) = (ended.is_err(), ended.unwrap_or("timed_out"));
     if noted.ended(outcome) {
         metrics.ended(outcome);
     }
+    let is_little = sent.is_little();
+    // Room for all that may wait: nothing does.
+    let is_read = is_little || timeout_at(deadline, sender.reserve_many(BATCHES_WAITING)).await.is_ok();
+    if !is_read {
+        sent.take_back();
+    }
+    drop((held, sent));
+    if is_late {
+        let _gone = sender.send(OnItsWay::of(Err(late(timeout_s)))).await;
+    }
+}
+
+fn late(timeout_s: u64) -> DataFusionError {
+    DataFusionError::External(Box::new(Error::TimedOut(timeout_s)))
 }
 
 struct AnswerStream {
     columns: SchemaRef,
     metrics: Arc<Metrics>,
     noted: Arc<Noted>,
-    receiver: mpsc::Receiver<Result<RecordBatch>>,
+    receiver: mpsc::Receiver<OnItsWay>,
     task: JoinSet<()>,
     /// When nothing more is waited for, and how many seconds that was from the beginning.
     late: (Pin<Box<Sleep>>, u64),
@@ -120,10 +179,11 @@ impl Stream for AnswerStream {
                 if self.noted.ended("timed_out") {
                     self.metrics.ended("timed_out");
                 }
-                Poll::Ready(Some(Err(DataFusionError::External(Box::new(Error::TimedOut(self.late.1))))))
+                Poll::Ready(Some(Err(late(self.late.1))))
             }
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(batch)) => {
+            Poll::Ready(Some(waiting)) => {
+                let batch = waiting.take().unwrap_or_else(|| Err(late(self.late.1)));
                 self.ended = batch.is_err();
                 Poll::Ready(Some(batch))
             }
@@ -160,7 +220,10 @@ mod tests {
         sync::atomic::{AtomicBool, Ordering},
     };
 
-    use arrow::datatypes::Schema;
+    use arrow::{
+        array::Int64Array,
+        datatypes::{DataType, Field, Schema},
+    };
     use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
     use tidemark_model::{Instant as SystemTime, Principal, clock::ManualClock};
 
@@ -176,6 +239,70 @@ mod tests {
             Poll::Ready(None)
         });
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(columns), rows))
+    }
+
+    /// One batch of so many rows, until so many milliseconds from now, and whether its place was given back.
+    async fn answered(rows: i64, time_ms: u64) -> (SendableRecordBatchStream, Arc<AtomicBool>, Threads) {
+        let threads = Threads::start(NonZeroUsize::MIN).expect("starts");
+        let columns = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
+        let numbers = Arc::new(Int64Array::from_iter_values(0..rows)) as _;
+        let batch = RecordBatch::try_new(Arc::clone(&columns), vec![numbers]).expect("a batch");
+        let rows = futures::stream::iter([Ok(batch)]);
+        let is_free = Arc::new(AtomicBool::new(false));
+        let metrics = Arc::new(Metrics::register(&prometheus::Registry::new()).expect("registered"));
+        let log = Log::new(Arc::new(ManualClock::at(SystemTime::from_micros(1 << 50))));
+        let running = Running {
+            rows: Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&columns), rows)),
+            columns,
+            deadline: Instant::now() + Duration::from_millis(time_ms),
+            timeout_s: 7,
+            metrics,
+            noted: Arc::new(log.begin(&Principal::lake(), None, "SELECT 1")),
+            held: Place(Arc::clone(&is_free)),
+        };
+        (stream(running, threads.handle().expect("runs")), is_free, threads)
+    }
+
+    struct Place(Arc<AtomicBool>);
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+
+    async fn is_freed(is_free: &AtomicBool) {
+        while !is_free.load(Ordering::Acquire) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_little_that_waits_holds_no_place_and_waits_on() {
+        let (mut answer, is_free, _threads) = answered(10, 0).await;
+        is_freed(&is_free).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(answer.next().await.expect("a batch").expect("rows").num_rows(), 10);
+        assert!(answer.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn much_that_waits_holds_its_place_until_it_is_read() {
+        let (mut answer, is_free, _threads) = answered(100_000, 60_000).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!is_free.load(Ordering::Acquire));
+        assert_eq!(answer.next().await.expect("a batch").expect("rows").num_rows(), 100_000);
+        assert!(answer.next().await.is_none());
+        is_freed(&is_free).await;
+    }
+
+    #[tokio::test]
+    async fn much_that_waits_is_taken_back_when_the_time_is_up() {
+        let (mut answer, is_free, _threads) = answered(100_000, 20).await;
+        is_freed(&is_free).await;
+        let told = answer.next().await.expect("an error").map(|_| ()).map_err(Error::from);
+        assert!(matches!(told, Err(Error::TimedOut(7))), "{told:?}");
+        assert!(answer.next().await.is_none());
     }
 
     #[tokio::test]

@@ -7,8 +7,8 @@ use std::{collections::HashMap, ops::ControlFlow};
 
 use sqlparser::{
     ast::{
-        Expr, GroupByExpr, ObjectName, ObjectNamePart, Query, Select, SetExpr, Statement, TableFactor, Value, Visit,
-        Visitor,
+        Expr, GroupByExpr, ObjectName, ObjectNamePart, Query, Select, SetExpr, ShowStatementFilter, Statement,
+        TableFactor, Value, Visit, Visitor,
     },
     tokenizer::{Token, TokenWithSpan},
 };
@@ -83,8 +83,12 @@ pub(crate) fn reads_only(statement: &Statement, caps: &Caps) -> Result<(), Error
         | Statement::ShowTables { .. }
         | Statement::ShowColumns { .. }
         | Statement::ShowVariable { .. }
-        | Statement::ShowVariables { .. }
-        | Statement::ShowFunctions { .. } => {}
+        | Statement::ShowVariables { .. } => {}
+        // The engine writes the pattern into a statement of its own.
+        Statement::ShowFunctions { filter } if filter.as_ref().is_none_or(is_plain) => {}
+        Statement::ShowFunctions { .. } => {
+            return Err(Error::Invalid("the pattern of SHOW FUNCTIONS takes LIKE and no quotes in it".to_owned()));
+        }
         Statement::Explain { .. } => return Err(Error::ReadOnly("EXPLAIN explains a SELECT only".to_owned())),
         other => {
             let text = other.to_string();
@@ -99,6 +103,10 @@ pub(crate) fn reads_only(statement: &Statement, caps: &Caps) -> Result<(), Error
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
+}
+
+fn is_plain(filter: &ShowStatementFilter) -> bool {
+    matches!(filter, ShowStatementFilter::Like(pattern) if !pattern.contains('\''))
 }
 
 /// How many operators in a row, such as `a + a + a`, count as one level of nesting: the parser reads them without

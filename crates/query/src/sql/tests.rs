@@ -65,6 +65,9 @@ fn only_one_reading_statement_passes() {
         "SET TIME ZONE 'UTC'",
         "RESET tidemark.nothing",
         "SHOW tidemark.nothing",
+        "SHOW FUNCTIONS LIKE '''; SELECT 1 --'",
+        "SHOW FUNCTIONS LIKE ''' UNION ALL SELECT 1 --'",
+        "SHOW FUNCTIONS ILIKE 'a'",
     ] {
         assert!(parse(sql, &CAPS).is_err(), "{sql}");
     }

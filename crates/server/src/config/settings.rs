@@ -142,7 +142,7 @@ pub struct Connections {
     pub header_timeout_ms: u64,
     /// Milliseconds a request's body may pause. Default 30,000.
     pub body_timeout_ms: u64,
-    /// Seconds between HTTP/2 pings on a connection that is still. Default 20.
+    /// Seconds between HTTP/2 pings, and TCP's own on the PostgreSQL port, on a connection that is still. Default 20.
     pub keepalive_s: u64,
     /// HTTP/2 streams at once per connection. Default 256.
     pub streams_max: u32,

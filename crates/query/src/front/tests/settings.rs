@@ -40,6 +40,26 @@ async fn drifting(seed: u64) -> Lab {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_that_would_set_something_is_refused() {
+    let lab = Lab::open().await;
+    for (asked, told) in [
+        ("set_config('tidemark.as_of', '2013-01-02T00:00:00Z', false)", None),
+        ("set_config('search_path', 'elsewhere', false)", None),
+        ("set_config('Statement_Timeout', '5s', false)", None),
+        ("set_config('search_path', '', false)", Some("")),
+        ("set_config('application_name', 'x', false)", Some("")),
+    ] {
+        let found = lab.rows(&format!("SELECT {asked}")).await;
+        match told {
+            Some(told) => assert_eq!(found.expect("an answer"), [[told]], "{asked}"),
+            None => assert!(found.as_ref().is_err_and(|e| e.to_string().contains("SET ")), "{asked}: {found:?}"),
+        }
+    }
+    let called = lab.rows("SET tidemark.as_of = '2013-01-02T00:00:00Z'; CALL snapshot('shop.orders', 'x')").await;
+    assert!(called.as_ref().is_err_and(|e| e.to_string().contains("as_of =>")), "{called:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_past_has_the_columns_it_had() {
     let mut seen = std::collections::BTreeSet::new();
     for seed in 21..=24 {

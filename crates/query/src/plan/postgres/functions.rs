@@ -118,7 +118,7 @@ pub(crate) fn common() -> Vec<ScalarUDF> {
         }),
         ("pg_size_pretty", text(), size_pretty),
         ("current_setting", text(), current_setting),
-        ("set_config", text(), current_setting),
+        ("set_config", text(), set_config),
         ("quote_ident", text(), |call| call.texts(|text| Some(quote_ident(text)))),
         ("quote_literal", text(), |call| call.texts(|text| Some(format!("'{}'", text.replace('\'', "''"))))),
         ("parse_ident", texts(), parse_ident),
@@ -291,7 +291,29 @@ fn size_pretty(call: &Call<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(sizes.as_primitive::<Int64Type>().iter().map(one).collect::<StringArray>()))
 }
 
-/// The value that a setting has at first; `search_path` is the session's. `set_config` answers the same: SQL sets nothing.
+/// A question sets nothing: refused where what it asks for would then read otherwise. The empty search path that dumps begin
+/// with changes nothing, nor do settings that only shape what a client is shown: those answer what they are.
+fn set_config(call: &Call<'_>) -> Result<ArrayRef> {
+    let (names, values) = (call.argument(0, &DataType::Utf8)?, call.argument(1, &DataType::Utf8)?);
+    let one = |(name, value): (Option<&str>, Option<&str>)| {
+        let (Some(name), Some(value)) = (name, value) else { return Ok(None) };
+        let lower = name.to_ascii_lowercase();
+        let refused = match lower.as_str() {
+            "search_path" => !value.is_empty() && value != call.schema,
+            "statement_timeout" => true,
+            name => name.starts_with("tidemark."),
+        };
+        if refused {
+            return plan_err!("set_config sets nothing here: say SET {name} = … in a statement of its own");
+        }
+        let holds = if lower == "search_path" { Some(value) } else { settings::first(name) };
+        Ok(holds.map(str::to_owned))
+    };
+    let pairs = names.as_string::<i32>().iter().zip(values.as_string::<i32>());
+    Ok(Arc::new(pairs.map(one).collect::<Result<StringArray>>()?))
+}
+
+/// The value that a setting has at first; `search_path` is the session's.
 fn current_setting(call: &Call<'_>) -> Result<ArrayRef> {
     let names = call.argument(0, &DataType::Utf8)?;
     let is_lenient = call.arrays.len() > 1;
