@@ -72,6 +72,19 @@ def test_another_log_is_refused_while_the_owner_lives(lake):
     assert first.rows("SELECT id FROM shop.events") == [("1",)]
 
 
+def test_whoever_starts_with_another_log_is_told_what_may_be_missing(lake):
+    log, left = lake.home / "log", "what is only there is not in the lake"
+    first = lake.serve(log=log)
+    first.send({"id": "1"})
+    first.kill()
+    second = lake.serve(log=lake.home / "another log")
+    assert left in second.log
+    assert second.stop() == 0
+    # Nobody has given the same positions away meanwhile.
+    third = lake.serve(log=log)
+    assert left not in third.log and third.rows("SELECT id FROM shop.events") == [("1",)]
+
+
 def test_nobody_waits_for_a_lease_who_holds_the_log_or_comes_after_an_orderly_end(patient):
     log = patient.home / "log"
     first = patient.serve(log=log)

@@ -44,8 +44,10 @@ pub(crate) async fn tenure(settings: &Settings, store: &Store, parts: &Parts) ->
             turn => break turn?,
         }
     };
-    if let Some(epoch) = left_log.filter(|_epoch| directory.is_none()) {
-        check_left_log(settings, epoch)?;
+    if let Some(epoch) = left_log.filter(|epoch| !is_dead(*epoch)) {
+        if directory.is_none() {
+            check_left_log(settings, epoch)?;
+        }
         if settings.standby {
             return Err(WiringError::LogElsewhere(epoch));
         }
