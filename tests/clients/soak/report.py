@@ -2,7 +2,7 @@
 
 import json
 
-from .steady import REST_EVERY_SECONDS, REST_SECONDS
+from .steady import CROWD, CROWD_SECONDS, CROWDS, REST_EVERY_SECONDS, REST_SECONDS
 from .verdict import JUDGED_MINUTES, MEMORY_MAX, complaints, line
 
 MIB = 1 << 20
@@ -84,7 +84,7 @@ def memory(run):
     return f"""## The steady owner
 
 Memory: {told}. Theil–Sen over the least anonymous memory (`RssAnon`) of each of {steady['rests']} rests, after {steady['warm_up_s'] / 60:g} minutes; samples every second. In a rest, {REST_SECONDS}
-of every {REST_EVERY_SECONDS} seconds, nobody asks it anything, so that what it holds is told from what work takes for a moment.{others(steady)}
+of every {REST_EVERY_SECONDS} seconds, nobody asks it anything, so that what it holds is told from what work takes for a moment. In the warm-up {CROWD} ask it at once, {CROWDS} times for up to {CROWD_SECONDS} s.{others(steady)}
 
 | minute | anonymous at least, MiB | anonymous, MiB | resident, MiB | threads | open files |
 |---|---|---|---|---|---|

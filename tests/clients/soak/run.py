@@ -19,7 +19,7 @@ from .churn import DEATHS, LEASE_MS, Churn
 from .ledger import BATCH, Ledger
 from .load import Load
 from .settings import RESTLESS
-from .steady import REST_EVERY_SECONDS, REST_SECONDS, Steady
+from .steady import CROWD, CROWD_SECONDS, CROWDS, REST_EVERY_SECONDS, REST_SECONDS, Steady, warm_up_of
 from .under import ANSWER_SECONDS, SHAPES, WORKERS, Under
 
 #: From when an owner has caught up, and another stands by, to its death.
@@ -73,7 +73,7 @@ class Run:
 
     def die_and_follow(self):
         ends, chance, is_over, astray = time.monotonic() + 60 * self.told.minutes, random.Random(self.told.seed), threading.Event(), 0
-        besides = [self.trouble.watched(lambda work=work: work(is_over)) for work in (self.tell, self.rest)]
+        besides = [self.trouble.watched(lambda work=work: work(is_over)) for work in (self.tell, self.rest, self.crowd)]
         while time.monotonic() < ends and astray < ASTRAY_MAX:
             try:
                 self.churn.turn(chance.uniform(*self.pause), self.lakes[0])
@@ -96,6 +96,13 @@ class Run:
         while not is_over.wait(REST_EVERY_SECONDS - REST_SECONDS):
             with self.steady.rest():
                 self.lakes[1].rest(REST_SECONDS)
+
+    def crowd(self, is_over):
+        warm_up = warm_up_of(60 * self.told.minutes)
+        for _time in range(CROWDS):
+            if is_over.wait(warm_up / (CROWDS + 1)):
+                return
+            self.lakes[1].crowd(CROWD, min(CROWD_SECONDS, warm_up / (CROWDS + 1) / 2))
 
     @property
     def is_short(self):

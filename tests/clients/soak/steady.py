@@ -20,12 +20,20 @@ SAMPLE_SECONDS, METRICS_EVERY = 1, 30
 KIB = 1024
 #: Before memory is judged, at most, and as a part of the run.
 WARM_UP_SECONDS, WARM_UP_PART = 900, 1 / 3
+#: In the warm-up so many ask it at once, at most for so long, so often: each of its threads has then been as deep as it gets, and what it keeps for
+#: the next one is as much as it becomes.
+CROWD, CROWD_SECONDS, CROWDS = 24, 60, 2
 #: How often nobody asks it anything, and for how long: what it holds then is judged.
 REST_EVERY_SECONDS, REST_SECONDS = 60, 8
 #: Of a rest, before what is on its way has come to its end and the allocator has given back what was freed.
 SETTLED_SECONDS = 3
 #: What of its metrics is kept: what may grow, and the jobs.
 TOLD = re.compile(r"tidemark_(ingest_(unflushed_bytes|tail_rows|remembered|log_bytes|broken_invariants|steps)|cdc_(pending_rows|steps)|publish_total|job_ticks|allocator_bytes|query_cache_bytes)")
+
+
+def warm_up_of(seconds):
+    """How much of a run that takes so long is not judged."""
+    return min(WARM_UP_SECONDS, WARM_UP_PART * seconds)
 
 
 class Steady(Worker):
@@ -66,7 +74,7 @@ class Steady(Worker):
 
     def figures(self, seconds):
         """Of a run that took so long: what is judged is what came after the warm-up."""
-        warm_up = min(WARM_UP_SECONDS, WARM_UP_PART * seconds)
+        warm_up = warm_up_of(seconds)
         judged = [one for one in self.samples if one["at"] >= warm_up]
         fits = {what: slope([(one["at"], one[what]) for one in judged]) for what in ("anonymous", "resident")}
         series = [of((one["at"], one[what]) for one in self.samples)

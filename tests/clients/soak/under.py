@@ -1,5 +1,7 @@
 """A lake with all that is done to it while the run lasts, and its audit behind it."""
 
+import time
+
 from faults import KINDS
 
 from .audit import audit, settle
@@ -41,6 +43,12 @@ class Under:
         self.load.rest(seconds)
         for part in (self.probes, self.upkeep):
             part.rests = False
+
+    def crowd(self, count, seconds):
+        """So many ask at once, for so long."""
+        ends = time.monotonic() + seconds
+        for asking in [self.trouble.watched(lambda: self.probes.put_until(ends)) for _ in range(count)]:
+            asking.join()
 
     def audit(self):
         """By a process that finds nothing but what is in the bucket."""
