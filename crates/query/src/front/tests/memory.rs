@@ -13,6 +13,17 @@ async fn lab(query_memory_bytes: usize) -> Lab {
     Lab::with(Config { query_memory_bytes, ..Config::default() }).await
 }
 
+/// Whoever answered ends a moment after its answer.
+async fn is_given_back(lab: &Lab) {
+    for _attempt in 0..1000 {
+        if lab.query.room.budget.used() == 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("{} bytes are still held", lab.query.room.budget.used());
+}
+
 /// What is written in one expression and what is computed in a query below it are the same question.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_that_are_computed_answer_as_columns_do() {
@@ -90,7 +101,7 @@ async fn windows_count_against_the_budget() {
         |rows: u64| format!("SELECT max(n) FROM (SELECT sum(value) OVER () AS n FROM generate_series(1, {rows}))");
     let refused = rows(&lab, &asked(1_000_000)).await;
     assert!(matches!(refused, Err(Error::Memory(_))), "{refused:?}");
-    assert_eq!(lab.query.room.budget.used(), 0);
+    is_given_back(&lab).await;
     assert_eq!(rows(&lab, &asked(1000)).await.expect("an answer"), [["500500"]]);
 }
 
@@ -99,18 +110,14 @@ async fn windows_count_against_the_budget() {
 async fn keys_that_are_computed_count_with_their_rows() {
     let sql = "SELECT max(n), sum(value) FROM (SELECT value, row_number() OVER (ORDER BY repeat('x', 100) || (value % 10)) AS n \
                FROM generate_series(1, 400000))";
-    for (budget, is_enough) in [(24 << 20, false), (256 << 20, true)] {
-        let lab = lab(budget).await;
-        // What does not fit goes to the disk, and is refused where the pieces do not come together again.
-        match rows(&lab, &format!("EXPLAIN ANALYZE {sql}")).await {
-            Ok(told) => {
-                let told = told.concat().join("\n");
-                let mut sorts = told.lines().filter(|line| line.contains("SortExec"));
-                let spills = sorts.any(|line| line.contains("spill_count=") && !line.contains("spill_count=0"));
-                assert_eq!(spills, !is_enough, "{budget}: {told}");
-            }
-            Err(error) => assert!(!is_enough && matches!(error, Error::Memory(_)), "{budget}: {error}"),
+    // What does not fit goes to the disk, and is refused where the pieces do not come together again.
+    match rows(&lab(24 << 20).await, &format!("EXPLAIN ANALYZE {sql}")).await {
+        Ok(told) => {
+            let told = told.concat().join("\n");
+            let mut sorts = told.lines().filter(|line| line.contains("SortExec"));
+            assert!(sorts.any(|line| line.contains("spill_count=") && !line.contains("spill_count=0")), "{told}");
         }
+        Err(error) => assert!(matches!(error, Error::Memory(_)), "{error}"),
     }
     assert_eq!(rows(&lab(256 << 20).await, sql).await.expect("an answer"), [["400000", "80000200000"]]);
 }
@@ -137,7 +144,7 @@ async fn long_answers_of_windows_count_against_the_budget() {
             Err(Error::Memory(_)) => assert!(!is_answered, "{sql}"),
             Err(error) => panic!("{sql}: {error}"),
         }
-        assert_eq!(lab.query.room.budget.used(), 0, "{sql}");
+        is_given_back(&lab).await;
     }
 }
 
