@@ -95,15 +95,18 @@ class Postgres:
     """A session, by as few bytes as it takes."""
 
     def __init__(self, server):
+        self.begin(server)
+        assert self.read() == (b"R", struct.pack("!I", 3)), "a password is asked for"
+        self.send(b"p", ROOT.encode() + b"\0")
+        self.until_ready()
+        self.ask()
+
+    def begin(self, server):
         host, port = server.postgres.rsplit(":", 1)
         self.socket = socket.create_connection((host, int(port)), timeout=30)
         self.pending = b""
         words = b"user\0me\0database\0tidemark\0\0"
         self.socket.sendall(struct.pack("!II", len(words) + 8, 3 << 16) + words)
-        assert self.read() == (b"R", struct.pack("!I", 3)), "a password is asked for"
-        self.send(b"p", ROOT.encode() + b"\0")
-        self.until_ready()
-        self.ask()
 
     def ask(self):
         self.send(b"Q", QUESTION.encode() + b"\0")
