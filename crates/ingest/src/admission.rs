@@ -168,3 +168,37 @@ fn observe(collections: &mut HashMap<CollectionName, Admitted>, change: &SchemaC
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidemark_model::{
+        json::Value,
+        schema::{Kinds, Observed},
+    };
+
+    use super::*;
+
+    fn touched(collections: usize, fields: std::ops::Range<usize>) -> Vec<Touched> {
+        let touch = |nth| {
+            let mut observed = Observed::default();
+            fields.clone().for_each(|field| observed.see(&format!("f{field}"), Kinds::of(&Value::Int(0))));
+            Touched {
+                collection: CollectionName::parse(&format!("c{nth}")).expect("a name"),
+                shard: Shard(0),
+                observed,
+            }
+        };
+        (0..collections).map(touch).collect()
+    }
+
+    #[test]
+    fn a_request_changes_so_much_schema_and_no_more() {
+        let (admission, namespace) = (Admission::default(), Namespace::parse("shop").expect("a name"));
+        admission.admit(&namespace, &touched(101, 0..999), Instant::from_micros(1));
+        assert!(admission.without_known(&namespace, &mut touched(100, 999..1000)).is_ok());
+        let refused = admission.without_known(&namespace, &mut touched(101, 999..1000));
+        assert!(matches!(refused, Err(Error::TooMuchSchema { limit: CHANGING_FIELDS_MAX })), "{refused:?}");
+        // What is known changes nothing, however much it is.
+        assert!(admission.without_known(&namespace, &mut touched(101, 0..999)).is_ok());
+    }
+}

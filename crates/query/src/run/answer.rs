@@ -272,9 +272,13 @@ mod tests {
     }
 
     async fn is_freed(is_free: &AtomicBool) {
-        while !is_free.load(Ordering::Acquire) {
+        for _attempt in 0..10_000 {
+            if is_free.load(Ordering::Acquire) {
+                return;
+            }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        panic!("the place is still held");
     }
 
     #[tokio::test]
