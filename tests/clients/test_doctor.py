@@ -85,6 +85,8 @@ def test_beside_a_server_that_is_well(server):
     before = contents(server.data)
     found = doctor(*ports(server), data=server.data, AUTH_TOKEN=ROOT)
     assert contents(server.data) == before, "it changed something"
+    # Nor did the first time: it may have been another user than the server's.
+    assert {path.name for path in (server.data / "lake/.tmp").iterdir()} == {"0", "0.lock"}
     for check in ("data folder", "sync", "open files", "memory", "store", "lake", "owner", "log", "server", "ready", "unflushed", "ports"):
         # What depends on this machine may be worth a warning.
         assert set(states(found, check)) <= ({"ok", "warning"} if check in OF_THE_MACHINE else {"ok"}), found[check]

@@ -4,8 +4,8 @@
 //! 2. Every file that the newest manifest names must be there, with its size and its SHA-256.
 //! 3. What the manifest says of itself must fit: positions without gaps, marks in order, parts without overlap.
 //! 4. Data files that no manifest of the last while named and that are older than that are orphans: clean-up should have
-//!    taken them.
-//!
+//!    taken them. The while ends when the lake was last at work, and none are looked for where its owner was not at work
+//!    for that long: a lake that lay still is not worse for it.
 //! 5. A published table must hold the files, bytes and rows of the manifest it was published from, and they must be there.
 //! 6. Of the logs in the store that may hold what is in no file, every object must be there and verify.
 //!
@@ -17,8 +17,8 @@ mod table;
 
 use std::collections::{HashMap, HashSet};
 
-use tidemark_model::Instant;
-use tidemark_storage::{ObjectPath, Store, log::look, paths, register::Register};
+use tidemark_model::{Instant, Namespace, Seq};
+use tidemark_storage::{ObjectPath, Store, StoreError, log::look, paths, register::Register};
 
 use self::table::Expected;
 use crate::{
@@ -26,9 +26,10 @@ use crate::{
     catalog::{
         journal, lake,
         owner::{self, Entry},
-        state::State,
+        state::{CollectionState, State},
         tables,
     },
+    lease,
     manifest::stored::{self, Manifest},
     publish::{Log, pick::Wanted, wanted},
 };
@@ -60,7 +61,10 @@ pub struct Report {
 /// The most manifests of one table that are read back to see what was named lately.
 const MANIFESTS_MAX: u64 = 4096;
 
-/// Looks a lake over; `now` and `grace_s` say from which age on a file without a name is an orphan.
+/// Looks a lake over; `now` and `grace_s` say from which age on a file without a name is an orphan; 0: each is.
+///
+/// What cannot be read is a complaint as well, and the rest is looked at all the same; not so when a store elsewhere stops
+/// answering.
 ///
 /// # Errors
 /// [`CatalogError`] when there is no lake, or the register of its tables cannot be read.
@@ -68,7 +72,11 @@ pub async fn verify(store: &Store, depth: Depth, now: Instant, grace_s: u64) -> 
     let lake = lake::read(store).await?;
     let register = Register::new(store.clone(), paths::catalog());
     let mut state = State::new(store.clone());
-    let mut looking = Looking { store, depth, oldest: orphans_from(now, grace_s), report: Report::default() };
+    let oldest = match grace_s {
+        0 => Some(now),
+        _ => orphans_from(at_work(store, now).await?, grace_s),
+    };
+    let mut looking = Looking { store, depth, oldest, report: Report::default() };
     for entry in journal::load(&register).await? {
         state.absorb(&entry);
     }
@@ -76,50 +84,100 @@ pub async fn verify(store: &Store, depth: Depth, now: Instant, grace_s: u64) -> 
     looking.chain(&Register::new(store.clone(), paths::owner()), &paths::owner()).await?;
     looking.logs(&lake.cluster).await?;
     for (namespace, known) in &state.namespaces {
-        let events: EventsManifest = looking
-            .table(&known.events.register, &paths::manifests(namespace, "events"))
-            .await?
-            .unwrap_or_else(EventsManifest::before_first);
-        let mut lately = looking.lately(&known.events.register, &events, table::of_events).await?;
-        let root = paths::table(namespace, "events");
-        let wanted = |manifest: &EventsManifest| Some(wanted::of_events(&root, manifest));
-        lately.extend(looking.published(&root, &known.events.register, wanted).await?);
-        looking.files(&[paths::table(namespace, "events")], table::of_events(&events), &lately).await?;
-        looking.report.complaints.extend(table::about_events(namespace, &events));
+        let mut mark = None;
+        match looking.events(namespace, &known.events.register).await {
+            Ok(events) => mark = Some(events.mark),
+            Err(error) if looking.goes_on(format_args!("{namespace}.events"), &error) => {}
+            Err(_away) => return Ok(looking.report),
+        }
         for (name, collection) in &known.collections {
-            let directory = collection.known.directory.as_str();
-            let manifest: CollectionManifest = looking
-                .table(&collection.slot.register, &paths::manifests(namespace, directory))
-                .await?
-                .unwrap_or_else(CollectionManifest::before_first);
-            let directories = paths::data_directories(&paths::table(namespace, directory));
-            let mut lately = looking.lately(&collection.slot.register, &manifest, table::of_collection).await?;
-            let root = paths::states(&paths::table(namespace, directory));
-            let wanted = |manifest: &CollectionManifest| wanted::of_state(&root, manifest);
-            lately.extend(looking.published(&root, &collection.slot.register, wanted).await?);
-            looking.files(&directories, table::of_collection(&manifest), &lately).await?;
-            let mark = events.mark.seq(collection.known.shard);
-            looking.report.complaints.extend(table::about_collection(&format!("{namespace}.{name}"), &manifest, mark));
+            let of = format!("{namespace}.{name}");
+            let mark = mark.as_ref().map_or(Seq::MAX, |mark| mark.seq(collection.known.shard));
+            match looking.collection((namespace, &of), collection, mark).await {
+                Err(error) if !looking.goes_on(&of, &error) => return Ok(looking.report),
+                Ok(()) | Err(_) => {}
+            }
         }
     }
     Ok(looking.report)
 }
 
-/// The instant before which a file without a name is an orphan.
-fn orphans_from(now: Instant, grace_s: u64) -> Instant {
-    now.plus_micros(i64::try_from(grace_s).unwrap_or(i64::MAX).saturating_mul(1_000_000).saturating_neg())
+/// Since when the lake has its owner, and when that was last seen at work: now, where it has no lease to say so.
+async fn at_work(store: &Store, now: Instant) -> Result<(Instant, Instant), CatalogError> {
+    let owner = owner::newest(&Register::new(store.clone(), paths::owner()), None).await?;
+    let Some(owner) = owner else { return Ok((Instant::MIN, now)) };
+    let word = lease::last_word(store, owner.epoch).await?;
+    Ok((owner.opened_at, word.map_or(now, |(_word, said_at)| said_at.min(now))))
+}
+
+/// The instant before which a file without a name is an orphan; none where clean-up cannot have come to any.
+fn orphans_from((opened_at, at_work): (Instant, Instant), grace_s: u64) -> Option<Instant> {
+    let grace = i64::try_from(grace_s).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+    let oldest = at_work.plus_micros(grace.saturating_neg());
+    (opened_at < oldest).then_some(oldest)
+}
+
+/// An error with what it comes from.
+fn whole(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 struct Looking<'s> {
     store: &'s Store,
     depth: Depth,
-    oldest: Instant,
+    /// What is older than this and was not named since is an orphan; none: nothing is.
+    oldest: Option<Instant>,
     report: Report,
 }
 
 impl Looking<'_> {
     fn complain(&mut self, of: impl std::fmt::Display, what: impl std::fmt::Display) {
         self.report.complaints.push(format!("{of}: {what}"));
+    }
+
+    /// Complains of a table whose rest could not be looked at; whether the next one is worth a try.
+    fn goes_on(&mut self, of: impl std::fmt::Display, error: &CatalogError) -> bool {
+        let is_away = self.store.is_remote() && matches!(error, CatalogError::Store(StoreError::Failed { .. }));
+        let rest = if is_away { "it and all behind it" } else { "the rest of it" };
+        self.complain(of, format_args!("{rest} could not be looked at: {}", whole(error)));
+        !is_away
+    }
+
+    async fn events(&mut self, namespace: &Namespace, register: &Register) -> Result<EventsManifest, CatalogError> {
+        let root = paths::table(namespace, "events");
+        let events: EventsManifest = self
+            .table(register, &paths::manifests(namespace, "events"))
+            .await?
+            .unwrap_or_else(EventsManifest::before_first);
+        let mut lately = self.lately(register, &events, table::of_events).await?;
+        let wanted = |manifest: &EventsManifest| Some(wanted::of_events(&root, manifest));
+        lately.extend(self.published(&root, register, wanted).await?);
+        self.files(std::slice::from_ref(&root), table::of_events(&events), &lately).await?;
+        self.report.complaints.extend(table::about_events(namespace, &events));
+        Ok(events)
+    }
+
+    /// `mark` is that of the events that the collection is made of.
+    async fn collection(
+        &mut self,
+        (namespace, of): (&Namespace, &str),
+        collection: &CollectionState,
+        mark: Seq,
+    ) -> Result<(), CatalogError> {
+        let (directory, register) = (collection.known.directory.as_str(), &collection.slot.register);
+        let manifest: CollectionManifest = self
+            .table(register, &paths::manifests(namespace, directory))
+            .await?
+            .unwrap_or_else(CollectionManifest::before_first);
+        let mut lately = self.lately(register, &manifest, table::of_collection).await?;
+        let table = paths::table(namespace, directory);
+        let root = paths::states(&table);
+        let wanted = |manifest: &CollectionManifest| wanted::of_state(&root, manifest);
+        lately.extend(self.published(&root, register, wanted).await?);
+        self.files(&paths::data_directories(&table), table::of_collection(&manifest), &lately).await?;
+        self.report.complaints.extend(table::about_collection(of, &manifest, mark));
+        Ok(())
     }
 
     /// The newest manifest of a table whose chain is looked at.
@@ -158,11 +216,12 @@ impl Looking<'_> {
         files: fn(&M) -> HashMap<String, Expected>,
     ) -> Result<HashSet<String>, CatalogError> {
         let mut named = HashSet::new();
+        let Some(oldest) = self.oldest else { return Ok(named) };
         let (mut version, mut committed_at) = (newest.head().version, newest.head().committed_at);
         for _read in 0..MANIFESTS_MAX {
             version = version.saturating_sub(1);
             // The one before the grace was the newest until the next one came.
-            let Some(bytes) = register.read(version).await?.filter(|_| committed_at >= self.oldest) else { break };
+            let Some(bytes) = register.read(version).await?.filter(|_| committed_at >= oldest) else { break };
             let manifest: M = stored::decode(register.path(version).as_ref(), &bytes)?;
             committed_at = manifest.head().committed_at;
             named.extend(files(&manifest).into_keys());
@@ -229,7 +288,9 @@ impl Looking<'_> {
             .iter()
             .filter(|(path, (_, modified))| {
                 let is_named = named.contains_key(*path) || lately.contains(*path);
-                paths::is_data_file(&ObjectPath::from(path.as_str())) && !is_named && *modified < self.oldest
+                paths::is_data_file(&ObjectPath::from(path.as_str()))
+                    && !is_named
+                    && self.oldest.is_some_and(|oldest| *modified < oldest)
             })
             .collect();
         orphans.sort_unstable();
@@ -246,13 +307,43 @@ impl Looking<'_> {
                 self.complain(path, format_args!("it has {size} bytes, the manifest says {}", expected.bytes));
             }
             Some(_) if self.depth == Depth::Checksums => {
-                let found = self.store.checksum(&ObjectPath::from(path)).await?;
-                if found != expected.sha256 {
-                    self.complain(path, format_args!("its checksum is {found}, the manifest says {}", expected.sha256));
+                match self.store.checksum(&ObjectPath::from(path)).await {
+                    Ok(found) if found == expected.sha256 => {}
+                    Ok(found) => {
+                        let said = &expected.sha256;
+                        self.complain(path, format_args!("its checksum is {found}, the manifest says {said}"));
+                    }
+                    Err(StoreError::NotFound { .. }) => self.complain(path, "it is missing"),
+                    // A bad place of the disk: one file, not all.
+                    Err(error) if !self.store.is_remote() => {
+                        self.complain(path, format_args!("it cannot be read: {}", whole(&error)));
+                    }
+                    Err(error) => return Err(error.into()),
                 }
             }
             Some(_) => {}
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orphans_are_what_clean_up_had_the_time_to_take() {
+        let at = |hour: i64| Instant::from_micros(hour * 3_600_000_000);
+        let from = |opened_at, at_work, grace_h: u64| orphans_from((at(opened_at), at(at_work)), grace_h * 3600);
+        assert_eq!(from(0, 10, 4), Some(at(6)), "what was written before hour 6 waited for four hours");
+        assert_eq!(from(7, 10, 4), None, "the owner began three hours ago, and clean-up with it");
+        assert_eq!(from(6, 10, 4), None);
+        assert_eq!(orphans_from((Instant::MIN, at(0)), u64::MAX), None, "a grace without an end");
+    }
+
+    #[tokio::test]
+    async fn a_lake_without_a_lease_is_taken_to_be_at_work() {
+        let now = Instant::from_micros(1);
+        assert_eq!(at_work(&Store::memory(), now).await.expect("reads"), (Instant::MIN, now));
     }
 }

@@ -334,10 +334,20 @@ impl Rooms {
 /// Opens the store that the settings name.
 pub(crate) fn open_store(settings: &Settings, environment: &Environment) -> Result<Store, StoreError> {
     let Some(url) = &settings.store else { return Store::local(settings.data.join("lake")) };
+    Store::open(url, &store_options(settings, environment))
+}
+
+/// Opens the same to read it: whoever looks leaves nothing behind in the lake of a server that may run as another user.
+pub(crate) fn look_at_store(settings: &Settings, environment: &Environment) -> Result<Store, StoreError> {
+    let Some(url) = &settings.store else { return Store::look_locally(&settings.data.join("lake")) };
+    Store::look(url, &store_options(settings, environment))
+}
+
+fn store_options(settings: &Settings, environment: &Environment) -> Vec<(String, String)> {
     let mut options = environment.object_store_options();
     let exposed = |(key, secret): (&String, &Secret)| (key.clone(), secret.expose().to_owned());
     options.extend(settings.object_store.iter().map(exposed));
-    Store::open(url, &options)
+    options
 }
 
 async fn open_catalog(settings: &Settings, store: &Store, parts: &Parts) -> Result<Catalog, WiringError> {

@@ -67,6 +67,30 @@ impl Store {
         url::open(url, options)
     }
 
+    /// Opens the store that a URL names to read it: a directory is not made, and nothing in it is made, removed or locked, so
+    /// that whoever looks may be another user than the server, or have a copy that cannot be written.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] when the URL is not understood, or there is no such directory.
+    pub fn look(url: &str, options: &[(String, String)]) -> Result<Self, StoreError> {
+        match url.strip_prefix("file://") {
+            Some(path) if path.starts_with('/') => Self::look_locally(&PathBuf::from(path)),
+            _ => url::open(url, options),
+        }
+    }
+
+    /// The same under a directory of this machine.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] when there is no such directory.
+    pub fn look_locally(directory: &std::path::Path) -> Result<Self, StoreError> {
+        let url = format!("file://{}", directory.display());
+        match LocalStore::look(directory) {
+            Ok(store) => Ok(Self { objects: Arc::new(store), url: url.into() }),
+            Err(error) => Err(StoreError::Url { url, reason: error.to_string() }),
+        }
+    }
+
     /// A durable store under a directory of this machine, made if it does not exist.
     ///
     /// # Errors

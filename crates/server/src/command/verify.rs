@@ -12,7 +12,7 @@ const CLEAN_UP_WITHIN_S: u64 = 1800;
 /// Looks and tells; a lake with anything wrong is a failure.
 pub(super) async fn run(args: &VerifyArgs, environment: &Environment) -> Result<(), Failure> {
     let settings = settings(&args.serve, environment)?.settings;
-    let store = wiring::open_store(&settings, environment)?;
+    let store = wiring::look_at_store(&settings, environment)?;
     let depth = if args.quick { Depth::Sizes } else { Depth::Checksums };
     // Clean-up sees a file unnamed, waits for the grace, and may have been started anew in between.
     let grace_s = settings.cdc.grace_s.max(settings.ingest.grace_s);

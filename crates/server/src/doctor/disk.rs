@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, OFlags, open, statvfs},
+    fs::{Mode, OFlags, major, minor, open, statvfs},
     io::Errno,
 };
 
@@ -31,18 +31,31 @@ const SYNCS: usize = 5;
 
 /// The process that holds the directory of the log, by the system's table of locks.
 pub(super) fn holder(settings: &Settings) -> Option<u32> {
-    let claim = fs::metadata(settings.log_directory()?.join("claim")).ok()?;
-    holder_of(claim.ino(), &fs::read_to_string("/proc/locks").ok()?)
+    let claim = settings.log_directory()?.join("claim");
+    let file = fs::metadata(&claim).ok()?;
+    let (device, locks) = ((major(file.dev()), minor(file.dev())), fs::read_to_string("/proc/locks").ok()?);
+    // The numbers of inodes are those of one file system each: another's holder is a stranger.
+    holders_of(file.ino(), &locks).find(|(pid, on)| *on == device || opened(*pid, &claim)).map(|(pid, _on)| pid)
 }
 
+/// Whether a process has a file open, where this one may know: some file systems tell locks of another device than files.
+fn opened(pid: u32, file: &Path) -> bool {
+    let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    let same = |there: PathBuf| fs::canonicalize(file).is_ok_and(|file| file == there);
+    open.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(same))
+}
+
+/// Processes that hold a file of this number, and the devices on which they do.
 /// `1: FLOCK  ADVISORY  WRITE 4711 fd:01:12345 0 EOF`
-fn holder_of(inode: u64, locks: &str) -> Option<u32> {
-    let held = locks.lines().find_map(|line| {
+fn holders_of(inode: u64, locks: &str) -> impl Iterator<Item = (u32, (u32, u32))> {
+    locks.lines().filter_map(move |line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [_, "FLOCK", _, "WRITE", pid, place, ..] = words[..] else { return None };
-        (place.rsplit(':').next()?.parse() == Ok(inode)).then(|| pid.parse().ok())?
-    });
-    held.filter(|pid| *pid > 0)
+        let [major, minor, number] = place.split(':').collect::<Vec<_>>()[..] else { return None };
+        let hexadecimal = |digits| u32::from_str_radix(digits, 16).ok();
+        let holder = (pid.parse().ok()?, (hexadecimal(major)?, hexadecimal(minor)?));
+        (number.parse() == Ok(inode) && holder.0 > 0).then_some(holder)
+    })
 }
 
 /// The folders of this machine that a server writes to.
@@ -201,7 +214,8 @@ mod tests {
     fn whoever_holds_a_lock_is_found_by_the_inode() {
         let locks = "1: FLOCK  ADVISORY  WRITE 4711 fd:01:12345 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 9 fd:01:12345 0 EOF\n\
                      2: POSIX  ADVISORY  WRITE 3 00:2b:77 0 EOF\n3: FLOCK  ADVISORY  READ 5 00:2b:78 0 EOF\n";
-        assert_eq!([12345, 77, 78, 1].map(|inode| holder_of(inode, locks)), [Some(4711), None, None, None]);
+        let found = |inode| holders_of(inode, locks).collect::<Vec<_>>();
+        assert_eq!([12345, 77, 78, 1].map(found), [vec![(4711, (0xfd, 1))], vec![], vec![], vec![]]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{Depth, Finding, bytes};
 use crate::{
     clock::{SystemClock, random_ids},
     config::{Environment, Settings},
-    wiring::open_store,
+    wiring::{look_at_store, open_store},
 };
 
 const STORE: &str = "store";
@@ -41,7 +41,7 @@ pub(super) async fn examine(settings: &Settings, environment: &Environment, dept
     if folder.is_some_and(|folder| !Path::new(folder).is_dir()) {
         return vec![Finding::ok(STORE, format!("{name} is not there yet; the first start makes it"))];
     }
-    let store = match open_store(settings, environment) {
+    let store = match look_at_store(settings, environment) {
         Ok(store) => store,
         Err(error) => {
             return vec![Finding::failed(
@@ -72,7 +72,10 @@ pub(super) async fn examine(settings: &Settings, environment: &Environment, dept
     }
     found.extend(closed(&store).await);
     if depth == Depth::AskingStore {
-        found.push(creates_once(&store).await);
+        found.push(match open_store(settings, environment) {
+            Ok(store) => creates_once(&store).await,
+            Err(error) => Finding::failed(CREATES, whole(&error), "let whoever runs the server ask"),
+        });
     }
     found
 }

@@ -10,7 +10,12 @@ mod staging;
 mod upload;
 mod writer;
 
-use std::{fmt, ops::Range, path::Path as FilePath, sync::Arc};
+use std::{
+    fmt,
+    ops::Range,
+    path::{Path as FilePath, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -77,7 +82,9 @@ pub(super) fn abort() -> OnSyncError {
 /// A durable [`ObjectStore`] under one directory.
 pub struct LocalStore {
     files: LocalFileSystem,
-    writer: Arc<Writer>,
+    root: PathBuf,
+    /// None: it was opened to be looked at.
+    writer: Option<Arc<Writer>>,
 }
 
 impl LocalStore {
@@ -91,7 +98,21 @@ impl LocalStore {
         settle::registers(&root, disk.as_ref())?;
         let files = LocalFileSystem::new_with_prefix(&root).map_err(std::io::Error::other)?;
         let writer = Writer::new(root.clone(), Staging::claim(&root)?, disk, on_sync_error);
-        Ok(Self { files, writer: Arc::new(writer) })
+        Ok(Self { files, root, writer: Some(Arc::new(writer)) })
+    }
+
+    /// Opens a store that is there to read it: nothing is made, removed or locked, and every write is refused.
+    ///
+    /// # Errors
+    /// When there is no such directory, or it may not be read.
+    pub fn look(directory: &FilePath) -> std::io::Result<Self> {
+        let root = directory.canonicalize()?;
+        let files = LocalFileSystem::new_with_prefix(&root).map_err(std::io::Error::other)?;
+        Ok(Self { files, root, writer: None })
+    }
+
+    fn writer(&self, operation: &str) -> Result<Arc<Writer>> {
+        self.writer.as_ref().map(Arc::clone).ok_or_else(|| refused(operation))
     }
 }
 
@@ -103,7 +124,7 @@ impl fmt::Debug for LocalStore {
 
 impl fmt::Display for LocalStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LocalStore({})", self.writer.root().display())
+        write!(f, "LocalStore({})", self.root.display())
     }
 }
 
@@ -124,13 +145,13 @@ impl ObjectStore for LocalStore {
             PutMode::Overwrite => Mode::Overwrite,
             PutMode::Update(_) => return Err(refused("put with PutMode::Update")),
         };
-        let (name, writer) = (self.files.path_to_filesystem(location)?, Arc::clone(&self.writer));
+        let (name, writer) = (self.files.path_to_filesystem(location)?, self.writer("put")?);
         blocking(move || writer.put(&name, &payload, mode)).await?;
         Ok(PutResult { e_tag: None, version: None })
     }
 
     async fn put_multipart_opts(&self, location: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        let (name, writer) = (self.files.path_to_filesystem(location)?, Arc::clone(&self.writer));
+        let (name, writer) = (self.files.path_to_filesystem(location)?, self.writer("put_multipart")?);
         Ok(Box::new(blocking(move || LocalUpload::begin(writer, name)).await?))
     }
 
@@ -143,7 +164,10 @@ impl ObjectStore for LocalStore {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.files.delete_stream(locations)
+        match self.writer("delete") {
+            Ok(_writes) => self.files.delete_stream(locations),
+            Err(refused) => futures::stream::once(std::future::ready(Err(refused))).boxed(),
+        }
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -167,7 +191,7 @@ impl ObjectStore for LocalStore {
             CopyMode::Overwrite => Mode::Overwrite,
         };
         let bytes = self.files.get_opts(from, GetOptions::default()).await?.bytes().await?;
-        let (name, writer) = (self.files.path_to_filesystem(to)?, Arc::clone(&self.writer));
+        let (name, writer) = (self.files.path_to_filesystem(to)?, self.writer("copy")?);
         blocking(move || writer.put(&name, &PutPayload::from(bytes), mode)).await
     }
 }

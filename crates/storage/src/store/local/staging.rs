@@ -35,10 +35,10 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// Takes the first free slot and empties every free one.
+    /// Takes the first free slot and empties every free one; what belongs to another user is left alone.
     pub(super) fn claim(root: &FilePath) -> io::Result<Self> {
         let above = root.join(DIRECTORY);
-        std::fs::create_dir_all(&above)?;
+        std::fs::create_dir_all(&above).map_err(at(&above))?;
         let mut ours = None;
         for slot in 0..SLOTS_MAX {
             if ours.is_some() && !lock_path(&above, slot).exists() {
@@ -46,9 +46,13 @@ impl Staging {
             }
             let Some(lock) = locked(&lock_path(&above, slot))? else { continue };
             let directory = above.join(slot.to_string());
-            empty(&directory)?;
+            match empty(&directory) {
+                // Left over by another user, whose it stays.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
+                emptied => emptied.map_err(at(&directory))?,
+            }
             if ours.is_none() {
-                std::fs::create_dir(&directory)?;
+                std::fs::create_dir(&directory).map_err(at(&directory))?;
                 ours = Some(Self { directory, next: AtomicU64::new(0), _lock: lock });
             }
         }
@@ -67,13 +71,22 @@ fn lock_path(above: &FilePath, slot: u32) -> PathBuf {
     above.join(format!("{slot}.lock"))
 }
 
+/// The lock of a slot, unless another process holds it or another user made it.
 fn locked(path: &FilePath) -> io::Result<Option<File>> {
-    let lock = File::options().write(true).create(true).truncate(false).open(path)?;
+    let lock = match File::options().write(true).create(true).truncate(false).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && path.exists() => return Ok(None),
+        opened => opened.map_err(at(path))?,
+    };
     match lock.try_lock() {
         Ok(()) => Ok(Some(lock)),
         Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
+        Err(TryLockError::Error(error)) => Err(at(path)(error)),
     }
+}
+
+/// Says where it happened.
+fn at(path: &FilePath) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn empty(directory: &FilePath) -> io::Result<()> {

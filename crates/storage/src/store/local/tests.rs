@@ -217,3 +217,32 @@ async fn left_over_temporaries_are_removed_at_start_and_those_of_the_living_are_
     let listed: Vec<_> = living.list(None).map(|object| object.unwrap().location.to_string()).collect().await;
     assert_eq!(listed, ["a/slow"]);
 }
+
+#[tokio::test]
+async fn whoever_looks_leaves_no_trace_and_writes_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    assert!(LocalStore::look(&place.path().join("none")).is_err(), "nothing is made");
+    std::fs::create_dir_all(place.path().join("a/b")).unwrap();
+    std::fs::write(place.path().join("a/b/1"), "x").unwrap();
+    let there = || {
+        let mut names: Vec<_> = walk(place.path()).collect();
+        names.sort();
+        names
+    };
+    let before = there();
+    let store = LocalStore::look(place.path()).unwrap();
+    assert_eq!(store.get(&Path::from("a/b/1")).await.unwrap().bytes().await.unwrap(), "x");
+    assert!(store.put(&Path::from("a/b/2"), "x".into()).await.is_err());
+    assert!(store.put_multipart(&Path::from("a/b/2")).await.is_err());
+    assert!(store.delete(&Path::from("a/b/1")).await.is_err());
+    assert!(store.copy(&Path::from("a/b/1"), &Path::from("a/b/2")).await.is_err());
+    assert_eq!(there(), before);
+}
+
+fn walk(directory: &FilePath) -> Box<dyn Iterator<Item = PathBuf>> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    Box::new(entries.flat_map(|path| {
+        let below = if path.is_dir() { walk(&path) } else { Box::new(std::iter::empty()) };
+        below.chain(std::iter::once(path))
+    }))
+}

@@ -65,10 +65,6 @@ impl Writer {
         Self { root, staging, disk, on_sync_error, has_failed: AtomicBool::new(false), durable: Mutex::default() }
     }
 
-    pub(super) fn root(&self) -> &FilePath {
-        &self.root
-    }
-
     /// Writes a whole object.
     pub(super) fn put(&self, name: &FilePath, payload: &PutPayload, mode: Mode) -> Result<()> {
         let mut staged = self.stage()?;
