@@ -2,6 +2,10 @@
 //!
 //! [`Admission::admit`] runs under the log's lock, so the order of schema changes is the order of appends. An append
 //! that fails has changed nothing durable: every later append carries the changes again until one of them is durable.
+//!
+//! `proposal`: what requests under way would make.
+
+mod proposal;
 
 use std::{collections::HashMap, sync::Mutex};
 
@@ -9,6 +13,7 @@ use tidemark_catalog::Catalog;
 use tidemark_catalog::Collection;
 use tidemark_model::{CollectionName, DocSchema, Instant, Namespace, Shard, Standing, schema::SchemaChange};
 
+pub(crate) use self::proposal::Proposal;
 use crate::{dedup::lock, envelope, error::Error, observe::Touched};
 
 /// The most columns that the schemas have together which one request changes.
@@ -18,6 +23,8 @@ const CHANGING_FIELDS_MAX: usize = 100_000;
 #[derive(Debug, Default)]
 pub(crate) struct Admission {
     namespaces: Mutex<HashMap<Namespace, HashMap<CollectionName, Admitted>>>,
+    /// Names that requests under way would make, and how many of them each. Locked behind `namespaces`.
+    proposed: Mutex<HashMap<Namespace, HashMap<CollectionName, usize>>>,
 }
 
 #[derive(Debug)]
@@ -68,16 +75,6 @@ impl Admission {
         let namespaces = lock(&self.namespaces);
         let known = namespaces.get(namespace).and_then(|collections| collections.get(name));
         known.map_or_else(|| envelope::shard_of(name.as_str(), shards), |admitted| admitted.shard)
-    }
-
-    /// How many collections the namespace would have with these.
-    pub(crate) fn count_with(&self, namespace: &Namespace, names: &[CollectionName]) -> usize {
-        let namespaces = lock(&self.namespaces);
-        let known = namespaces.get(namespace);
-        let is_there =
-            |name: &CollectionName| known.and_then(|known| known.get(name)).is_some_and(|admitted| !admitted.is_erased);
-        let there = known.into_iter().flat_map(HashMap::values).filter(|admitted| !admitted.is_erased).count();
-        there + names.iter().filter(|name| !is_there(name)).count()
     }
 
     /// Removes from a request what is admitted already, so that little is left to do under the log's lock.

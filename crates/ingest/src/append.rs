@@ -182,7 +182,8 @@ impl Room {
         key: Option<&Key>,
         before: Option<&Receipt>,
     ) -> Result<Receipt, Error> {
-        let (decoded, sender, _body) = (prepared.decoded, prepared.sender.clone(), prepared.place.take());
+        let (decoded, sender) = (prepared.decoded, prepared.sender.clone());
+        let _held = (prepared.place.take(), std::mem::take(&mut prepared.proposal));
         self.stands_now(namespace, standing::collections(&prepared.batch.groups))?;
         self.may_be(namespace)?;
         let (claim, verdicts) = self.claim_ids(namespace, &prepared.batch.ids).await?;

@@ -39,6 +39,9 @@ use crate::{
     visible::Visible,
 };
 
+/// How long the instant at which something is made may take to be closed.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
 /// What the room is given.
 #[derive(Debug)]
 pub struct Deps {
@@ -183,13 +186,13 @@ impl Ingest {
         room.may_be(namespace)?;
         let admission = &room.visible.admission;
         let names: Vec<CollectionName> = collection.cloned().into_iter().collect();
-        let limit = room.config.collections_max;
-        if admission.count_with(namespace, &names) > limit {
-            return Err(Error::TooManyCollections { limit });
-        }
+        let _proposal = admission.propose(namespace, &names, room.config.collections_max)?;
         let _stands = room.stands(namespace, &names).await?;
-        // Behind all that was ever acknowledged: what was erased begins anew.
-        let at = room.log.now().plus_micros(1);
+        // Behind all that was ever acknowledged: what was erased begins anew. And before all that will be, whatever clocks do:
+        // a change older than its collection would be in no past.
+        let now = room.log.now();
+        room.log.close_instant(now, CLOSE_WITHIN).await?;
+        let at = now.plus_micros(1);
         let created = |name: &CollectionName| SchemaChange::Created {
             collection: name.clone(),
             directory: name.as_str().to_owned(),

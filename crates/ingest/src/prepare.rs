@@ -3,10 +3,12 @@
 //! Inflate, check UTF-8, read every record once, sort rows, make columns, hash ids and contents. Runs on a blocking
 //! thread when the body is large. Deduplication and the log come after (append).
 
+use std::sync::Arc;
+
 use tidemark_model::{CollectionName, Ids, Instant, Namespace, Shard};
 
 use crate::{
-    admission::Admission,
+    admission::{Admission, Proposal},
     batch::ValidBatch,
     budget::Reservation,
     config::Config,
@@ -29,7 +31,7 @@ use crate::{
 pub(crate) struct Door<'d> {
     pub(crate) limits: &'d Config,
     pub(crate) ids: &'d Ids,
-    pub(crate) admission: &'d Admission,
+    pub(crate) admission: &'d Arc<Admission>,
     pub(crate) rules: &'d Rules,
     pub(crate) shards: u16,
     pub(crate) now: Instant,
@@ -66,14 +68,16 @@ pub(crate) struct Prepared {
     pub(crate) decoded: usize,
     /// The place of the body among the bytes in flight; held until the ack.
     pub(crate) place: Option<Reservation>,
+    /// The collections that it would make; held until the ack.
+    pub(crate) proposal: Proposal,
 }
 
 impl Prepared {
-    /// A part of a request, whose body was counted with the first.
+    /// A part of a request, whose body and collections were counted with the first.
     pub(crate) fn part(batch: ValidBatch, on_error: OnError, total: usize) -> Self {
         let (rest, key, refused, decoded) = (Vec::new(), None, Refused::default(), 0);
         let sender = Sender::default();
-        Self { batch, rest, key, refused, on_error, sender, total, decoded, place: None }
+        Self { batch, rest, key, refused, on_error, sender, total, decoded, place: None, proposal: Proposal::default() }
     }
 }
 
@@ -110,9 +114,7 @@ pub(crate) fn prepare(namespace: &Namespace, mut request: Request, door: &Door<'
     }
     let collections = collections.into_names();
     let limit = door.limits.collections_max;
-    if !collections.is_empty() && door.admission.count_with(namespace, &collections) > limit {
-        return Err(Error::TooManyCollections { limit });
-    }
+    let proposal = door.admission.propose(namespace, &collections, limit)?;
     let shards: Vec<_> = collections.iter().map(|name| door.admission.shard_of(namespace, name, door.shards)).collect();
     let build = |rows| ValidBatch::build(rows, &collections, &shards).map_err(|error| Error::Rows("built", error));
     let (rows, divided) = if truncates == 0 { (rows, Vec::new()) } else { divided(rows, &collections, &shards) };
@@ -131,6 +133,7 @@ pub(crate) fn prepare(namespace: &Namespace, mut request: Request, door: &Door<'
         total,
         decoded: decoded.bytes().len(),
         place: request.batch.place,
+        proposal,
     })
 }
 

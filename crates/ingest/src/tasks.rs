@@ -1,6 +1,9 @@
 //! The room's background work: one loop that flushes what is due, and the end of it all.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant as Stopwatch},
+};
 
 use tokio::task::JoinHandle;
 use tokio_util::{
@@ -14,6 +17,10 @@ use crate::{error::Error, front::Ingest};
 const TICK: Duration = Duration::from_secs(1);
 /// The longest pause after failures.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// The first pause after a last flush that failed.
+const LAST_PAUSE_MIN: Duration = Duration::from_millis(100);
+/// How long a last flush that failed is tried again: nobody comes after it until the next start, which replays the log.
+const LAST_TRIED_FOR: Duration = Duration::from_secs(10);
 
 /// Owns the loops; the server drains them at the end.
 #[derive(Debug)]
@@ -59,9 +66,23 @@ impl Tasks {
         if !flushing.is_finished() {
             let _ended = flushing.await;
         }
-        let flushed = ingest.flush_all().await;
+        let flushed = last_flush(&ingest).await;
         room.log.shut_down().await;
         flushed
+    }
+}
+
+async fn last_flush(ingest: &Ingest) -> Result<(), Error> {
+    let (begun, mut pause) = (Stopwatch::now(), LAST_PAUSE_MIN);
+    loop {
+        match ingest.flush_all().await {
+            Err(error) if !error.is_fatal() && begun.elapsed() < LAST_TRIED_FOR => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the last flush failed; it is tried again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+            outcome => return outcome,
+        }
     }
 }
 

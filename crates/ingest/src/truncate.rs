@@ -94,7 +94,8 @@ impl Room {
         mut prepared: Prepared,
         key: Option<&Key>,
     ) -> Result<Receipt, Error> {
-        let (rest, _body) = (std::mem::take(&mut prepared.rest), prepared.place.take());
+        let rest = std::mem::take(&mut prepared.rest);
+        let _held = (prepared.place.take(), std::mem::take(&mut prepared.proposal));
         let (on_error, total, parts) = (prepared.on_error, prepared.total, rest.len());
         let mut receipt = self.store(namespace, prepared, None, None).await?;
         for (nth, (truncation, batch)) in rest.into_iter().enumerate() {

@@ -50,7 +50,7 @@ pub(crate) struct Totals {
 #[derive(Debug)]
 pub(crate) struct Visible {
     pub(crate) catalog: Catalog,
-    pub(crate) admission: Admission,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) unflushed: Budget,
     pub(crate) pace: Pace,
     pub(crate) metrics: Arc<Metrics>,
@@ -64,7 +64,7 @@ pub(crate) struct Visible {
 impl Visible {
     pub(crate) fn new(catalog: Catalog, unflushed: Budget, pace: Pace, metrics: Arc<Metrics>) -> Self {
         Self {
-            admission: Admission::of(&catalog),
+            admission: Arc::new(Admission::of(&catalog)),
             catalog,
             unflushed,
             pace,

@@ -2,7 +2,7 @@
 
 use arrow::array::{Array, AsArray};
 use tidemark_ingest::Config;
-use tidemark_model::Table;
+use tidemark_model::{CollectionName, Instant, Table};
 
 use crate::bed::{Bed, End, collection, ns, quiet};
 
@@ -139,4 +139,22 @@ async fn small_sidecars_are_merged() {
     assert_eq!(sidecars.iter().map(|sidecar| sidecar.rows).sum::<u64>(), 70);
     let bed = bed.restart(End::Killed).await;
     assert_eq!(bed.events(r#"{"type":"a","id":"e0"}"#).await.ok()["duplicates"], 1);
+}
+
+/// Else a change that was acknowledged would be older than its collection, and in no past.
+#[tokio::test]
+async fn no_change_is_older_than_its_collection_whatever_the_clock_does() {
+    for end in [None, Some(End::Killed), Some(End::Drained)] {
+        let mut bed = Bed::new().await;
+        let orders = CollectionName::parse("orders").expect("a name");
+        assert!(bed.ingest.create(&ns("shop"), Some(&orders)).await.expect("creates"));
+        bed.clock.step(-600_000_000);
+        if let Some(end) = end {
+            bed = bed.restart(end).await;
+        }
+        let receipt = bed.events(r#"{"collection":"orders","op":"insert","id":"a","doc":{}}"#).await.ok();
+        let stored_at = Instant::parse(receipt["system_time"].as_str().expect("a text")).expect("an instant");
+        let created_at = bed.catalog.collection(&ns("shop"), &orders).expect("is there").created_at;
+        assert!(stored_at >= created_at, "{end:?}: {stored_at} {created_at}");
+    }
 }

@@ -125,3 +125,21 @@ async fn a_start_without_its_store_fails_instead_of_forgetting() {
     let bed = stopped.start().await.expect("opens");
     assert_eq!(bed.events(&event("e1")).await.ok()["duplicates"], 1);
 }
+
+/// The end of a process is the last chance of what is acknowledged to come into files without a replay.
+#[tokio::test]
+async fn a_last_flush_that_fails_for_a_moment_is_tried_again() {
+    let (store, rules) = flaky::store();
+    let bed = Bed::on(store, quiet()).await;
+    bed.events(&event("e1")).await.ok();
+    let mut failures = 2;
+    rules.set(move |verb, path| {
+        let fails = verb == Verb::Put && path.contains("/_manifest/") && failures > 0;
+        failures -= i32::from(fails);
+        if fails { Answer::Failed } else { Answer::Honest }
+    });
+    // Drained for good: else this panics.
+    let bed = bed.restart(End::Drained).await;
+    assert_eq!(bed.texts(&Table::Events, "id").await, ["e1"]);
+    assert_eq!(bed.catalog.events(&ns("shop")).files.iter().map(|file| file.rows).sum::<u64>(), 1);
+}
