@@ -101,3 +101,35 @@ async fn a_named_snapshot_outlives_the_window() {
     assert_eq!(report["changed"], 1, "{report}");
     assert_eq!(client.number("SELECT n FROM shop.orders").await, 0);
 }
+
+/// Also where all that was let go is the first append there ever was.
+#[tokio::test]
+async fn what_the_window_lets_go_of_the_first_append_is_missed_and_not_passed_over() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Server::start_with(home.path(), eager()).await;
+    let client = server.client();
+    states(&client, 0, 1).await;
+    let window = std::time::Duration::from_secs(4);
+    tokio::time::sleep(window).await;
+    states(&client, 1, 1).await;
+    let done = loop {
+        let wanted = json!({"history_window_s": window.as_secs()});
+        let done = client.post_json("/v1/shop/orders/clean-up", &wanted).await.ok();
+        if done["changes"] != json!(0) {
+            break done;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    assert!(done["changes"].as_i64() >= Some(1), "{done}");
+    for asked in [
+        "SELECT count(*) FROM changes('shop.orders')",
+        "SELECT count(*) FROM history('shop.orders', 'a')",
+        "SELECT count(*) FROM shop.orders FOR SYSTEM_TIME ALL",
+        "SELECT count(*) FROM shop.\"orders$changes\"",
+    ] {
+        assert_eq!(client.query(asked, &[]).await.problem(), "outside_window", "{asked}");
+    }
+    assert_eq!(client.number("SELECT n FROM shop.orders").await, 1);
+    let refused = client.query("SELECT count(*) FROM diff('shop.orders', NULL)", &[]).await;
+    assert_eq!(refused.problem(), "invalid_sql", "{}", refused.text());
+}

@@ -69,6 +69,24 @@ async fn what_lives_at_a_truncate_goes_and_what_comes_after_stays() {
     assert_eq!(json!(gone), json!([[0]]));
 }
 
+/// One that was written again before the truncate arrived lived at it too, as an older image.
+#[tokio::test]
+async fn an_image_of_before_ends_at_a_truncate_that_comes_late() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Server::start(home.path()).await;
+    let client = server.client();
+    post(&client, &[create("a", -9), create("b", -8), create("a", 3)], &[]).await;
+    let receipt = post(&client, &[truncate()], &[]).await;
+    assert_eq!(receipt["accepted"], 2, "{receipt}");
+    assert_eq!(ids(&client).await, ["a"]);
+    for (micros, expected) in [("111", json!([["a"], ["b"]])), ("113", json!([])), ("115", json!([["a"]]))] {
+        let then = format!("TIMESTAMP '2019-05-28T08:58:24.863{micros}Z'");
+        let was =
+            client.rows(&format!("SELECT _id FROM shop.customers FOR VALID_TIME AS OF {then} ORDER BY _id")).await;
+        assert_eq!(json!(was), expected, "{then}");
+    }
+}
+
 #[tokio::test]
 async fn the_receipt_of_all_parts_is_the_same_behind_a_crash() {
     let home = tempfile::tempdir().unwrap();

@@ -44,8 +44,8 @@ fn events_file(root: &ObjectPath, file: &EventsFile) -> Option<File> {
     let shards = shard(|run| i64::from(run.shard.0));
     let (first, last) = (shard(|run| run.first).0, shard(|run| run.last).1);
     let mut stats = Stats::of(file.rows);
-    stats.range(event::TS, (floor(file.ts.min), ceil(file.ts.max)));
-    stats.range(event::SYSTEM_TIME, (floor(file.system_time.min), ceil(file.system_time.max)));
+    stats.times(event::TS, (file.ts.min, file.ts.max));
+    stats.times(event::SYSTEM_TIME, (file.system_time.min, file.system_time.max));
     stats.range(event::SHARD, (json!(shards.0), json!(shards.1)));
     stats.range(event::SEQ, (json!(first), json!(last)));
     stats.whole(event::ID);
@@ -87,6 +87,14 @@ impl Stats {
         self.whole(name);
     }
 
+    /// The same of instants; none of what would end behind the last year that is written with four digits.
+    fn times(&mut self, name: &str, (min, max): (Instant, Instant)) {
+        match ceil(max) {
+            Some(max) => self.range(name, (floor(min), max)),
+            None => self.whole(name),
+        }
+    }
+
     fn json(self) -> String {
         let Self { rows, min, max, nulls } = self;
         json!({ "numRecords": rows, "minValues": min, "maxValues": max, "nullCount": nulls }).to_string()
@@ -97,8 +105,9 @@ fn floor(at: Instant) -> Value {
     millis(at.micros().div_euclid(1000))
 }
 
-fn ceil(at: Instant) -> Value {
-    millis(at.micros().saturating_add(999).div_euclid(1000))
+fn ceil(at: Instant) -> Option<Value> {
+    let above = at.micros().saturating_add(999).div_euclid(1000);
+    (above <= Instant::MAX.micros().div_euclid(1000)).then(|| millis(above))
 }
 
 /// Always with three digits behind the second: not every reader knows fewer.
@@ -145,8 +154,9 @@ mod tests {
             (-1, "1969-12-31T23:59:59.999Z", "1970-01-01T00:00:00.000Z"),
         ] {
             let at = Instant::from_micros(micros);
-            assert_eq!((floor(at), ceil(at)), (json!(low), json!(high)), "{micros}");
+            assert_eq!((floor(at), ceil(at)), (json!(low), Some(json!(high))), "{micros}");
         }
+        assert_eq!(ceil(Instant::MAX), None, "a year of five digits is no timestamp to others");
         let (long, short) = ("x".repeat(40), "é".repeat(32));
         assert!(cut(&long).0 < long && cut(&long).1 > long);
         assert_eq!(cut(&short), (short.clone(), short));

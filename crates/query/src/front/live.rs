@@ -8,8 +8,9 @@ use super::{Query, difference::CollectionRef};
 use crate::{Error, Session, Statement};
 
 impl Query {
-    /// Streams the ids of the documents that live now, in no order; with an instant only of those whose source time is not
-    /// after it. It is a query like others: it holds a place, and has as long as they have.
+    /// Streams the ids of the documents that live now, in no order; with an instant of those that lived then, as far as is
+    /// known now: one that was written again since had an image then, which ends there. It is a query like others: it holds
+    /// a place, and has as long as they have.
     ///
     /// # Errors
     /// [`Error`], as of a statement; [`Error::UnknownTable`].
@@ -18,14 +19,25 @@ impl Query {
         of: &CollectionRef,
         upto: Option<Instant>,
     ) -> Result<BoxStream<'static, Result<Vec<String>, Error>>, Error> {
-        // As a number: the engine's literals end in 2262.
-        let upto = upto.map_or_else(String::new, |at| {
-            format!(" WHERE _ts <= arrow_cast({}, 'Timestamp(Microsecond, Some(\"UTC\"))')", at.micros())
-        });
-        let sql = format!("SELECT _id FROM {of}{upto}");
-        let (principal, session) = (Principal::lake(), Session::default());
-        let statement = Statement { sql, params: Vec::new(), principal, session, pin: None };
-        let rows = self.run(&statement).await?.stream;
+        let asked = |sql: String| {
+            let (principal, session) = (Principal::lake(), Session::default());
+            Statement { sql, params: Vec::new(), principal, session, pin: None }
+        };
+        let rows = match upto {
+            None => self.run(&asked(format!("SELECT _id FROM {of}"))).await,
+            Some(at) => {
+                let then = asked(format!("SELECT _id FROM {of} FOR VALID_TIME AS OF TIMESTAMP '{at}'"));
+                match self.run(&then).await {
+                    // What lived then was let go: what lives now and is not younger. As a number, the engine's literals end in 2262.
+                    Err(Error::OutsideWindow(_)) => {
+                        let at = format!("arrow_cast({}, 'Timestamp(Microsecond, Some(\"UTC\"))')", at.micros());
+                        self.run(&asked(format!("SELECT _id FROM {of} WHERE _ts <= {at}"))).await
+                    }
+                    answer => answer,
+                }
+            }
+        };
+        let rows = rows?.stream;
         let ids = rows.map_err(Error::from).and_then(|rows| async move {
             let other = || Error::Internal("ids are no text".to_owned());
             let ids = rows.columns().first().and_then(|ids| ids.as_string_opt::<i32>()).ok_or_else(other)?;

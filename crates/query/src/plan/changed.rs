@@ -14,6 +14,7 @@ use datafusion::{
     common::{Result, internal_err},
     logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf},
 };
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use tidemark_model::json::for_each_field;
 
@@ -85,9 +86,48 @@ fn fields(document: Option<&str>) -> BTreeMap<Cow<'_, str>, &str> {
     if read.is_ok() { fields } else { BTreeMap::new() }
 }
 
+/// Whether two JSON values are the same. Numbers keep their digits: two that are the same float are not yet the same.
 fn same(left: &str, right: &str) -> bool {
-    let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();
-    left == right || value(left).is_some_and(|left| Some(left) == value(right))
+    if left == right {
+        return true;
+    }
+    match (left.as_bytes().first(), right.as_bytes().first()) {
+        (Some(b'{'), Some(b'{')) => both::<BTreeMap<String, &RawValue>>(left, right).is_some_and(|(left, right)| {
+            let in_right = |(name, value): (&String, &&RawValue)| {
+                right.get(name).is_some_and(|other| same(value.get(), other.get()))
+            };
+            left.len() == right.len() && left.iter().all(in_right)
+        }),
+        (Some(b'['), Some(b'[')) => both::<Vec<&RawValue>>(left, right).is_some_and(|(left, right)| {
+            left.len() == right.len() && left.iter().zip(&right).all(|(left, right)| same(left.get(), right.get()))
+        }),
+        (Some(first), _) => {
+            let is_number = *first == b'-' || first.is_ascii_digit();
+            let same_value = || both::<serde_json::Value>(left, right).is_some_and(|(left, right)| left == right);
+            same_value() && (!is_number || decimal(left) == decimal(right))
+        }
+        (None, _) => false,
+    }
+}
+
+fn both<'t, T: serde::Deserialize<'t>>(left: &'t str, right: &'t str) -> Option<(T, T)> {
+    serde_json::from_str(left).ok().zip(serde_json::from_str(right).ok())
+}
+
+/// A number by its value: whether it is below zero, its digits without zeros at either end, the power of ten of the last.
+fn decimal(number: &str) -> (bool, String, Option<i64>) {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (is_negative, mantissa) = mantissa.strip_prefix('-').map_or((false, mantissa), |digits| (true, digits));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let shown = digits.trim_end_matches('0');
+    let moved = i64::try_from(digits.len() - shown.len()).ok().zip(i64::try_from(fraction.len()).ok());
+    let power = moved.zip(exponent.parse::<i64>().ok());
+    let power = power.and_then(|((zeros, places), exponent)| exponent.checked_add(zeros)?.checked_sub(places));
+    match shown.trim_start_matches('0') {
+        "" => (false, String::new(), Some(0)),
+        shown => (is_negative, shown.to_owned(), power),
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +140,11 @@ mod tests {
             (Some(r#"{"a":1,"b":2}"#), Some(r#"{ "b": 2, "a": 1 }"#), vec![]),
             (Some(r#"{"a":1,"b":{"x":1,"y":2}}"#), Some(r#"{"a":2,"b":{"y":2,"x":1}}"#), vec!["a"]),
             (Some(r#"{"a":1}"#), Some(r#"{"a":null,"c":""}"#), vec!["a", "c"]),
+            (Some(r#"{"a":123456789012345678901234}"#), Some(r#"{"a":123456789012345678901235}"#), vec!["a"]),
+            (Some(r#"{"a":[{"b":0.1}]}"#), Some(r#"{"a":[{"b":0.1000000000000000000001}]}"#), vec!["a"]),
+            (Some(r#"{"a":1.50,"b":[1, 2],"c":1e2}"#), Some(r#"{"a":15e-1,"b":[1,2],"c":1.0E+2}"#), vec![]),
+            (Some(r#"{"a":{"x":[1,2]}}"#), Some(r#"{"a":{"x":[1,2,3]}}"#), vec!["a"]),
+            (Some(r#"{"a":"\u0061"}"#), Some(r#"{"a":"a"}"#), vec![]),
             (Some(r#"{"a":1}"#), None, vec!["a"]),
             (None, Some(r#"{"b":1,"a":1}"#), vec!["a", "b"]),
             (None, None, vec![]),

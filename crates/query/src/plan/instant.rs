@@ -33,16 +33,43 @@ const OFFSET_MAX: f64 = 9e15;
 /// # Errors
 /// [`Error::Invalid`] when it is no constant, or no instant.
 pub(crate) fn fold(expr: &SqlExpr, params: &[ScalarValue], state: &SessionState) -> Result<Instant, Error> {
+    folded(expr, params, state).map(|(at, _is_cut)| at)
+}
+
+/// The last instant before what the expression says: a microsecond less, or none where parts of one were cut off.
+///
+/// # Errors
+/// As [`fold`].
+pub(crate) fn fold_before(expr: &SqlExpr, params: &[ScalarValue], state: &SessionState) -> Result<Instant, Error> {
+    folded(expr, params, state).map(|(at, is_cut)| if is_cut { at } else { at.plus_micros(-1) })
+}
+
+/// The whole microsecond at or before what the expression says, and whether there was more behind it.
+fn folded(expr: &SqlExpr, params: &[ScalarValue], state: &SessionState) -> Result<(Instant, bool), Error> {
     if let Some(text) = literal(expr) {
-        return parse(text);
+        return parse(text).map(|at| (at, is_cut(text)));
     }
     let scalar = constant(expr, params, state)?;
-    instant(&scalar).ok_or_else(|| {
+    let is_cut = match &scalar {
+        ScalarValue::TimestampNanosecond(Some(at), _) => at.rem_euclid(1000) != 0,
+        ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => {
+            is_cut(text)
+        }
+        _ => false,
+    };
+    let at = instant(&scalar).ok_or_else(|| {
         Error::Invalid(format!(
             "a time clause needs an instant, {expr} is {scalar} of type {}: use TIMESTAMP '2013-01-01T06:00:00Z'",
             scalar.data_type()
         ))
-    })?
+    })?;
+    at.map(|at| (at, is_cut))
+}
+
+/// Whether the text of an instant says more than whole microseconds.
+fn is_cut(text: &str) -> bool {
+    let fraction = text.split_once('.').map_or("", |(_seconds, fraction)| fraction);
+    fraction.bytes().take_while(u8::is_ascii_digit).skip(6).any(|digit| digit != b'0')
 }
 
 /// Microseconds of a number of seconds.

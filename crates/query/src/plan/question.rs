@@ -138,17 +138,18 @@ pub(crate) fn fold(asks: &Asks, asked: Asked<'_>, state: &SessionState) -> Resul
 
 fn clock(moment: &Moment, asked: Asked<'_>, state: &SessionState) -> Result<Clock, Error> {
     let instant = |expr| instant::fold(expr, asked.params, state);
+    let before = |expr| instant::fold_before(expr, asked.params, state);
     let offset = |expr| instant::micros(expr, asked.params, state).map(|offset| asked.pin.now.plus_micros(offset));
     let span = match moment {
         Moment::AsOf(at) => Span::at(instant(at)?),
-        Moment::Before(at) => Span::at(instant(at)?.plus_micros(-STEP_US)),
+        Moment::Before(at) => Span::at(before(at)?),
         Moment::Offset(seconds) => Span::at(offset(seconds)?),
         Moment::BeforeOffset(seconds) => Span::at(offset(seconds)?.plus_micros(-STEP_US)),
         Moment::Version(number) => {
             return instant::number(number, asked.params, state).map(Clock::Version);
         }
         Moment::Between(from, to) => period(instant(from)?, instant(to)?)?,
-        Moment::FromTo(from, to) => period(instant(from)?, instant(to)?.plus_micros(-STEP_US))?,
+        Moment::FromTo(from, to) => period(instant(from)?, before(to)?)?,
         Moment::All => Span { upto: None, above: Some(Instant::MIN) },
     };
     Ok(Clock::Span(span))

@@ -104,8 +104,12 @@ pub(crate) async fn changes(
 ) -> EngineResult<Vec<RecordBatch>> {
     // What was dropped cannot be told, and must not be passed over in silence. What was erased before the collection began
     // anew is no part of it.
-    let from = slice.from.unwrap_or(source.collection.created_at);
-    if let Some(window) = source.manifest.window.filter(|window| from < window.system_time) {
+    let erased_at = source.collection.erased_at;
+    let is_whole = |dropped_to: Instant| match slice.from {
+        Some(from) => from >= dropped_to,
+        None => erased_at.is_some_and(|erased_at| dropped_to <= erased_at),
+    };
+    if let Some(window) = source.manifest.window.filter(|window| !is_whole(window.system_time)) {
         return Err(ScanError::Outside(Outside { before: None, after: window.system_time }).into());
     }
     let mut gathered = Gathered { slice, columns, memory: source.memory, batches: Vec::new() };

@@ -76,6 +76,12 @@ pub(crate) fn replace(factor: &mut TableFactor, found: &mut Found) -> Result<(),
     let mut rest = rest.into_iter().map(|argument| argument.filter(|expr| !is_null(expr)));
     let (first, second) = (rest.next().flatten(), rest.next().flatten());
     if signature.name == DIFF.name {
+        if first.is_none() {
+            let shown = signature.shown;
+            return Err(Error::Invalid(format!(
+                "diff needs the earlier of two instants, and NULL is none: use {shown}"
+            )));
+        }
         *factor = diff(table, (first, second), alias.take(), found)?;
         return Ok(());
     }

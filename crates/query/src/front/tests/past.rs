@@ -20,6 +20,8 @@ fn spellings(lab: &Lab) -> Vec<(&'static str, ScalarValue)> {
     let (past, now) = (past(lab), lab.query.room.lake.live.now().micros());
     let ago = |micros: i64| ScalarValue::Float64(Some((micros - now) as f64 / 1e6));
     let number = |number: i64| ScalarValue::Int64(Some(number));
+    // Half a microsecond behind it: strictly before that is the instant itself.
+    let half_behind = ScalarValue::from(text(past).replace('Z', "5Z"));
     vec![
         ("c FOR SYSTEM_TIME AS OF @", at(past)),
         ("c FOR SYSTEM_TIME AS OF (@)", time(past)),
@@ -27,6 +29,9 @@ fn spellings(lab: &Lab) -> Vec<(&'static str, ScalarValue)> {
         ("c FOR TIMESTAMP AS OF @", at(past)),
         ("lab.c AT (TIMESTAMP => @)", at(past)),
         ("lab.c BEFORE (TIMESTAMP => @)", at(past + 1)),
+        ("lab.c BEFORE (TIMESTAMP => @)", half_behind.clone()),
+        ("c BEFORE (TIMESTAMP => @)", ScalarValue::TimestampNanosecond(Some(past * 1000 + 500), Some("UTC".into()))),
+        ("c FOR SYSTEM_TIME FROM @ TO @", half_behind),
         ("c AT (OFFSET => @)", ago(past)),
         ("c BEFORE (OFFSET => @)", ago(past + 1)),
         ("c VERSION AS OF @", number(1)),
@@ -48,6 +53,9 @@ fn spellings(lab: &Lab) -> Vec<(&'static str, ScalarValue)> {
 fn literal(value: &ScalarValue) -> String {
     match value {
         ScalarValue::TimestampMicrosecond(Some(micros), _) => format!("TIMESTAMP '{}'", text(*micros)),
+        ScalarValue::TimestampNanosecond(Some(nanos), _) => {
+            format!("TIMESTAMP '{}{:03}Z'", text(nanos.div_euclid(1000)).trim_end_matches('Z'), nanos.rem_euclid(1000))
+        }
         ScalarValue::Float64(Some(seconds)) => format!("{seconds:.6}"),
         ScalarValue::Int64(Some(number)) => number.to_string(),
         other => format!("'{other}'"),
