@@ -59,7 +59,8 @@ pub enum Command {
     /// Send a file of events or changes, one JSON object per line, to a running server.
     #[command(after_help = "Examples:\n  tidemark ingest events.ndjson --namespace shop\n  \
                             tidemark ingest orders.ndjson.zst --namespace shop --collection orders\n  producer | tidemark ingest - --namespace shop\n\n\
-                            A run that was interrupted is simply started again: batches that the server has are not stored twice.")]
+                            A run that was interrupted is simply started again within 24 hours, with the same file and --batch: batches that\n\
+                            the server has are not stored twice. Of a file that was changed, all is stored again, except records with an id.")]
     Ingest(IngestArgs),
     /// Keep the state of a collection exactly as of an instant, under a name, or drop such a snapshot.
     #[command(after_help = "Examples:\n  tidemark snapshot shop.orders --name before-the-move\n  \

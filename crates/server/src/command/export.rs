@@ -27,15 +27,24 @@ pub(super) async fn run(args: &ExportArgs, environment: &Environment) -> Result<
         if args.format == FileFormat::Parquet && std::io::stdout().is_terminal() {
             return Err(Failure::saying("a Parquet file is binary: name a file with --output"));
         }
-        return written(args, &client, format, std::io::stdout()).await;
+        let answer = asked(args, &client, format).await?;
+        return written(answer, &client, std::io::stdout()).await;
     };
+    let answer = asked(args, &client, format).await?;
     let part = PathBuf::from(format!("{}{PART}", path.display()));
     let file = BufWriter::new(File::create(&part)?);
-    written(args, &client, format, file).await?;
-    Ok(std::fs::rename(&part, path)?)
+    let done = match written(answer, &client, file).await {
+        Ok(()) => std::fs::rename(&part, path).map_err(Failure::from),
+        failed => failed,
+    };
+    if done.is_err() {
+        // It is not whole, and would be taken for something.
+        drop(std::fs::remove_file(&part));
+    }
+    done
 }
 
-async fn written(args: &ExportArgs, client: &Client, format: &str, mut to: impl Write) -> Result<(), Failure> {
+async fn asked(args: &ExportArgs, client: &Client, format: &str) -> Result<reqwest::Response, ClientError> {
     let path = format!("/v1/{}/{}/export", args.of.namespace, args.of.collection);
     let named = [
         ("as_of", &args.then.as_of),
@@ -45,7 +54,10 @@ async fn written(args: &ExportArgs, client: &Client, format: &str, mut to: impl 
     ];
     let given = named.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
     let parameters: Vec<(&str, &str)> = [("format", format)].into_iter().chain(given).collect();
-    let mut response = client.download(&path, &parameters).await?;
+    client.download(&path, &parameters).await
+}
+
+async fn written(mut response: reqwest::Response, client: &Client, mut to: impl Write) -> Result<(), Failure> {
     let broken = |error: reqwest::Error| {
         let reason = format!("it ended early, what was written is not all of it ({error})");
         Failure::of(&ClientError::Unreadable { url: client.url().to_owned(), reason })

@@ -103,6 +103,9 @@ fn summary(tally: &Tally, begun: Instant) -> Result<(), Failure> {
     ))?;
     match tally.refused_lines {
         0 => Ok(()),
-        n => Err(Failure::saying(format_args!("{n} lines were refused: correct them and send them again"))),
+        n => Err(Failure::saying(format_args!(
+            "{n} lines were refused: send them, corrected, in a file of their own (this file, once it is changed, would be \
+             stored a second time)"
+        ))),
     }
 }

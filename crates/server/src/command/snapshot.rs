@@ -31,7 +31,10 @@ fn path(of: &CollectionRef) -> String {
 pub(super) async fn take_or_drop(args: &SnapshotArgs, environment: &Environment) -> Result<(), Failure> {
     let client = Client::of(&args.server, environment)?;
     if let (true, Some(name)) = (args.drop, &args.name) {
-        let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect();
+        // What else a name held would be another place of the server, or another snapshot.
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+            return Err(Failure::saying("no snapshot has such a name: see tidemark snapshots"));
+        }
         client.manage(Method::DELETE, &format!("{}/{name}", path(&args.of)), None).await?;
         return out(format_args!("dropped {name}\n"));
     }

@@ -58,7 +58,11 @@ pub(super) async fn run(args: &SqlArgs, environment: &Environment) -> Result<(),
         None if std::io::stdin().is_terminal() => prompt::open(asking, environment).await,
         None => {
             let mut script = String::new();
-            std::io::stdin().lock().take(SCRIPT_BYTES_MAX).read_to_string(&mut script)?;
+            std::io::stdin().lock().take(SCRIPT_BYTES_MAX + 1).read_to_string(&mut script)?;
+            if script.len() as u64 > SCRIPT_BYTES_MAX {
+                let limit = SCRIPT_BYTES_MAX >> 20;
+                return Err(Failure::saying(format_args!("the script is longer than {limit} MiB: ask it in pieces")));
+            }
             asking.script(&script).await
         }
     }

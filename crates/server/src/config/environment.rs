@@ -90,7 +90,10 @@ impl Environment {
         for (name, text) in &self.0 {
             let path = name.strip_prefix("TIDEMARK_").filter(|path| path.contains("__"));
             if let Some(path) = path {
-                layer.set(&path.replace("__", ".").to_ascii_lowercase(), guessed(text));
+                let key = path.replace("__", ".").to_ascii_lowercase();
+                // Texts all of them, also where one looks like a number; and no error may show a secret as what it is not.
+                let is_text = key.starts_with("object_store.") || key == "auth.token";
+                layer.set(&key, if is_text { Value::String(text.clone()) } else { guessed(text) });
             }
         }
         layer

@@ -92,9 +92,11 @@ impl Sender {
         Ok(())
     }
 
-    /// The key of a batch: the same lines at the same place of the same source have the same key in every run.
+    /// The key of a batch: the same lines at the same place of the same source, sent to the same table, have the same key in
+    /// every run.
     fn key(&self, batch: &Batch) -> String {
         let mut hash = Sha256::new();
+        hash.update(&self.path);
         hash.update(&self.source);
         hash.update(batch.offset.to_le_bytes());
         hash.update(&batch.bytes);
