@@ -56,11 +56,12 @@ def blocks():
         assert lines[at + 1] == "```sh", f"line {at + 2}: a mark stands before a block of sh"
         text = "\n".join(lines[at + 2:lines.index("```", at + 2)]) + "\n"
         parts = dict((part.partition(" ")[::2] for part in (mark[1] or "").split("; ") if part))
-        assert parts.keys() <= {"before", "after", "shows"}, mark[0]
+        assert parts.keys() <= {"before", "after", "shows", "twice"}, mark[0]
         if parts.get("before"):
             before += text
         else:
-            found.append((at + 2, text, parts.get("after"), parts.get("shows")))
+            block = (at + 2, text, parts.get("after"), parts.get("shows"))
+            found += [block, block] if "twice" in parts else [block]
     return before, found
 
 

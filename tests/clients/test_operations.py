@@ -347,9 +347,8 @@ class Restarting(Scenario):
             file.write_bytes(b"damaged")
 
     def again(self):
-        scrapes = 'tidemark_http_requests_total{instance="Restarting",route="/metrics",status="200"}'
-        # Two more than the first scrape of the next process can count.
-        if self.starts <= 4 and self.prometheus.ask(f"{scrapes} >= 3 and resets({scrapes}[15m]) >= {self.starts - 1}"):
+        begun = 'changes(process_start_time_seconds{instance="Restarting"}[15m])'
+        if self.starts <= 4 and self.prometheus.ask(f"{begun} >= {self.starts - 1}"):
             self.stop()
             self.server = self.start()
 

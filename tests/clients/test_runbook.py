@@ -7,6 +7,7 @@ by `; `:
 - `before each`: it is put before every later block.
 - `after EVENT`: something happens first, as HAPPENS has it.
 - `shows TEXT`: its output must hold TEXT.
+- `twice`: it is run once more, as by whoever does it every day.
 
 The machine is a folder (machine.py)."""
 

@@ -14,6 +14,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use prometheus::IntCounter;
 use tidemark_catalog::{Login, NoLogin, Tokens};
 use tidemark_model::{Clock, Instant, Principal, token::Standing};
 
@@ -36,6 +37,7 @@ pub struct Authority {
     tokens: Tokens,
     clock: Arc<dyn Clock>,
     wrong: Mutex<Wrong>,
+    refused: IntCounter,
 }
 
 /// Wrong tokens of this minute, by address.
@@ -46,10 +48,10 @@ struct Wrong {
 }
 
 impl Authority {
-    /// One that knows the root token of the settings, and the tokens of the lake.
+    /// One that knows the root token of the settings, and the tokens of the lake; it counts the tokens that it refuses.
     #[must_use]
-    pub fn new(auth: &Auth, tokens: Tokens, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let authority = Self { root: RwLock::default(), tokens, clock, wrong: Mutex::default() };
+    pub fn new(auth: &Auth, tokens: Tokens, clock: Arc<dyn Clock>, refused: IntCounter) -> Arc<Self> {
+        let authority = Self { root: RwLock::default(), tokens, clock, wrong: Mutex::default(), refused };
         authority.set_root(auth.token.as_ref());
         Arc::new(authority)
     }
@@ -92,6 +94,9 @@ impl Authority {
                 Err(NoLogin::WrongToken) => {}
                 Err(other) => refused = other,
             }
+        }
+        if refused != NoLogin::Unavailable {
+            self.refused.inc();
         }
         Err(if refused == NoLogin::WrongToken { self.count_wrong(from) } else { refused })
     }

@@ -45,6 +45,7 @@ pub struct Metrics {
     job_successes: IntGaugeVec,
     rate_limited: IntCounterVec,
     unfinished_refused: IntCounter,
+    tokens_refused: IntCounter,
     lease_renewals: IntCounterVec,
     maintenance: IntGauge,
     reloads: IntCounterVec,
@@ -91,6 +92,7 @@ impl Metrics {
                 &["counted"],
             )?,
             unfinished_refused: unfinished_refused(registry)?,
+            tokens_refused: tokens_refused(registry)?,
             lease_renewals: IntCounterVec::new(
                 Opts::new("tidemark_lease_renewals_total", "Renewals of the lease on the lake by outcome"),
                 &["outcome"],
@@ -213,6 +215,12 @@ impl Metrics {
         self.unfinished_refused.clone()
     }
 
+    /// Counts tokens that were refused at any door.
+    #[must_use]
+    pub fn tokens_refused(&self) -> IntCounter {
+        self.tokens_refused.clone()
+    }
+
     /// Everything measured, as Prometheus text.
     #[must_use]
     pub fn text(&self) -> Vec<u8> {
@@ -230,6 +238,13 @@ fn unfinished_refused(registry: &Registry) -> Result<IntCounter, prometheus::Err
         "tidemark_grpc_unfinished_refused_total",
         "Messages of gRPC that were given up because too much had come of messages that were not whole",
     )?;
+    registry.register(Box::new(refused.clone()))?;
+    Ok(refused)
+}
+
+fn tokens_refused(registry: &Registry) -> Result<IntCounter, prometheus::Error> {
+    let what = "Tokens that were refused at any door: wrong, revoked, expired, or one too many of an address";
+    let refused = IntCounter::new("tidemark_tokens_refused_total", what)?;
     registry.register(Box::new(refused.clone()))?;
     Ok(refused)
 }

@@ -103,7 +103,8 @@ impl Server {
         } else {
             Rooms::open(&settings, environment, &parts).await?
         };
-        let authority = Authority::new(&settings.auth, rooms.tokens().clone(), parts.clock.clone());
+        let authority =
+            Authority::new(&settings.auth, rooms.tokens().clone(), parts.clock.clone(), parts.metrics.tokens_refused());
         let limits = Limits::new(&settings.limits, parts.metrics.rate_limited());
         rooms.limit(&limits);
         let guard = |address| Guard::of_port(&settings.auth, &authority, address);

@@ -62,7 +62,7 @@ impl Standby {
         let (life, metrics, connections) = (Life::default(), parts.metrics.clone(), &settings.connections);
         let store = open_store(settings, environment).map_err(WiringError::from)?;
         let tokens = Tokens::of(&store, parts.clock.clone(), parts.ids.clone());
-        let authority = Authority::new(&settings.auth, tokens.clone(), parts.clock.clone());
+        let authority = Authority::new(&settings.auth, tokens.clone(), parts.clock.clone(), metrics.tokens_refused());
         learn(&tokens).await;
         for port in ports {
             let guard = Guard::of_port(&settings.auth, &authority, port.address())?;

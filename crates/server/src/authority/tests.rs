@@ -21,7 +21,8 @@ impl House {
         let clock = Arc::new(ManualClock::at(Instant::from_micros(1 << 50)));
         let tokens = Tokens::of(&Store::memory(), clock.clone(), Arc::new(Ids::seeded(1)));
         let auth = Auth { token: root.map(Secret::from), ..Auth::default() };
-        let authority = Authority::new(&auth, tokens.clone(), clock.clone());
+        let refused = IntCounter::new("refused", "for tests").expect("a counter");
+        let authority = Authority::new(&auth, tokens.clone(), clock.clone(), refused);
         Self { authority, tokens, clock }
     }
 
@@ -68,6 +69,7 @@ async fn a_token_opens_until_it_is_revoked_or_expires() {
     house.tokens.revoke(&id).await.expect("revoked");
     assert_eq!(house.login(&text).await, Err(NoLogin::WrongToken));
     assert!(house.authority.asks(), "also when the last one is gone");
+    assert_eq!(house.authority.refused.get(), 2, "the expired and the revoked one were");
 }
 
 /// A wrong secret behind a right id is told as an unknown id is.

@@ -48,7 +48,8 @@ fn routes(wire: Wire, token: Option<&str>) -> (Router, Metrics) {
 
 fn authority(auth: &Auth) -> Arc<Authority> {
     let (store, clock) = (tidemark_storage::Store::memory(), Arc::new(SystemClock));
-    Authority::new(auth, tidemark_catalog::Tokens::of(&store, clock.clone(), Arc::new(Ids::seeded(1))), clock)
+    let tokens = tidemark_catalog::Tokens::of(&store, clock.clone(), Arc::new(Ids::seeded(1)));
+    Authority::new(auth, tokens, clock, prometheus::IntCounter::new("refused", "for tests").expect("a counter"))
 }
 
 fn request(method: &str, path: &str, body: Body) -> Request {

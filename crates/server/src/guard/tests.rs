@@ -17,7 +17,8 @@ fn auth(token: Option<&str>, allow_unauthenticated: bool) -> Auth {
 fn authority(auth: &Auth) -> Arc<Authority> {
     let (store, clock) = (tidemark_storage::Store::memory(), Arc::new(crate::clock::SystemClock));
     let ids = Arc::new(tidemark_model::Ids::seeded(1));
-    Authority::new(auth, tidemark_catalog::Tokens::of(&store, clock.clone(), ids), clock)
+    let tokens = tidemark_catalog::Tokens::of(&store, clock.clone(), ids);
+    Authority::new(auth, tokens, clock, prometheus::IntCounter::new("refused", "for tests").expect("a counter"))
 }
 
 fn port(auth: &Auth, at: &str) -> Result<Guard, Unguarded> {
