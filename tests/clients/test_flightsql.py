@@ -91,7 +91,8 @@ def until(holds, what):
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     home = tmp_path_factory.mktemp("shop")
-    server = Shop(home)
+    # Longer than anybody waits here: what is cancelled must not end by itself in time.
+    server = Shop(home, settings={"query.timeout_s": 600})
     yield server
     server.kill()
     assert "panicked" not in (home / "server.log").read_text()

@@ -199,8 +199,8 @@ def test_a_successor_finds_it(tmp_path):
     try:
         owner = lake.serve()
         standby = lake.stand_by()
-        assert owner.ask("POST", "/v1/shop/events", EVENT).status == 200
-        assert owner.ask("PUT", PATH, {"reason": "moving"}).status == 200
+        owner.insist("POST", "/v1/shop/events", EVENT)
+        owner.insist("PUT", PATH, {"reason": "moving"})
         owner.kill()
         standby.is_ready()
         found = standby.insist("GET", PATH)

@@ -115,6 +115,7 @@ def test_the_copy_of_a_manifest_is_written_once_a_second_at_most(tmp_path, bucke
                 # One commit that takes long, and one that does not.
                 slow.set() if number % 2 == 0 else time.sleep(0.25)
                 server.post(f"/v1/{NAMESPACE}/docs/snapshots", {})
+                assert not slow.is_set(), "no commit was slow"
         finally:
             server.kill()
     assert set(refusing.refused) <= {"TooManyRequests"} and not too_often(refusing), dict(refusing.refused)

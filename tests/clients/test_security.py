@@ -258,13 +258,14 @@ def test_s3_a_revoked_token_opens_nothing_anywhere(tmp_path):
 
 def test_s3_a_token_whose_time_ended_opens_nothing_anywhere(tmp_path):
     with serving(tmp_path) as lake:
-        token = lake.token("query", "ingest", expires_in_s=3)
+        token = lake.token("query", "ingest", expires_in_s=10)
         ways = everywhere(lake, token)
         assert until_refused(ways["http"])[:2] == (401, "token_expired")
         for way, ask in ways.items():
             found = until_refused(ask)
             if way not in ("http", "simple", "extended"):
                 assert found.status == "UNAUTHENTICATED" and "has expired" in found.text, (way, found)
+            assert found.status is not None, f"{way}: a token whose time has ended is still served"
         with pytest.raises(psycopg.OperationalError, match="expired"):
             postgres(lake.server, token)
 

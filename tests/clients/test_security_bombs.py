@@ -22,7 +22,8 @@ CORES = os.cpu_count()
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("lake"), lake=Bare) as found:
+    # Longer than anybody waits here: a query that is not stopped must not end by itself in time.
+    with serving(tmp_path_factory.mktemp("lake"), lake=Bare, query__timeout_s=10 * SECONDS) as found:
         yield found
 
 
@@ -213,6 +214,7 @@ def test_s12_a_cross_join_holds_nobody_up(tmp_path):
         while running(lake) == 1 and time.monotonic() < deadline:
             assert lake.sql("SELECT 1")[0] == 200, "answers to others time out"
             time.sleep(0.1)
+        assert running(lake) == 0, "its time is over, and it runs on"
 
 
 def flat(word):

@@ -166,10 +166,9 @@ def test_a_machine_that_is_lost_takes_nothing_with_it(lake):
     owner = lake.serve()
     receipt = owner.send({"id": "1"}, {"id": "2"})
     assert receipt["durability"] == "object"
-    asked = owner.ask("POST", "/v1/shop/events?durability=object", [{"id": "3", "type": "note"}])
-    assert asked.status == 200 and asked.body["durability"] == "object"
-    change = owner.ask("POST", "/v1/shop/orders/changes", [{"op": "insert", "id": "a", "doc": {"n": 1}}])
-    assert change.status == 200 and change.body["durability"] == "object"
+    asked = owner.insist("POST", "/v1/shop/events?durability=object", [{"id": "3", "type": "note"}])
+    change = owner.insist("POST", "/v1/shop/orders/changes", [{"op": "insert", "id": "a", "doc": {"n": 1}}])
+    assert asked["durability"] == change["durability"] == "object"
     owner.kill()
     shutil.rmtree(owner.home / "data", ignore_errors=True)
     elsewhere = lake.serve()

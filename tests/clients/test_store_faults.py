@@ -67,6 +67,7 @@ def test_every_fault_passes_and_leaves_nothing_wrong(tmp_path, bucket, faults, l
     assert "panicked" not in told and "a defect" not in told
     remark(f"faults of a store, log {log}, seed {SEED}: {sum(faults.hits.values())} of {len(KINDS)} kinds, {len(book.receipts)} batches, "
            f"{book.unknown} of them without an answer, {asked} answers asked for meanwhile")
+    assert asked > 0, "nobody was answered while the store failed"
     assert faults.rarest() > 0, f"a kind of fault never came: {dict(faults.hits)}"
 
 

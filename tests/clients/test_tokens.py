@@ -97,7 +97,7 @@ def test_a_token_is_made_listed_and_revoked_by_the_command_line(lake):
 
 
 def test_tokens_outlive_a_kill_and_end_with_their_time(lake):
-    lasting, short = lake.token("query"), lake.token("query", expires_in_s=1)
+    lasting, short = lake.token("query"), lake.token("query", expires_in_s=5)
     assert lake.sql("SELECT 1", short)[0] == 200
     home = lake.server.home
     lake.server.process.kill()

@@ -147,12 +147,13 @@ def test_spans_of_a_request_reach_the_collector_under_the_caller_of_it(tmp_path,
 def test_who_was_not_sampled_by_the_caller_is_not_sent(tmp_path, collector):
     server = serving(tmp_path, collector)
     try:
-        ask(server, "GET", "/v1/namespaces", headers=[("traceparent", f"00-{PARENT_TRACE}-{PARENT_SPAN}-00")])
+        assert ask(server, "GET", "/openapi.json", headers=[("traceparent", f"00-{PARENT_TRACE}-{PARENT_SPAN}-00")])[0] == 200
         for malformed in ("", "00-zz-zz-01", "x" * 200, f"00-{'0' * 32}-{PARENT_SPAN}-01"):
             assert ask(server, "GET", "/version", headers=[("traceparent", malformed)])[0] == 200
         assert collector.await_span("GET /version").kind == SERVER
         assert server.stop() == 0
-        assert not collector.named("GET /v1/namespaces")
+        assert not collector.named("GET /openapi.json")
+        assert PARENT_TRACE not in {span.trace_id.hex() for span in collector.spans()}
         assert all(not span.parent_span_id for span in collector.named("GET /version")), "a malformed parent is none"
         # Nothing begins with the work of a job, which ticks all the time.
         known = {span.span_id for span in collector.spans()}

@@ -361,6 +361,13 @@ WRONG = {
 def told(tmp_path_factory):
     """What an owner answers to these when it wakes up and another has the lake."""
     lake = Lake(tmp_path_factory.mktemp("woken"), LEASE_MS)
+    try:
+        return woken(lake)
+    finally:
+        lake.end()
+
+
+def woken(lake):
     owner = lake.serve()
     for collection in ("orders", "gone", "kept"):
         owner.insist("POST", f"/v1/shop/{collection}/changes", [{"op": "insert", "id": "1", "doc": {"n": 1}}])
@@ -377,7 +384,6 @@ def told(tmp_path_factory):
     assert owner.ends() == 1
     assert [one["collection"] for one in standby.ask("GET", "/v1/dropped").body["dropped"]] == ["gone"]
     assert standby.ask("GET", "/v1/shop/kept/schema").status == 404
-    lake.end()
     return answers
 
 

@@ -56,6 +56,13 @@ fn find(document: &str) -> Vec<Example> {
     let lines: Vec<&str> = document.lines().collect();
     let mut examples = Vec::new();
     for (at, pair) in lines.windows(2).enumerate() {
+        let is_marked = pair[0].trim().starts_with("<!-- run");
+        let is_run = outcome(pair[0]).is_some() && language(pair[1]).is_some();
+        assert!(
+            !is_marked || is_run,
+            "line {}: a mark that is not understood, or no block of sql or sh behind it",
+            at + 1
+        );
         let (Some(outcome), Some(language)) = (outcome(pair[0]), language(pair[1])) else { continue };
         let inside = lines[at + 2..].iter().take_while(|line| line.trim() != "```");
         let text = inside.copied().collect::<Vec<_>>().join("\n");

@@ -277,6 +277,7 @@ async fn a_restore_that_was_cut_off_does_the_rest() {
     running.spawn(async move { asking.try_post("/v1/shop/orders/restore", body, &[]).await.map(|_| ()) });
     let appended = "SELECT count(*) FROM shop.events WHERE source = 'tidemark.restore'";
     while client.number(appended).await == 0 {
+        assert!(running.try_join_next().is_none(), "the restore ended before it was cut off");
         tokio::task::yield_now().await;
     }
     server.kill().await;
