@@ -22,7 +22,7 @@ ANOTHER = BEFORE + """
 tidemark restore shop.orders --as-of "$before" --into shop.orders-then"""
 EVERYTHING = """before=$(tidemark sql --format csv "SELECT max(_system_time) - INTERVAL '1 microsecond' FROM shop.events WHERE op = 'delete'" | tail -n 1 | tr -d '\\r')
 for collection in $(tidemark sql --format csv "SELECT namespace || '.' || collection FROM system.collections" | tail -n +2 | tr -d '\\r'); do
-  tidemark restore "$collection" --as-of "$before"
+  tidemark restore "$collection" --as-of "$before" || echo "$collection was NOT restored"
 done"""
 #: Of so many documents the accident deletes one, and in all as many as a request may hold at most.
 DELETED_ONE_IN, DELETED_MAX = 10, 9_000

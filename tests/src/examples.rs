@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn only_marked_blocks_are_examples() {
         let document = "x\n```sql\nSELECT 0\n```\n<!-- run -->\n```sql\nSELECT 1\n```\n<!-- run: shows 42 -->\n```sh\na\nb\n```\n\
-                        <!-- run: fails read_only -->\n```sql\nDROP TABLE x\n```\n<!-- run -->\n```json\n{}\n```\n";
+                        <!-- run: fails read_only -->\n```sql\nDROP TABLE x\n```\n";
         let found: Vec<_> = find(document).into_iter().map(|it| (it.line, it.language, it.outcome, it.text)).collect();
         let expected = [
             (6, Language::Sql, Outcome::Works, "SELECT 1".to_owned()),
@@ -101,5 +101,11 @@ mod tests {
             (15, Language::Sql, Outcome::Fails("read_only".into()), "DROP TABLE x".to_owned()),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    #[should_panic(expected = "line 2")]
+    fn a_mark_that_marks_nothing_is_told() {
+        find("x\n<!-- run -->\n```json\n{}\n```\n");
     }
 }

@@ -72,17 +72,23 @@ pub async fn verify(store: &Store, depth: Depth, now: Instant, grace_s: u64) -> 
     let lake = lake::read(store).await?;
     let register = Register::new(store.clone(), paths::catalog());
     let mut state = State::new(store.clone());
-    let oldest = match grace_s {
-        0 => Some(now),
-        _ => orphans_from(at_work(store, now).await?, grace_s),
-    };
-    let mut looking = Looking { store, depth, oldest, report: Report::default() };
+    let mut looking = Looking { store, depth, oldest: Some(now), report: Report::default() };
+    if grace_s > 0 {
+        looking.oldest = match at_work(store, now).await {
+            Ok(times) => orphans_from(times, grace_s),
+            Err(error) if looking.goes_on("the lake's owner", &error) => None,
+            Err(_away) => return Ok(looking.report),
+        };
+    }
     for entry in journal::load(&register).await? {
         state.absorb(&entry);
     }
     looking.chain(&register, &paths::catalog()).await?;
     looking.chain(&Register::new(store.clone(), paths::owner()), &paths::owner()).await?;
-    looking.logs(&lake.cluster).await?;
+    match looking.logs(&lake.cluster).await {
+        Err(error) if !looking.goes_on("the logs in the store", &error) => return Ok(looking.report),
+        Ok(()) | Err(_) => {}
+    }
     for (namespace, known) in &state.namespaces {
         let mut mark = None;
         match looking.events(namespace, &known.events.register).await {

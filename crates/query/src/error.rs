@@ -146,9 +146,16 @@ impl Error {
 
     /// The word for an error of the engine, without taking it.
     pub(crate) fn code_of(error: &DataFusionError) -> &'static str {
-        match error.find_root() {
+        let root = error.find_root();
+        if is_of_store(root) {
+            return "unavailable";
+        }
+        match root {
             DataFusionError::External(inner) => inner.downcast_ref::<Self>().map_or("internal", Self::code),
             DataFusionError::ResourcesExhausted(_) => "memory_exceeded",
+            DataFusionError::Internal(_) | DataFusionError::ParquetError(_) | DataFusionError::ExecutionJoin(_) => {
+                "internal"
+            }
             _ => "engine",
         }
     }

@@ -24,7 +24,8 @@ impl Admission {
     /// passes, also where there are more than `limit`.
     ///
     /// # Errors
-    /// [`Error::TooManyCollections`]: with them and those of other requests under way the namespace would have more than `limit`.
+    /// [`Error::TooManyCollections`]: with them the namespace would have more than `limit`. [`Error::Pressure`]: it would
+    /// with those of other requests under way, which may come to nothing.
     pub(crate) fn propose(
         self: &Arc<Self>,
         namespace: &Namespace,
@@ -44,8 +45,11 @@ impl Admission {
         let others = proposed.get(namespace);
         let of_others = others.into_iter().flat_map(HashMap::keys).filter(|name| !is_there(name)).count();
         let own = fresh.iter().filter(|name| others.is_none_or(|others| !others.contains_key(*name))).count();
-        if there + of_others + own > limit {
+        if there + fresh.len() > limit {
             return Err(Error::TooManyCollections { limit });
+        }
+        if there + of_others + own > limit {
+            return Err(Error::Pressure { what: "the collections that requests under way would make", limit });
         }
         let counts = proposed.entry(namespace.clone()).or_default();
         fresh.iter().for_each(|name| *counts.entry(name.clone()).or_default() += 1);
@@ -87,14 +91,13 @@ mod tests {
             let names: Vec<_> = names.iter().map(|name| CollectionName::clone(name)).collect();
             admission.propose(&namespace, &names, limit)
         };
-        let is_refused =
-            |names: &[&CollectionName]| matches!(propose(names, 2), Err(Error::TooManyCollections { limit: 2 }));
+        let waits = |names: &[&CollectionName]| matches!(propose(names, 2), Err(Error::Pressure { limit: 2, .. }));
 
         let first = propose(&[&a], 2).expect("room for two");
         let same = propose(&[&a, &b], 2).expect("the same name counts once");
-        assert!(is_refused(&[&c]));
+        assert!(waits(&[&c]));
         drop(first);
-        assert!(is_refused(&[&c]), "the second request still brings both");
+        assert!(waits(&[&c]), "the second request still brings both");
 
         let touched = |name: &CollectionName| Touched {
             collection: name.clone(),
@@ -102,12 +105,12 @@ mod tests {
             observed: tidemark_model::schema::Observed::default(),
         };
         admission.admit(&namespace, &[touched(&a)], Instant::from_micros(1));
-        assert!(is_refused(&[&c]), "what is there and still proposed counts once, and there are two");
+        assert!(waits(&[&c]), "what is there and still proposed counts once, and there are two");
         drop(same);
         let second = propose(&[&c], 2).expect("b never came");
         admission.admit(&namespace, &[touched(&c)], Instant::from_micros(2));
         drop(second);
-        assert!(is_refused(&[&b]));
+        assert!(matches!(propose(&[&b], 2), Err(Error::TooManyCollections { limit: 2 })));
         assert!(propose(&[&a, &c], 1).is_ok(), "a limit that was lowered stops nothing that is there");
         assert!(lock(&admission.proposed).is_empty());
     }

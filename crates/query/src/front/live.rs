@@ -28,8 +28,10 @@ impl Query {
             Some(at) => {
                 let then = asked(format!("SELECT _id FROM {of} FOR VALID_TIME AS OF TIMESTAMP '{at}'"));
                 match self.run(&then).await {
-                    // What lived then was let go: what lives now and is not younger. As a number, the engine's literals end in 2262.
-                    Err(Error::OutsideWindow(_)) => {
+                    // What lived then was let go, or is too much to be told: what lives now and is not younger. As a number, the
+                    // engine's literals end in 2262.
+                    Err(error @ (Error::OutsideWindow(_) | Error::Memory(_) | Error::TimedOut(_))) => {
+                        tracing::warn!(%error, %of, %at, "a truncate ends what lives, and no image that was written over since");
                         let at = format!("arrow_cast({}, 'Timestamp(Microsecond, Some(\"UTC\"))')", at.micros());
                         self.run(&asked(format!("SELECT _id FROM {of} WHERE _ts <= {at}"))).await
                     }

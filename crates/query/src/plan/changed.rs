@@ -18,6 +18,9 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use tidemark_model::json::for_each_field;
 
+/// Documents that differ only below so many levels differ. Those that are stored are flatter.
+const LEVELS_MAX: usize = 128;
+
 /// The function.
 pub(crate) fn changed_fields() -> ScalarUDF {
     let list = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
@@ -69,7 +72,8 @@ fn differing(before: Option<&str>, after: Option<&str>) -> Vec<String> {
     }
     let (before, after) = (fields(before), fields(after));
     let gone = before.keys().filter(|name| !after.contains_key(*name)).map(|name| name.to_string());
-    let differs = after.iter().filter(|(name, value)| before.get(*name).is_none_or(|before| !same(before, value)));
+    let differs =
+        after.iter().filter(|(name, value)| before.get(*name).is_none_or(|before| !same(before, value, LEVELS_MAX)));
     let mut names: Vec<String> = gone.chain(differs.map(|(name, _)| name.to_string())).collect();
     names.sort_unstable();
     names
@@ -86,20 +90,24 @@ fn fields(document: Option<&str>) -> BTreeMap<Cow<'_, str>, &str> {
     if read.is_ok() { fields } else { BTreeMap::new() }
 }
 
-/// Whether two JSON values are the same. Numbers keep their digits: two that are the same float are not yet the same.
-fn same(left: &str, right: &str) -> bool {
+/// Whether two JSON values are the same, as far as this many levels of them tell. Numbers keep their digits: two that are the
+/// same float are not yet the same.
+fn same(left: &str, right: &str, levels: usize) -> bool {
     if left == right {
         return true;
     }
+    // Each level is read once more by the one above it.
+    let Some(below) = levels.checked_sub(1) else { return false };
     match (left.as_bytes().first(), right.as_bytes().first()) {
         (Some(b'{'), Some(b'{')) => both::<BTreeMap<String, &RawValue>>(left, right).is_some_and(|(left, right)| {
             let in_right = |(name, value): (&String, &&RawValue)| {
-                right.get(name).is_some_and(|other| same(value.get(), other.get()))
+                right.get(name).is_some_and(|other| same(value.get(), other.get(), below))
             };
             left.len() == right.len() && left.iter().all(in_right)
         }),
         (Some(b'['), Some(b'[')) => both::<Vec<&RawValue>>(left, right).is_some_and(|(left, right)| {
-            left.len() == right.len() && left.iter().zip(&right).all(|(left, right)| same(left.get(), right.get()))
+            left.len() == right.len()
+                && left.iter().zip(&right).all(|(left, right)| same(left.get(), right.get(), below))
         }),
         (Some(first), _) => {
             let is_number = *first == b'-' || first.is_ascii_digit();
@@ -151,5 +159,12 @@ mod tests {
         ] {
             assert_eq!(differing(before, after), expected, "{before:?} {after:?}");
         }
+    }
+
+    #[test]
+    fn what_is_nested_without_end_is_read_to_a_depth() {
+        let nested = |of: &str| format!("{{\"a\":{}{of}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(differing(Some(&nested("1")), Some(&nested("2"))), ["a"]);
+        assert_eq!(differing(Some(&nested("1")), Some(&nested("1"))), [""; 0]);
     }
 }

@@ -192,6 +192,9 @@ impl Stream for AnswerStream {
                 Poll::Ready(joined) => {
                     self.ended = true;
                     let panicked = joined.is_some_and(|joined| joined.is_err_and(|e| e.is_panic()));
+                    if panicked {
+                        self.metrics.ended("internal");
+                    }
                     Poll::Ready(panicked.then(|| Err(DataFusionError::External(Box::new(self::panicked())))))
                 }
             },

@@ -57,12 +57,13 @@ pub(super) async fn run(args: &SqlArgs, environment: &Environment) -> Result<(),
         Some(sql) => asking.script(sql).await,
         None if std::io::stdin().is_terminal() => prompt::open(asking, environment).await,
         None => {
-            let mut script = String::new();
-            std::io::stdin().lock().take(SCRIPT_BYTES_MAX + 1).read_to_string(&mut script)?;
+            let mut script = Vec::new();
+            std::io::stdin().lock().take(SCRIPT_BYTES_MAX + 1).read_to_end(&mut script)?;
             if script.len() as u64 > SCRIPT_BYTES_MAX {
                 let limit = SCRIPT_BYTES_MAX >> 20;
                 return Err(Failure::saying(format_args!("the script is longer than {limit} MiB: ask it in pieces")));
             }
+            let script = String::from_utf8(script)?;
             asking.script(&script).await
         }
     }

@@ -28,7 +28,9 @@ pub(super) async fn run(args: &TailArgs, environment: &Environment) -> Result<()
             Ok(false) => eprintln!("the stream ended: asking again"),
             Err(ClientError::Unreachable { .. }) if follower.connected => {}
             // It starts, or another took over and this one stands by.
-            Err(ClientError::Refused(refusal)) if follower.connected && matches!(refusal.status, 429 | 503) => {}
+            Err(ClientError::Refused(refusal)) if follower.connected && matches!(refusal.status, 429 | 503) => {
+                eprintln!("{}: asking again", refusal.detail);
+            }
             Err(error) => return Err(Failure::of(&error)),
         }
         tokio::time::sleep(PAUSE).await;

@@ -96,7 +96,8 @@ impl Sender {
     /// every run.
     fn key(&self, batch: &Batch) -> String {
         let mut hash = Sha256::new();
-        hash.update(&self.path);
+        // The table, without how refused records are dealt with: that may be another in the next run.
+        hash.update(self.path.split('?').next().unwrap_or_default());
         hash.update(&self.source);
         hash.update(batch.offset.to_le_bytes());
         hash.update(&batch.bytes);
