@@ -88,7 +88,7 @@ mod tests {
         let name = |text| CollectionName::parse(text).expect("a name");
         let (a, b, c) = (name("a"), name("b"), name("c"));
         let propose = |names: &[&CollectionName], limit| {
-            let names: Vec<_> = names.iter().map(|name| CollectionName::clone(name)).collect();
+            let names: Vec<_> = names.iter().copied().cloned().collect();
             admission.propose(&namespace, &names, limit)
         };
         let waits = |names: &[&CollectionName]| matches!(propose(names, 2), Err(Error::Pressure { limit: 2, .. }));
