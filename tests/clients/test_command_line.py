@@ -84,7 +84,11 @@ def test_an_export_that_fails_leaves_nothing_and_spoils_nothing(server, tmp_path
         url = server.http if collection == "nothing" else "http://127.0.0.1:1"
         failed = run(server, "export", f"shop.{collection}", "--output", kept, "--url", url)
         assert failed.returncode != 0, failed.stdout
-    assert [path.name for path in folder.iterdir()] == [kept.name] and kept.read_text() == content
+    # What came whole, and cannot have its name.
+    (folder / "taken").mkdir()
+    failed = run(server, "export", "shop.orders", "--output", folder / "taken")
+    assert failed.returncode != 0, failed.stdout
+    assert sorted(path.name for path in folder.iterdir()) == [kept.name, "taken"] and kept.read_text() == content
 
 
 def test_a_script_is_asked_whole_or_not_at_all(server):

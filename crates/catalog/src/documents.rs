@@ -24,7 +24,7 @@ pub type LiveIds = BoxStream<'static, Result<Vec<String>, Unanswered>>;
 /// Knows which documents live.
 #[async_trait]
 pub trait Documents: Send + Sync + Debug {
-    /// The ids of the documents of a collection that live now, in no order; of those with a source time only up to an
-    /// instant, if there is one. None of a collection that does not exist.
+    /// The ids of the documents of a collection that live now, in no order; with an instant of source time, of those that
+    /// lived then, as far as is known now. None of a collection that does not exist.
     async fn live(&self, of: (&Namespace, &CollectionName), upto: Option<Instant>) -> Result<LiveIds, Unanswered>;
 }
