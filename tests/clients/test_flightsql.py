@@ -127,6 +127,11 @@ def ask(connection, sql, parameters=None):
         return cursor.fetchall()
 
 
+def run(door, handle):
+    """The rows of a prepared statement."""
+    return door.get(door.execute(handle)).rows
+
+
 def bearer(token):
     return ("authorization", f"Bearer {token}")
 
@@ -850,6 +855,32 @@ def test_row_35_a_query_is_cancelled_from_another_connection(shop, door, form):
     refused(lambda: cancel(M.FlightInfo()), "NOT_FOUND")
 
 
+def test_row_35_a_query_that_waits_for_its_turn_is_cancelled(tmp_path):
+    server = Shop(tmp_path, settings={"query.concurrency": 1, "query.timeout_s": 600})
+    try:
+        door = Door(server)
+        running, waiting = door.info(asking(FLOWING)), door.info(asking("SELECT 1 AS one"))
+        stream = door.begin("DoGet", running.endpoint[0].ticket)
+        next(stream)
+        waits = door.begin("DoGet", waiting.endpoint[0].ticket)
+
+        def cancelled():
+            try:
+                return Door(server).act("CancelFlightInfo", M.CancelFlightInfoRequest(info=waiting),
+                                        M.CancelFlightInfoResult, wrap=False).status == 1
+            except grpc.RpcError as error:
+                assert error.code() == grpc.StatusCode.NOT_FOUND, "it has not come yet"
+                return False
+
+        until(cancelled, "what waits cannot be cancelled")
+        refused(lambda: next(waits), "CANCELLED")
+        stream.cancel()
+        until(lambda: idle(server), "a dropped stream runs on")
+        assert door.get(waiting).rows == [(1,)]
+    finally:
+        server.kill()
+
+
 def test_row_36_the_first_poll_is_the_last(door, shop):
     for descriptor in (asking("SELECT * FROM shop.orders"), asking(ENDLESS), command(M.CommandGetCatalogs())):
         poll = door.call("PollFlightInfo", descriptor).one
@@ -1192,6 +1223,26 @@ def test_row_48_transactions_are_told_about(door):
     assert info_of(door, [8, 101]) == {8: (MASK, 1), 101: (MASK, 86_400_000)}
 
 
+def test_row_48_a_statement_outlives_the_transaction_it_was_prepared_in(shop, door):
+    """Drivers keep the handle of a text over a commit."""
+    begun = door.act("BeginTransaction", M.ActionBeginTransactionRequest(),
+                     M.ActionBeginTransactionResult).transaction_id
+    handle = door.prepare("SELECT now() AS n", transaction_id=begun).prepared_statement_handle
+    within = run(door, handle)
+    assert run(door, handle) == within == door.ask("SELECT now() AS n", transaction_id=begun)
+    door.act("EndTransaction", M.ActionEndTransactionRequest(transaction_id=begun, action=2))
+    without = run(door, handle)
+    assert within < without < run(door, handle)
+    for ended in ("commit", "rollback"):
+        with adbc.connect(shop.grpc) as connection, connection.cursor() as cursor:
+            answers = []
+            for _ in range(2):
+                cursor.execute("SELECT now() AS n")
+                answers += cursor.fetchall()
+                getattr(connection, ended)()
+            assert answers[0] < answers[1], ended
+
+
 def test_row_49_pandas_and_polars_read(shop, connection):
     """DuckDB reads the files: test_duckdb.py. What cannot be installed is replayed: test_call_sequences.py."""
     sql = "SELECT _id, total, _ts FROM shop.orders ORDER BY _id"
@@ -1234,6 +1285,37 @@ def test_row_50_the_ways_to_say_an_instant_and_which_wins(shop, door):
     assert trailer(error, "tidemark-code") == "instant_in_future"
     error = refused(lambda: door.ask("SELECT * FROM shop.orders FOR VERSION AS OF 999999"), "INVALID_ARGUMENT")
     assert trailer(error, "tidemark-code") == "unknown_version"
+
+
+def test_row_50_a_prepared_statement_is_run_at_the_settings_of_its_call(shop, door):
+    sql = "SELECT count(*) AS n FROM orders"
+    handle = door.with_headers(("database", "shop")).prepare(sql).prepared_statement_handle
+    _, session, _ = set_options(door, option("as_of", string_value=shop.first))
+    header = door.with_headers(("x-as-of", shop.first))
+    command_of = wrapped(M.CommandPreparedStatementQuery(prepared_statement_handle=handle))
+    for at, expected in ((door, 3), (session, 2), (header, 2), (door, 3)):
+        assert run(at, handle) == [(expected,)]
+        assert at.call("DoGet", M.Ticket(ticket=command_of)).rows == [(expected,)], "without a FlightInfo too"
+
+
+def test_row_50_a_header_that_comes_twice_says_the_same_twice(shop, door):
+    """Drivers send those of a database, a connection and a statement together, in no order that tells which one was meant."""
+    sql, later = "SELECT count(*) AS n FROM shop.orders", json.loads(door.info(asking("SELECT 1")).app_metadata)["system_time"]
+    name, first = StatementOptions.RPC_CALL_HEADER_PREFIX.value + "x-as-of", ("x-as-of", shop.first)
+    assert door.with_headers(first, first).ask(sql) == [(2,)]
+    for headers in ((("x-as-of", later), first), (first, ("x-as-of", later))):
+        error = refused(lambda: door.with_headers(*headers).ask(sql), "INVALID_ARGUMENT")
+        assert "more than once" in error.details()
+    for options in ({"db_kwargs": {name: later}}, {"conn_kwargs": {name: later}}):
+        with adbc.connect(shop.grpc, autocommit=True, **options) as connection, connection.cursor() as cursor:
+            cursor.adbc_statement.set_options(**{name: shop.first})
+            with pytest.raises(adbc_driver_manager.Error, match="more than once"):
+                cursor.execute(sql)
+            cursor.adbc_statement.set_options(**{name: ""})
+            if "conn_kwargs" in options:
+                cursor.adbc_statement.set_options(**{name: shop.first})
+                cursor.execute(sql)
+                assert cursor.fetchall() == [(2,)]
 
 
 CLAUSES = ["AT (STATEMENT => 'x')", "BEFORE (VERSION => 1)", "AT (TIMESTAMP => 'noon')", "VERSION AS OF 999999",

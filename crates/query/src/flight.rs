@@ -115,8 +115,9 @@ impl FlightService for Door {
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
         let caller = Caller::of(request.metadata(), request.extensions())?;
         let ticket = request.into_inner().ticket;
-        let data = self.data(&ticket, &caller).await?;
-        Ok(Response::new(self.running.watch(caller.principal.id(), &ticket, data).boxed()))
+        let place = self.running.enter(caller.principal.id(), &ticket);
+        let data = place.ends(self.data(&ticket, &caller)).await?;
+        Ok(Response::new(place.watch(data).boxed()))
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {

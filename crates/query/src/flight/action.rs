@@ -78,7 +78,7 @@ impl Door {
             }
             "BeginTransaction" => {
                 wrapped::<ActionBeginTransactionRequest>(&action)?;
-                let transaction_id = self.transactions.begin(&caller.principal, self.query.pin())?;
+                let transaction_id = self.transactions.begin(&caller.principal, self.query.pin());
                 Ok(wrapped_reply("ActionBeginTransactionResult", &ActionBeginTransactionResult { transaction_id }))
             }
             "EndTransaction" => {

@@ -50,7 +50,7 @@ impl Door {
                 return self.update(carried, caller).await;
             }
             Command::CommandPreparedStatementUpdate(ask) => {
-                let mut carried = Carried::of_handle(&ask.prepared_statement_handle)?;
+                let mut carried = self.prepared(&ask.prepared_statement_handle, &caller)?;
                 carried.params = params::gather(data).await?;
                 return self.update(carried, caller).await;
             }

@@ -86,7 +86,7 @@ impl Door {
                 self.planned(descriptor, carried, principal).await
             }
             Command::CommandPreparedStatementQuery(ask) => {
-                let carried = Carried::of_handle(&ask.prepared_statement_handle)?;
+                let carried = self.prepared(&ask.prepared_statement_handle, caller)?;
                 self.planned(descriptor, carried, principal).await
             }
             metadata => match metadata::schema(metadata) {
@@ -126,6 +126,18 @@ impl Door {
         Ok(Carried { pin: Some(pin), transaction: Bytes::new(), ..carried })
     }
 
+    /// A prepared statement as a call asks it: at the settings of the call, and at the instants of its transaction, or at none
+    /// once that was ended. Drivers keep handles over a commit.
+    pub(super) fn prepared(&self, handle: &[u8], caller: &Caller) -> Result<Carried, Status> {
+        let carried = Carried::of_handle(handle)?.asked_in(&caller.session);
+        if carried.transaction.is_empty() {
+            return Ok(carried);
+        }
+        let now = self.query.pin().now;
+        let pin = self.transactions.pin_if_open(&caller.principal, &carried.transaction, now)?;
+        Ok(Carried { pin, transaction: Bytes::new(), ..carried })
+    }
+
     /// Plans a statement with the first of its bound rows; all rows answer the same columns.
     pub(super) async fn describe(&self, carried: &Carried, principal: &Principal) -> Result<Description, Status> {
         let first = carried.runs(principal)?.into_iter().next();
@@ -142,8 +154,7 @@ impl Door {
                 self.answers(Carried::open("ticket", &ask.statement_handle)?, caller).await
             }
             Command::CommandPreparedStatementQuery(ask) => {
-                let carried = Carried::of_handle(&ask.prepared_statement_handle)?;
-                self.answers(self.fixed(carried, &caller.principal)?, caller).await
+                self.answers(self.prepared(&ask.prepared_statement_handle, caller)?, caller).await
             }
             Command::CommandStatementQuery(ask) => {
                 let carried = Carried::new(ask.query, caller.session.clone()).within(ask.transaction_id);

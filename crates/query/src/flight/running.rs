@@ -23,7 +23,7 @@ fn key(principal: &str, ticket: &[u8]) -> Bytes {
 pub(crate) struct Running(Arc<Mutex<(u64, Tokens)>>);
 
 /// Takes a stream off the list when it ends or is dropped.
-struct Place {
+pub(crate) struct Place {
     running: Running,
     ticket: Bytes,
     number: u64,
@@ -42,32 +42,46 @@ impl Drop for Place {
     }
 }
 
+impl Place {
+    /// What comes of some work, unless it is cancelled first.
+    pub(crate) async fn ends<T>(&self, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        tokio::select! {
+            biased;
+            () = self.token.cancelled() => Err(cancelled()),
+            done = work => done,
+        }
+    }
+
+    /// Holds the place while a stream runs; cancelled, it ends with CANCELLED and is dropped.
+    pub(crate) fn watch<T: Send + 'static>(
+        self,
+        stream: impl Stream<Item = Result<T, Status>> + Send + 'static,
+    ) -> impl Stream<Item = Result<T, Status>> + Send + 'static {
+        stream::unfold(Some((self, stream.boxed())), |state| async move {
+            let (place, mut stream) = state?;
+            tokio::select! {
+                biased;
+                () = place.token.cancelled() => Some((Err(cancelled()), None)),
+                item = stream.next() => item.map(|item| (item, Some((place, stream)))),
+            }
+        })
+    }
+}
+
+fn cancelled() -> Status {
+    Status::cancelled("the query was cancelled by its client")
+}
+
 impl Running {
-    fn enter(&self, ticket: Bytes) -> Place {
+    /// Lists what somebody asks under a ticket, from before it is planned until the place is dropped.
+    pub(crate) fn enter(&self, principal: &str, ticket: &[u8]) -> Place {
+        let ticket = key(principal, ticket);
         let token = CancellationToken::new();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.0 += 1;
         let number = state.0;
         state.1.entry(ticket.clone()).or_default().push((number, token.clone()));
         Place { running: self.clone(), ticket, number, token }
-    }
-
-    /// Lists a stream under its ticket while it runs; cancelled, it ends with CANCELLED and is dropped.
-    pub(crate) fn watch<T: Send + 'static>(
-        &self,
-        principal: &str,
-        ticket: &[u8],
-        stream: impl Stream<Item = Result<T, Status>> + Send + 'static,
-    ) -> impl Stream<Item = Result<T, Status>> + Send + 'static {
-        let state = Some((self.enter(key(principal, ticket)), stream.boxed()));
-        stream::unfold(state, |state| async move {
-            let (place, mut stream) = state?;
-            tokio::select! {
-                biased;
-                () = place.token.cancelled() => Some((Err(Status::cancelled("the query was cancelled by its client")), None)),
-                item = stream.next() => item.map(|item| (item, Some((place, stream)))),
-            }
-        })
     }
 
     /// Cancels what somebody runs under a ticket; tells whether something did.
@@ -88,8 +102,8 @@ mod tests {
         let running = Running::default();
         let ticket = b"t";
         let endless = || stream::iter([Ok(1)]).chain(stream::pending());
-        let mut first = running.watch("a1", ticket, endless()).boxed();
-        let second = running.watch("a1", ticket, endless()).boxed();
+        let mut first = running.enter("a1", ticket).watch(endless()).boxed();
+        let second = running.enter("a1", ticket).watch(endless()).boxed();
         assert_eq!(first.next().await.unwrap().unwrap(), 1);
         drop(second);
         assert!(!running.cancel("a1", b"u"));
@@ -98,8 +112,13 @@ mod tests {
         assert_eq!(first.next().await.unwrap().unwrap_err().code(), tonic::Code::Cancelled);
         assert!(first.next().await.is_none());
         assert!(!running.cancel("a1", ticket));
-        let ended: Vec<Result<i32, Status>> = running.watch("a1", ticket, stream::iter([Ok(1)])).collect().await;
+        let ended: Vec<Result<i32, Status>> = running.enter("a1", ticket).watch(stream::iter([Ok(1)])).collect().await;
         assert_eq!(ended.len(), 1);
         assert!(!running.cancel("a1", ticket));
+        // While it waits for its turn, or is planned.
+        let place = running.enter("a1", ticket);
+        let waiting = place.ends(std::future::pending::<Result<(), Status>>());
+        assert!(running.cancel("a1", ticket));
+        assert_eq!(waiting.await.unwrap_err().code(), tonic::Code::Cancelled);
     }
 }

@@ -198,9 +198,18 @@ pub(crate) fn put(metadata: &mut MetadataMap, name: &'static str, value: &str) -
     Ok(())
 }
 
+/// A header that comes twice has to say the same twice. Drivers put those of a statement behind those of its connection, and
+/// those of the database behind both, so that no place of them tells which one was meant.
 fn text<'a>(metadata: &'a MetadataMap, name: &str) -> Result<Option<&'a str>, Status> {
-    let value = metadata.get(name).map(|value| value.to_str());
-    value.transpose().map_err(|_not_text| invalid(format!("header {name} is not text")))
+    let mut values = metadata.get_all(name).iter();
+    let value = values.next();
+    if values.any(|other| Some(other) != value) {
+        return Err(invalid(format!(
+            "header {name} came more than once, with different values: give it to the database, the connection or the \
+             statement, and to one of them only; set to nothing there it is taken back"
+        )));
+    }
+    value.map(MetadataValue::to_str).transpose().map_err(|_not_text| invalid(format!("header {name} is not text")))
 }
 
 /// What a header says, if it is there.

@@ -81,6 +81,13 @@ impl Carried {
         opened.map_err(|refused| Status::not_found(refused.message()))
     }
 
+    /// The same as a call asks it: at the settings of that call, as if it were said anew. Names are looked up where it was
+    /// prepared, unless the call says otherwise.
+    pub(crate) fn asked_in(self, session: &Session) -> Self {
+        let namespace = session.namespace.clone().or(self.session.namespace);
+        Self { session: Session { namespace, ..session.clone() }, ..self }
+    }
+
     /// The statement with the given values, asked by whoever brought it: it is authorised anew each time.
     pub(crate) fn with(&self, params: Vec<ScalarValue>, principal: &Principal) -> Statement {
         let (sql, session) = (self.sql.clone(), self.session.clone());
