@@ -3,9 +3,12 @@
 import json
 import queue
 import random
+import re
 import signal
+import socket
 import threading
 import time
+import urllib.request
 
 import grpc
 import pytest
@@ -163,6 +166,41 @@ def test_pressure_says_when_to_come_back(tmp_path):
     finally:
         server.process.kill()
         server.process.wait()
+
+
+def test_a_batch_waits_for_a_place_among_bodies(tmp_path):
+    server = Server(tmp_path, settings={"ingest.bodies_bytes_max": 1_000_000})
+    try:
+        # Somebody else's body takes all there is while it is sent.
+        host, port = server.http.removeprefix("http://").split(":")
+        other = socket.create_connection((host, int(port)), timeout=30)
+        body = json.dumps({"type": "other"}).encode().ljust(1_000_000)
+        other.sendall(b"POST /v1/shop/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body) + body[:1000])
+        held(server, 1_000_000)
+        stream = Stream(Door(server))
+        stream.next("ready")
+        stream.batch(1, events(1))
+        time.sleep(1)
+        other.sendall(body[1000:])
+        assert other.recv(4096).startswith(b"HTTP/1.1 200 ")
+        stream.durable(1)
+        stream.close()
+        assert server.rows("SELECT count(*) FROM shop.events") == [(BATCH + 1,)]
+    finally:
+        server.process.kill()
+        server.process.wait()
+
+
+def held(server, count):
+    """Waits until bodies hold so many bytes."""
+    ends = time.monotonic() + 30
+    while True:
+        with urllib.request.urlopen(server.http + "/metrics", timeout=30) as answer:
+            [bodies] = re.findall(r"(?m)^tidemark_ingest_bodies_bytes (\S+)$", answer.read().decode())
+        if float(bodies) >= count:
+            return
+        assert time.monotonic() < ends, "the body was not begun"
+        time.sleep(0.05)
 
 
 def test_a_stream_is_answered_cumulatively(server, door):

@@ -21,9 +21,21 @@ pub struct Appended {
     pub system_time: Instant,
 }
 
+/// Bytes of rows that were read and wait to be appended, among all that do. They are given back when it is dropped.
+pub trait Held: Send + Debug {
+    /// Holds so many from now on.
+    ///
+    /// # Errors
+    /// When there is no room for more: it holds what it held.
+    fn hold(&mut self, bytes: usize) -> Result<(), Problem>;
+}
+
 /// Takes rows.
 #[async_trait]
 pub trait Appends: Send + Sync + Debug {
+    /// A place for bytes that are read before they are appended; it holds none yet.
+    fn held(&self) -> Box<dyn Held>;
+
     /// Appends the rows of an Arrow IPC stream to a table, if whoever brings them may; returns when they are durable. One
     /// bad row refuses all.
     async fn append_arrow(&self, by: &Principal, to: (&Namespace, &Table), stream: Bytes) -> Result<Appended, Problem>;

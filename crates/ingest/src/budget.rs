@@ -70,6 +70,11 @@ impl Reservation {
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// What the budget has in all.
+    pub(crate) fn max(&self) -> usize {
+        self.budget.max()
+    }
 }
 
 impl Drop for Reservation {

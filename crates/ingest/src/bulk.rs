@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tidemark_catalog::appends::{Appended, Appends};
+use tidemark_catalog::appends::{Appended, Appends, Held};
 use tidemark_model::{Namespace, Principal, Table};
 use tidemark_proto::Problem;
 
 use crate::{
     append::{IN_PLACE_BYTES_MAX, run},
+    budget::Reservation,
     door,
     error::Error,
     front::{Ingest, Room},
@@ -24,8 +25,25 @@ use crate::{
 /// The most parts of one call.
 const PARTS_MAX: usize = 100;
 
+impl Held for Reservation {
+    fn hold(&mut self, bytes: usize) -> Result<(), Problem> {
+        match bytes.checked_sub(self.bytes()) {
+            Some(more) if !self.grow(more) => Err(door::crowded(self.max()).into()),
+            Some(_grown) => Ok(()),
+            None => {
+                self.resize(bytes);
+                Ok(())
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl Appends for Ingest {
+    fn held(&self) -> Box<dyn Held> {
+        Box::new(self.room.bodies.take(0))
+    }
+
     async fn append_arrow(
         &self,
         by: &Principal,

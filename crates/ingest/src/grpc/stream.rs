@@ -69,6 +69,8 @@ pub(super) struct Appending {
     messages: Streaming<AppendStreamRequest>,
     opened: Option<Opened>,
     waiting: VecDeque<Waiting>,
+    /// A batch that finds no place among bodies, its bytes, and since when. Nothing is read meanwhile.
+    placeless: Option<(Batch, usize, Stopwatch)>,
     /// Bytes that were read and are not settled.
     bytes: usize,
     running: Option<BoxFuture<'static, Done>>,
@@ -91,6 +93,7 @@ impl Appending {
             messages,
             opened: None,
             waiting: VecDeque::new(),
+            placeless: None,
             bytes: 0,
             running: None,
             replies: VecDeque::new(),
@@ -130,13 +133,17 @@ impl Appending {
     }
 
     async fn step(&mut self) {
-        let reads = self.end.is_none() && self.has_room();
+        let waits = self.placeless.is_some();
+        let reads = self.end.is_none() && !waits && self.has_room();
         let (is_told, is_over) = (self.ends_at.is_some(), self.end.is_some());
         let ends_at = self.ends_at.unwrap_or_else(Instant::now);
         tokio::select! {
             message = self.messages.message(), if reads => self.take(message),
             Some(done) = running(&mut self.running) => self.settle(done),
             within = told(&mut self.leaving), if !is_told => self.go_away(within),
+            () = sleep(PAUSE), if waits => if let Err(error) = self.find_place() {
+                self.fail(error);
+            },
             () = sleep_until(ends_at), if is_told && !is_over => self.end = Some(Err(status::of(Error::Draining))),
         }
     }
@@ -187,13 +194,28 @@ impl Appending {
         if opened.producer.is_none() && batch.sequence != self.received + 1 {
             return Err(misuse("a sequence that is not the one after the batch before it"));
         }
-        let bytes = batch.records.as_ref().map_or(0, |records| message::content(records).len());
-        let bodies = &self.ingest.room.bodies;
-        let place = bodies.reserve(bytes).ok_or_else(|| door::crowded(bodies.max()))?;
         self.received = batch.sequence;
-        self.bytes += bytes;
-        self.waiting.push_back(Waiting { sequence: batch.sequence, records: batch.records, bytes, place });
-        Ok(())
+        let bytes = batch.records.as_ref().map_or(0, |records| message::content(records).len());
+        self.placeless = Some((batch, bytes, Stopwatch::now()));
+        self.find_place()
+    }
+
+    /// Puts the batch that has no place among bodies behind the others, if there is one now; it waits as long as patience lasts.
+    fn find_place(&mut self) -> Result<(), Error> {
+        let Some((batch, bytes, since)) = self.placeless.take() else { return Ok(()) };
+        let bodies = &self.ingest.room.bodies;
+        match bodies.reserve(bytes) {
+            Some(place) => {
+                self.bytes += bytes;
+                self.waiting.push_back(Waiting { sequence: batch.sequence, records: batch.records, bytes, place });
+                Ok(())
+            }
+            None if since.elapsed() < PATIENCE => {
+                self.placeless = Some((batch, bytes, since));
+                Ok(())
+            }
+            None => Err(door::crowded(bodies.max())),
+        }
     }
 
     /// Begins with the next batch if nothing is under way.

@@ -25,7 +25,7 @@ use arrow_ipc::reader::StreamReader;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use prost::Message;
-use tidemark_catalog::appends::Appended;
+use tidemark_catalog::appends::{Appended, Held};
 use tidemark_model::{Instant, Namespace, Principal, Table};
 use tidemark_proto::Problem;
 use tidemark_proto::session::{
@@ -50,8 +50,22 @@ use crate::{
 #[derive(Debug, Default)]
 struct Counted(Mutex<Vec<(String, usize)>>);
 
+/// No limit.
+#[derive(Debug)]
+struct Unbounded;
+
+impl Held for Unbounded {
+    fn hold(&mut self, _bytes: usize) -> Result<(), Problem> {
+        Ok(())
+    }
+}
+
 #[tonic::async_trait]
 impl Appends for Counted {
+    fn held(&self) -> Box<dyn Held> {
+        Box::new(Unbounded)
+    }
+
     async fn append_arrow(
         &self,
         _by: &Principal,

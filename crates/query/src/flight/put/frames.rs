@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use arrow_flight::FlightData;
 use arrow_ipc::{MessageHeader, root_as_message};
 use bytes::Bytes;
+use tidemark_catalog::appends::Held;
 use tonic::Status;
 
+use super::refused;
 use crate::flight::status::invalid;
 
 /// Begins every frame of a stream.
@@ -26,8 +28,11 @@ pub(super) enum Pushed {
 }
 
 /// Frames that were read and not taken yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Frames {
+    /// All bytes in here, in the budget of whoever appends them: streams may rest between two messages for as long as they like.
+    held: Box<dyn Held>,
+    size: usize,
     schema: Vec<u8>,
     /// Dictionaries as they stood before the frames that follow: a frame, and those that add to it.
     dictionaries: BTreeMap<i64, Vec<u8>>,
@@ -40,36 +45,56 @@ pub(super) struct Frames {
 }
 
 impl Frames {
+    /// None yet.
+    pub(super) fn new(held: Box<dyn Held>) -> Self {
+        let (schema, dictionaries, frames, within) = Default::default();
+        Self { held, size: 0, schema, dictionaries, frames, within, has_rows: false, unread: 0 }
+    }
+
     /// Puts a message behind the others.
     ///
     /// # Errors
     /// INVALID_ARGUMENT for one that is no frame of Arrow, or stands where it cannot; RESOURCE_EXHAUSTED when dictionaries come
-    /// without end.
+    /// without end, or everything that waits takes as much as it may.
     pub(super) fn push(&mut self, message: &FlightData) -> Result<Pushed, Status> {
         if message.data_header.is_empty() {
             return Ok(Pushed::Other);
         }
-        let frame = frame(message);
         let header = root_as_message(&message.data_header).map_err(|e| invalid(format!("no message of Arrow: {e}")))?;
         match header.header_type() {
-            MessageHeader::Schema if self.schema.is_empty() => self.schema = frame,
+            MessageHeader::Schema if self.schema.is_empty() => {
+                self.hold(frame_bytes(message))?;
+                self.schema = frame(message);
+            }
             MessageHeader::RecordBatch if !self.schema.is_empty() => {
+                self.hold(frame_bytes(message))?;
+                let frame = frame(message);
                 self.frames.extend_from_slice(&frame);
                 (self.has_rows, self.unread) = (true, 0);
                 return Ok(Pushed::Rows);
             }
             MessageHeader::DictionaryBatch if !self.schema.is_empty() => {
                 let dictionary = header.header_as_dictionary_batch().ok_or_else(|| invalid("a frame is empty"))?;
-                self.unread += frame.len();
+                self.unread += frame_bytes(message);
                 if self.unread > DICTIONARIES_BYTES_MAX {
                     return Err(too_large());
                 }
+                // It stands among the frames and beside them.
+                self.hold(2 * frame_bytes(message))?;
+                let frame = frame(message);
                 self.frames.extend_from_slice(&frame);
                 self.within.push((dictionary.id(), !dictionary.isDelta(), frame));
             }
             _ => return Err(invalid("the messages are not a schema followed by batches")),
         }
         Ok(Pushed::Other)
+    }
+
+    /// Makes room for more.
+    fn hold(&mut self, more: usize) -> Result<(), Status> {
+        self.held.hold(self.size + more).map_err(|problem| refused(&problem))?;
+        self.size += more;
+        Ok(())
     }
 
     /// Whether there is something to append.
@@ -99,9 +124,13 @@ impl Frames {
             known.extend_from_slice(&frame);
         }
         self.has_rows = false;
-        if self.dictionaries.values().map(Vec::len).sum::<usize>() > DICTIONARIES_BYTES_MAX {
+        let dictionaries = self.dictionaries.values().map(Vec::len).sum::<usize>();
+        if dictionaries > DICTIONARIES_BYTES_MAX {
             return Err(too_large());
         }
+        // What was taken is held by whoever appends it.
+        self.size = 0;
+        self.hold(self.schema.len() + dictionaries)?;
         Ok(stream.into())
     }
 }
@@ -113,9 +142,17 @@ fn too_large() -> Status {
     ))
 }
 
+fn padded(message: &FlightData) -> usize {
+    message.data_header.len().next_multiple_of(ALIGNMENT)
+}
+
+fn frame_bytes(message: &FlightData) -> usize {
+    CONTINUATION.len() + 4 + padded(message) + message.data_body.len()
+}
+
 fn frame(message: &FlightData) -> Vec<u8> {
-    let padded = message.data_header.len().next_multiple_of(ALIGNMENT);
-    let mut frame = Vec::with_capacity(CONTINUATION.len() + 4 + padded + message.data_body.len());
+    let padded = padded(message);
+    let mut frame = Vec::with_capacity(frame_bytes(message));
     frame.extend_from_slice(&CONTINUATION);
     frame.extend_from_slice(&u32::try_from(padded).unwrap_or(u32::MAX).to_le_bytes());
     frame.extend_from_slice(&message.data_header);
@@ -135,8 +172,21 @@ mod tests {
     };
     use arrow_ipc::reader::StreamReader;
     use futures::TryStreamExt;
+    use tidemark_model::Kind;
+    use tidemark_proto::Problem;
 
     use super::*;
+
+    /// A budget of so many bytes.
+    #[derive(Debug)]
+    struct Bounded(usize);
+
+    impl Held for Bounded {
+        fn hold(&mut self, bytes: usize) -> Result<(), Problem> {
+            let full = || Problem::new(Kind::TooMany, "back_pressure", "full");
+            if bytes > self.0 { Err(full()) } else { Ok(()) }
+        }
+    }
 
     fn batch(words: &[&str], numbers: &[i64]) -> RecordBatch {
         let words: DictionaryArray<arrow::datatypes::Int32Type> = words.iter().copied().collect();
@@ -156,7 +206,7 @@ mod tests {
         let encoder = FlightDataEncoderBuilder::new().with_dictionary_handling(DictionaryHandling::Resend).build(all);
         let messages: Vec<FlightData> = encoder.try_collect().await.unwrap();
         for every in [1, 2, 3] {
-            let (mut frames, mut read, mut waiting) = (Frames::default(), Vec::new(), 0);
+            let (mut frames, mut read, mut waiting) = (Frames::new(Box::new(Bounded(usize::MAX))), Vec::new(), 0);
             for message in &messages {
                 waiting += usize::from(frames.push(message).unwrap() == Pushed::Rows);
                 if waiting == every {
@@ -183,7 +233,7 @@ mod tests {
         let [schema, dictionary, rows]: [FlightData; 3] =
             encoder.try_collect::<Vec<_>>().await.unwrap().try_into().unwrap();
         let large = FlightData { data_body: vec![0; DICTIONARIES_BYTES_MAX / 4].into(), ..dictionary };
-        let mut frames = Frames::default();
+        let mut frames = Frames::new(Box::new(Bounded(usize::MAX)));
         frames.push(&schema).unwrap();
         for _rows in 0..2 {
             for _dictionary in 0..3 {
@@ -195,12 +245,32 @@ mod tests {
         assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
     }
 
+    #[tokio::test]
+    async fn what_waits_is_held_and_what_was_taken_is_not() {
+        let all = futures::stream::iter((0..3).map(|n| Ok::<_, FlightError>(batch(&["a"], &[n; 1000]))));
+        let encoder = FlightDataEncoderBuilder::new().with_dictionary_handling(DictionaryHandling::Hydrate).build(all);
+        let messages: Vec<FlightData> = encoder.try_collect().await.unwrap_or_default();
+        assert_eq!(messages.len(), 4, "a schema and three batches");
+        let mut frames = Frames::new(Box::new(Bounded(4 * messages[1].data_body.len())));
+        for message in &messages[..2] {
+            frames.push(message).unwrap();
+        }
+        frames.take().unwrap();
+        frames.push(&messages[2]).unwrap();
+        frames.push(&messages[3]).unwrap();
+        let refused = frames.push(&messages[3]).and_then(|_| frames.push(&messages[3])).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+    }
+
     #[test]
     fn what_is_no_frame_is_refused() {
         let of = |header: &[u8]| FlightData { data_header: Bytes::copy_from_slice(header), ..FlightData::default() };
-        assert_eq!(Frames::default().push(&of(b"")).unwrap(), Pushed::Other);
+        assert_eq!(Frames::new(Box::new(Bounded(usize::MAX))).push(&of(b"")).unwrap(), Pushed::Other);
         for header in [&b"x"[..], &[0; 64], &[0xFF; 64]] {
-            assert_eq!(Frames::default().push(&of(header)).unwrap_err().code(), tonic::Code::InvalidArgument);
+            assert_eq!(
+                Frames::new(Box::new(Bounded(usize::MAX))).push(&of(header)).unwrap_err().code(),
+                tonic::Code::InvalidArgument
+            );
         }
     }
 }

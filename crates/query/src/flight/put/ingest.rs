@@ -48,7 +48,7 @@ impl Door {
             return Err(refused(&Problem::new(Kind::NotFound, "unknown_table", said)));
         }
         let to = (&namespace, &table);
-        let (mut frames, mut stored) = (Frames::default(), 0);
+        let (mut frames, mut stored) = (Frames::new(self.appends.held()), 0);
         while let Some(message) = data.next().await {
             let message = message?;
             if frames.has_rows() && frames.bytes() + message.data_body.len() > SEGMENT_BYTES {

@@ -69,7 +69,8 @@ pub(super) fn acks(
     data: Data,
 ) -> impl Stream<Item = Result<PutResult, Status>> + Send {
     let ready = Ack { ack_up_to_offset: -1, ack_up_to_records: 0, batch: None };
-    let acking = Acking { appends, by, to, data, frames: Frames::default(), offset: -1, records: 0 };
+    let frames = Frames::new(appends.held());
+    let acking = Acking { appends, by, to, data, frames, offset: -1, records: 0 };
     let rest = stream::unfold(Some(acking), |acking| async {
         let mut acking = acking?;
         match acking.next().await {
