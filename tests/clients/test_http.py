@@ -4,6 +4,7 @@ pages of other origins."""
 import http.client
 import json
 import queue
+import socket
 import threading
 import time
 import urllib.error
@@ -23,7 +24,7 @@ class Tail:
         request = urllib.request.Request(server.http + path, headers={k.replace("_", "-"): v for k, v in headers.items()})
         self.answer = urllib.request.urlopen(request, timeout=WITHIN_SECONDS)
         assert self.answer.headers["content-type"] == "text/event-stream"
-        self.events = queue.Queue()
+        self.events, self.begun = queue.Queue(), queue.Queue()
         threading.Thread(target=self.read, daemon=True).start()
 
     def read(self):
@@ -31,8 +32,8 @@ class Tail:
         try:
             for line in self.answer:
                 line = line.decode().rstrip("\n")
-                if not line and "data" in event:
-                    self.events.put(event)
+                if not line and event:
+                    (self.events.put if "data" in event else self.begun.put)(event)
                     event = {}
                 elif line and not line.startswith(":"):
                     name, _, value = line.partition(": ")
@@ -94,6 +95,20 @@ def test_a_stream_goes_on_over_a_restart_out_of_files(tmp_path):
         server.stop()
 
 
+def test_who_is_cut_off_before_anything_happened_misses_nothing(server):
+    send(server, {"id": "before"})
+    tail = Tail(server, "/v1/shop/events/tail?type=rare")
+    begun = tail.begun.get(timeout=WITHIN_SECONDS)
+    assert set(begun) == {"id"}, "an id alone is no event to browsers, and is what they come again with"
+    tail.close()
+    send(server, {"id": "missed", "type": "rare"})
+    again = Tail(server, "/v1/shop/events/tail?type=rare", last_event_id=begun["id"])
+    assert again.next()["data"]["id"] == "missed"
+    everything = Tail(server, "/v1/shop/events/tail?after=start")
+    assert everything.begun.get(timeout=WITHIN_SECONDS) == {"id": "start"}
+    assert [everything.next()["data"]["id"] for _ in range(2)] == ["before", "missed"]
+
+
 def test_types_are_chosen_and_what_is_wrong_is_told(server):
     send(server, {})
     tail = Tail(server, "/v1/shop/events/tail?type=order_*.paid&after=start")
@@ -102,6 +117,7 @@ def test_types_are_chosen_and_what_is_wrong_is_told(server):
     for path, expected in [
         ("/v1/nowhere/events/tail", (404, "unknown_table")),
         ("/v1/shop/events/tail?after=yesterday", (400, "invalid_request")),
+        ("/v1/shop/events/tail?after=", (400, "invalid_request")),
         ("/v1/shop/events/tail?type=a%20b", (400, "invalid_sql")),
         ("/v1/shop/events/tail?kind=a", (400, "invalid_request")),
     ]:
@@ -144,6 +160,46 @@ def ask(server, sql, **headers):
     except urllib.error.HTTPError as refused:
         body = refused.read()
         return refused.code, refused.headers, json.loads(body) if body else None
+
+
+def posted(server, path, body, **headers):
+    """What is answered to somebody who looks for an answer only when everything was sent."""
+    connection = http.client.HTTPConnection(server.http.removeprefix("http://"), timeout=WITHIN_SECONDS)
+    try:
+        connection.request("POST", path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        return answer.status, json.load(answer)["code"]
+    finally:
+        connection.close()
+
+
+def test_refusals_are_seen_by_who_sends_much(tmp_path):
+    server = Server(tmp_path, token="tm_root", settings={"ingest.bodies_bytes_max": 1 << 20})
+    try:
+        known, body = {"authorization": "Bearer tm_root"}, b" " * (48 << 20)
+        for path, headers, expected in [
+            ("/v1/shop/events", {**known, "content_type": "text/plain"}, (415, "unsupported_content_type")),
+            ("/v1/shop/events", {**known, "content_encoding": "br"}, (415, "unsupported_content_encoding")),
+            ("/v1/shop/events", known, (413, "body_too_large")),
+            ("/v1/Shop/events", known, (400, "invalid_name")),
+            ("/v1/nothing", known, (404, "unknown_path")),
+            ("/v1/query", {**known, "content_type": "application/json"}, (413, "body_too_large")),
+        ]:
+            assert posted(server, path, body, **headers) == expected, (path, headers)
+        assert posted(server, "/v1/shop/events", body[:8 << 20], **known) == (429, "back_pressure")
+        # Of who has no token less is read.
+        assert posted(server, "/v1/shop/events", body[:512 << 10])[0] == 401
+        assert posted(server, "/v1/shop/events", body[:512 << 10], authorization="Bearer tm_wrong")[0] == 401
+    finally:
+        server.stop()
+
+
+def test_a_refused_body_that_waits_to_be_asked_for_is_not(server):
+    host, port = server.http.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=WITHIN_SECONDS) as stream:
+        stream.sendall(b"POST /v1/shop/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\ncontent-length: 1000000\r\n"
+                       b"expect: 100-continue\r\n\r\n")
+        assert stream.recv(4096).startswith(b"HTTP/1.1 415 ")
 
 
 def test_a_question_stands_behind_a_receipt(server):

@@ -17,9 +17,6 @@ use crate::{
     transcode::binary,
 };
 
-/// Most bytes of a refused body that are read to let its sender see the answer.
-const DISCARDED_BYTES_MAX: usize = 64 << 20;
-
 const TYPES: &str = "application/json, application/x-ndjson, application/cloudevents+json, \
                      application/cloudevents-batch+json or application/vnd.apache.arrow.stream";
 const ENCODINGS: &str = "gzip, zstd or identity";
@@ -30,12 +27,11 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, config: &Config, bodie
     let attributes = if format == Format::CloudEventBinary { binary::attributes(headers)? } else { Vec::new() };
     let announced = text(headers, &header::CONTENT_LENGTH)?.and_then(|length| length.parse::<usize>().ok());
     let too_large = || Error::BodyTooLarge { limit: config.body_bytes_max, where_: "on the wire" };
-    let patience = Duration::from_secs(config.body_timeout_s);
     if announced.is_some_and(|length| length > config.body_bytes_max) {
-        let _gave_up = tokio::time::timeout(patience, discard(body)).await;
         return Err(too_large());
     }
     let place = bodies.reserve(announced.unwrap_or(0)).ok_or_else(|| crowded(bodies.max()))?;
+    let patience = Duration::from_secs(config.body_timeout_s);
     let reading = collect(body, place, config.body_bytes_max);
     match tokio::time::timeout(patience, reading).await {
         Ok(Ok((bytes, place))) => Ok(RawBatch { bytes, encoding, format, attributes, place: Some(place) }),
@@ -66,7 +62,6 @@ async fn collect(mut body: Body, mut place: Reservation, max: usize) -> Result<(
         let Ok(data) = frame.into_data() else { continue };
         length += data.len();
         if length > max {
-            discard(body).await;
             return Err(Stopped::TooLarge);
         }
         if length > place.bytes() && !place.grow(length - place.bytes()) {
@@ -84,18 +79,6 @@ async fn collect(mut body: Body, mut place: Reservation, max: usize) -> Result<(
         }
     }
     Ok((first.unwrap_or_else(|| all.freeze()), place))
-}
-
-/// Most clients do not look for an answer before they have sent everything: were the connection closed on them, they would
-/// see it break instead of the refusal. So what they still send is read and thrown away, up to a limit.
-async fn discard(mut body: Body) {
-    let mut left = DISCARDED_BYTES_MAX;
-    while let Some(Ok(frame)) = body.frame().await {
-        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-        if left == 0 {
-            return;
-        }
-    }
 }
 
 /// All bodies together take as much as they may.

@@ -1,14 +1,15 @@
 //! What every request passes, on both ports, before a room sees it.
 //!
-//! From the outside in: a request id, a span, the counters and the net under panics ([`trace`]); then the guard; then
-//! the time-out of pausing bodies, and the bound of messages that are not whole ([`arriving`]). Paths that nobody answers
-//! get a problem document.
+//! From the outside in: a request id, a span, the counters and the net under panics ([`trace`]); what refused requests still
+//! send ([`unread`]); then the guard; then the time-out of pausing bodies, and the bound of messages that are not whole
+//! ([`arriving`]). Paths that nobody answers get a problem document.
 
 mod admit;
 mod arriving;
 mod body;
 mod cors;
 mod trace;
+mod unread;
 
 use std::{sync::Arc, time::Duration};
 
@@ -72,6 +73,7 @@ impl Door {
         routes
             .layer(middleware::from_fn_with_state(self.clone(), body::limit_pauses))
             .layer(middleware::from_fn_with_state(self.clone(), admit::admit))
+            .layer(middleware::from_fn(unread::discard))
             .layer(option_layer(cors))
             .layer(middleware::from_fn_with_state(self, trace::follow))
     }

@@ -83,7 +83,9 @@ pub(super) async fn tail(
     let login = request.extensions().get::<Arc<dyn Login>>().map(Arc::clone);
     let recheck = login.map(|login| Recheck::new(login, token));
     let told = follower.mark().clone();
-    let (rows, waiting) = (VecDeque::new(), VecDeque::new());
+    // Where it begins, before anything happened: who is cut off until then comes again from here.
+    let begun = if told == Mark::default() { FROM_THE_START.to_owned() } else { told.to_string() };
+    let (rows, waiting) = (VecDeque::new(), VecDeque::from([Event::default().id(begun)]));
     let flow = Flow { follower, told, rows, waiting, recheck, ended: false };
     let events = futures::stream::unfold(flow, |mut flow| async move { flow.next().await.map(|event| (event, flow)) });
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response();
@@ -96,7 +98,7 @@ fn position(text: &str) -> Result<Mark, String> {
     if text == FROM_THE_START {
         return Ok(Mark::default());
     }
-    Mark::parse(text).ok_or_else(|| {
+    Mark::parse(text).filter(|_| !text.is_empty()).ok_or_else(|| {
         let text: String = text.chars().take(80).collect();
         format!(
             "{text:?} is no position: give the id of an event of a tail, or {FROM_THE_START} for all that there are"

@@ -61,6 +61,11 @@ impl Follower {
                     let reason = format!("the stream was ended: {}", event.data);
                     return Err(ClientError::Unreadable { url: client.url().to_owned(), reason });
                 }
+                if event.data.is_empty() {
+                    // Where the stream begins.
+                    self.after = Some(event.id);
+                    continue;
+                }
                 if self.left == Some(0) || !written(&event.data, out) {
                     return Ok(true);
                 }
@@ -114,7 +119,7 @@ impl Parser {
                 Some(("id", id)) => id.clone_into(&mut self.event.id),
                 Some(("event", name)) => name.clone_into(&mut self.event.name),
                 Some(("data", data)) => self.event.data.push_str(data),
-                _ if line.is_empty() && !self.event.data.is_empty() => events.push(std::mem::take(&mut self.event)),
+                _ if line.is_empty() && self.event != Event::default() => events.push(std::mem::take(&mut self.event)),
                 _ => {}
             }
         }
@@ -129,11 +134,12 @@ mod tests {
 
     #[test]
     fn events_come_out_of_pieces() {
-        let text = ": alive\n\nid: 3:7\ndata: {\"a\":1}\n\nevent: error\ndata: {}\n\nid: 3:8\nda";
+        let text = "id: 3:6\n\n: alive\n\nid: 3:7\ndata: {\"a\":1}\n\nevent: error\ndata: {}\n\nid: 3:8\nda";
         for size in [1, 2, 7, text.len()] {
             let mut parser = Parser::default();
             let events: Vec<Event> = text.as_bytes().chunks(size).flat_map(|piece| parser.take(piece)).collect();
-            let [first, second] = events.as_slice() else { panic!("{size}: {events:?}") };
+            let [begun, first, second] = events.as_slice() else { panic!("{size}: {events:?}") };
+            assert_eq!(*begun, Event { id: "3:6".into(), ..Event::default() });
             assert_eq!((first.id.as_str(), first.data.as_str()), ("3:7", "{\"a\":1}"));
             assert_eq!(second.name, "error");
             assert_eq!(parser.take(b"ta: x\n\n"), [Event { id: "3:8".into(), data: "x".into(), ..Event::default() }]);
