@@ -3,9 +3,11 @@ parameters, copies rows out, cancels, and fails cleanly."""
 
 import datetime
 import decimal
+import functools
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import threading
 
@@ -84,18 +86,24 @@ def test_a_cursor_is_declared_with_values(server, orders):
         assert cursor.fetchall() == [("3",)]
 
 
+def exchange(client, *messages):
+    """Everything that is answered to messages and a Sync behind them."""
+    for kind, body in (*messages, (b"S", b"")):
+        client.send(kind, body)
+    return ready(client)
+
+
+def ready(client):
+    told = [client.read()]
+    while told[-1][0] != b"Z":
+        told.append(client.read())
+    return told
+
+
 def test_a_statement_whose_columns_changed_is_prepared_anew(server, orders):
     """Drivers that describe a statement once read its rows by what they were told then."""
     client = WithoutToken(server)
-
-    def run(*messages):
-        for kind, body in (*messages, (b"S", b"")):
-            client.send(kind, body)
-        told = [client.read()]
-        while told[-1][0] != b"Z":
-            told.append(client.read())
-        return told
-
+    run = functools.partial(exchange, client)
     describe, execute = (b"D", b"Ss\0"), ((b"B", b"\0s\0" + bytes(6)), (b"E", b"\0" + bytes(4)))
     run((b"P", b"s\0SELECT * FROM shop.orders\0" + bytes(2)), describe)
     assert [kind for kind, _ in run(*execute)] == [b"2", b"D", b"D", b"C", b"Z"]
@@ -104,6 +112,33 @@ def test_a_statement_whose_columns_changed_is_prepared_anew(server, orders):
     assert b"C0A000\0" in fault and b"cached plan must not change result type" in fault
     run(describe)
     assert [kind for kind, _ in run(*execute)] == [b"2", b"D", b"D", b"D", b"C", b"Z"]
+    client.close()
+
+
+def test_a_cursor_is_fetched_as_text_by_text(server):
+    """Whatever an earlier FETCH of it was bound to."""
+    client = WithoutToken(server)
+    client.send(b"Q", b"BEGIN; DECLARE c CURSOR FOR SELECT * FROM (VALUES (1), (2)) ORDER BY 1\0")
+    client.until_ready()
+    binary = bytes(4) + struct.pack("!HH", 1, 1)
+    told = exchange(client, (b"P", b"\0FETCH 1 FROM c\0" + bytes(2)), (b"B", b"\0\0" + binary), (b"E", b"\0" + bytes(4)))
+    assert (b"D", struct.pack("!HIQ", 1, 8, 1)) in told
+    client.send(b"Q", b"FETCH 1 FROM c\0")
+    told = client.until_ready()
+    assert (b"D", struct.pack("!HI", 1, 1) + b"2") in told
+    [columns] = [body for kind, body in told if kind == b"T"]
+    assert columns.endswith(struct.pack("!H", 0)), "as text"
+    client.close()
+
+
+def test_text_that_is_not_utf_8_is_an_error_and_the_connection_goes_on(server):
+    client = WithoutToken(server)
+    client.send(b"Q", b"SELECT '\xff'\0")
+    [(kind, fault), (last, state)] = ready(client)
+    assert (kind, last, state) == (b"E", b"Z", b"I") and b"C22021\0" in fault
+    told = exchange(client, (b"P", b"\0SELECT '\xff'\0" + bytes(2)), (b"D", b"S\0"))
+    assert [kind for kind, _ in told] == [b"E", b"Z"], "what stands behind it is skipped"
+    client.ask()
     client.close()
 
 
@@ -133,6 +168,10 @@ def test_cancel(connection, server):
     connection.execute("SET statement_timeout = '100ms'")
     with pytest.raises(psycopg.errors.QueryCanceled):
         connection.execute(ENDLESS)
+    # Of a text each statement has its own time, by what was set before it.
+    connection.execute("RESET statement_timeout")
+    with pytest.raises(psycopg.errors.QueryCanceled, match="statement timeout"):
+        connection.execute(f"SET statement_timeout = '100ms'; {ENDLESS}")
 
 
 def test_copy_out(connection, orders):

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::fault::Fault;
+use super::fault::{Fault, Severity};
 
 /// Which of the two things a name names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,13 @@ pub(crate) enum Message {
     Password(String),
     /// What belongs to a COPY into the server, which there is not.
     CopyIn,
+    /// One whose text cannot be read, though its bounds can: the session goes on behind it.
+    Unreadable {
+        /// Whether it is a text of statements.
+        is_query: bool,
+        /// What is wrong with it.
+        fault: Fault,
+    },
 }
 
 /// The values of a portal.
@@ -101,6 +108,13 @@ impl Format {
 /// # Errors
 /// A protocol violation.
 pub(crate) fn read(tag: u8, body: &Bytes) -> Result<Message, Fault> {
+    match parsed(tag, body) {
+        Err(fault) if fault.severity == Severity::Error => Ok(Message::Unreadable { is_query: tag == b'Q', fault }),
+        read => read,
+    }
+}
+
+fn parsed(tag: u8, body: &Bytes) -> Result<Message, Fault> {
     let mut fields = Fields(body.clone());
     let message = match tag {
         b'Q' => Message::Query(fields.text()?),
@@ -218,7 +232,7 @@ mod tests {
             (b'Q', b"\0", query("")),
             (b'Q', b"select 1", None),
             (b'Q', b"a\0b", None),
-            (b'Q', b"\xff\0", None),
+            (b'Q', b"\xff\0", Some(Message::Unreadable { is_query: true, fault: Fault::not_utf8() })),
             (b'D', b"Sx\0", Some(Message::Describe(Target::Statement, "x".to_owned()))),
             (b'D', b"Qx\0", None),
             (b'E', b"\0\0\0\0\x05", Some(Message::Execute { portal: String::new(), rows: 5 })),

@@ -73,8 +73,22 @@ fn of_text(text: &str, to: &DataType) -> Option<ScalarValue> {
         DataType::Utf8 | DataType::Null => Some(ScalarValue::Utf8(Some(text.to_owned()))),
         DataType::Boolean => switch(text).map(|is_on| ScalarValue::Boolean(Some(is_on))),
         DataType::Decimal128(..) => decimal(text),
+        DataType::Date32 | DataType::Timestamp(..) if is_infinite(text) => infinite(text, to),
         DataType::Binary => hex(text.strip_prefix("\\x")?).map(|bytes| ScalarValue::Binary(Some(bytes))),
         other => ScalarValue::try_from_string(text.trim().to_owned(), other).ok(),
+    }
+}
+
+fn is_infinite(text: &str) -> bool {
+    text.trim().trim_start_matches(['+', '-']).eq_ignore_ascii_case("infinity")
+}
+
+/// The extremes of its type.
+fn infinite(text: &str, to: &DataType) -> Option<ScalarValue> {
+    let is_below = text.trim().starts_with('-');
+    match to {
+        DataType::Date32 => Some(ScalarValue::Date32(Some(if is_below { i32::MIN } else { i32::MAX }))),
+        other => ScalarValue::Int64(Some(if is_below { i64::MIN } else { i64::MAX })).cast_to(other).ok(),
     }
 }
 
@@ -93,12 +107,19 @@ fn switch(text: &str) -> Option<bool> {
 /// Every digit as it stands.
 fn decimal(text: &str) -> Option<ScalarValue> {
     let text = text.trim();
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let digits = format!("{whole}{part}");
-    if part.len() > DIGITS_MAX || digits.trim_start_matches(['-', '+', '0']).len() > DIGITS_MAX {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let places = i32::try_from(part.len()).ok()?.checked_sub(exponent.parse().ok()?)?;
+    let zeros = usize::try_from(places.checked_neg()?).unwrap_or(0);
+    if zeros > DIGITS_MAX {
         return None;
     }
-    let scale = i8::try_from(part.len()).ok()?;
+    let digits = format!("{whole}{part}{}", "0".repeat(zeros));
+    let scale = places.max(0);
+    if scale > DIGITS_MAX as i32 || digits.trim_start_matches(['-', '+', '0']).len() > DIGITS_MAX {
+        return None;
+    }
+    let scale = i8::try_from(scale).ok()?;
     let is_plain = part.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|_| is_plain).map(|value| ScalarValue::Decimal128(Some(value), 38, scale))
 }
@@ -123,7 +144,7 @@ fn of_bytes(bytes: &[u8], oid: u32) -> Option<ScalarValue> {
         26 | 2205 | 2206 => ScalarValue::UInt32(Some(u32::from_be_bytes(exact(bytes)?))),
         700 => ScalarValue::Float32(Some(f32::from_be_bytes(exact(bytes)?))),
         701 => ScalarValue::Float64(Some(f64::from_be_bytes(exact(bytes)?))),
-        1082 => ScalarValue::Date32(i32::from_be_bytes(exact(bytes)?).checked_add(spell::EPOCH_DAYS)),
+        1082 => ScalarValue::Date32(Some(days(bytes)?)),
         1083 => ScalarValue::Time64Microsecond(Some(i64::from_be_bytes(exact(bytes)?))),
         1114 => ScalarValue::TimestampMicrosecond(Some(micros(bytes)?), None),
         1184 => ScalarValue::TimestampMicrosecond(Some(micros(bytes)?), Some("UTC".into())),
@@ -140,8 +161,20 @@ fn exact<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
     bytes.try_into().ok()
 }
 
+/// The extremes are `-infinity` and `infinity`, and stay the extremes.
 fn micros(bytes: &[u8]) -> Option<i64> {
-    i64::from_be_bytes(exact(bytes)?).checked_add(spell::EPOCH_MICROS)
+    match i64::from_be_bytes(exact(bytes)?) {
+        infinite @ (i64::MIN | i64::MAX) => Some(infinite),
+        micros => micros.checked_add(spell::EPOCH_MICROS),
+    }
+}
+
+/// The same of days.
+fn days(bytes: &[u8]) -> Option<i32> {
+    match i32::from_be_bytes(exact(bytes)?) {
+        infinite @ (i32::MIN | i32::MAX) => Some(infinite),
+        days => days.checked_add(spell::EPOCH_DAYS),
+    }
 }
 
 fn interval(bytes: &[u8]) -> Option<ScalarValue> {
@@ -172,6 +205,8 @@ mod tests {
     fn values_are_read_by_the_type_told_or_wanted() {
         let text = |text: &str| Ok(ScalarValue::Utf8(Some(text.to_owned())));
         let decimal = |value, scale| Ok(ScalarValue::Decimal128(Some(value), 38, scale));
+        let instant =
+            |micros, zone: Option<&str>| Ok(ScalarValue::TimestampMicrosecond(Some(micros), zone.map(Into::into)));
         let (t, b) = (Format::Text, Format::Binary);
         for (told, wanted, format, bytes, expected) in [
             (0, DataType::Int64, t, &b"42"[..], Ok(ScalarValue::Int64(Some(42)))),
@@ -187,6 +222,16 @@ mod tests {
             (17, DataType::Utf8, t, b"\\x00ff", Ok(ScalarValue::Binary(Some(vec![0, 255])))),
             (17, DataType::Utf8, t, b"\\x0", Err("22P02")),
             (1082, DataType::Utf8, b, &[0, 0, 0, 1], Ok(ScalarValue::Date32(Some(10_958)))),
+            (1082, DataType::Utf8, b, &i32::MAX.to_be_bytes(), Ok(ScalarValue::Date32(Some(i32::MAX)))),
+            (1082, DataType::Utf8, b, &(i32::MAX - 1).to_be_bytes(), Err("22P03")),
+            (1082, DataType::Utf8, t, b"-infinity", Ok(ScalarValue::Date32(Some(i32::MIN)))),
+            (1114, DataType::Utf8, b, &i64::MIN.to_be_bytes(), instant(i64::MIN, None)),
+            (1184, DataType::Utf8, t, b"infinity", instant(i64::MAX, Some("UTC"))),
+            (1700, DataType::Utf8, t, b"1E+2", decimal(100, 0)),
+            (1700, DataType::Utf8, t, b"-1.25e1", decimal(-125, 1)),
+            (1700, DataType::Utf8, t, b"12e-3", decimal(12, 3)),
+            (1700, DataType::Utf8, t, b"1e38", Err("22P02")),
+            (1700, DataType::Utf8, t, b"1e-2147483648", Err("22P02")),
             (
                 1114,
                 DataType::Utf8,

@@ -28,6 +28,13 @@ impl Session {
     /// What is wrong with it.
     pub(crate) async fn command(&mut self, said: &Said) -> Result<(), Ended> {
         self.check_block(&said.command)?;
+        self.begin_time();
+        if let Command::Fetch(cursor, _) = &said.command
+            && let Some(cursor) = self.portals.get_mut(cursor)
+        {
+            // Text, whatever an earlier FETCH of it was bound to.
+            cursor.formats.clear();
+        }
         if let Some(columns) = self.columns_of(&said.command) {
             reply::columns(&mut self.link.out, &columns, &[]);
         }

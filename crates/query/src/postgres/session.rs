@@ -137,7 +137,7 @@ impl Session {
     }
 
     async fn take(&mut self, message: Message) -> Result<(), Ended> {
-        let is_query = matches!(message, Message::Query(_));
+        let is_query = matches!(message, Message::Query(_) | Message::Unreadable { is_query: true, .. });
         let is_sync = message == Message::Sync;
         if self.skips && !is_sync {
             return Ok(());
@@ -151,6 +151,7 @@ impl Session {
             Message::Sync => Ok(()),
             Message::Password(_) => Err(Fault::protocol("a password was not asked for").into()),
             Message::CopyIn | Message::Terminate => Ok(()),
+            Message::Unreadable { fault, .. } => Err(fault.into()),
             other => self.extended(other).await,
         };
         self.running = None;
@@ -174,6 +175,14 @@ impl Session {
             self.link.flush().await?;
         }
         Ok(())
+    }
+
+    /// From now on the time of a statement counts: each of a text has its own.
+    pub(crate) fn begin_time(&mut self) {
+        let limit = self.settings.statement_timeout().map(|limit| Instant::now() + limit);
+        if let Some((_place, ends_at)) = &mut self.running {
+            *ends_at = limit;
+        }
     }
 
     /// A token that was revoked, or has expired, opens nothing on connections that stay either.
