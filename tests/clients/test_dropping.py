@@ -172,6 +172,11 @@ def test_no_side_door_speaks_of_what_was_dropped(server, orders):
     assert server.rows("SELECT count(*) FROM system.rejected") == [(0,)]
     call(server, "/v1/shop/orders/undrop")
     assert server.rows("SELECT count(*) FROM system.rejected") == [(1,)]
+    call(server, "/v1/shop/orders/drop", {"grace_s": 0})
+    server.changes("shop/orders", [{"op": "insert", "id": "1", "doc": {"total": 1}}])
+    assert server.rows("SELECT count(*) FROM system.rejected") == [(0,)], "nor when the name lives again"
+    assert server.post("/v1/shop/orders/changes?on_error=partial", body, "application/x-ndjson")["rejected"] == 1
+    assert server.rows("SELECT count(*) FROM system.rejected") == [(1,)]
 
 
 def test_what_a_client_has_of_the_past_does_not_outlive_its_table(server, orders):

@@ -130,7 +130,7 @@ struct Inner {
     lake: Lake,
     owner: Owner,
     state: RwLock<State>,
-    /// The catalog register and the version of its newest entry; held while an entry is written.
+    /// The catalog register and the version of its newest entry; held while an entry is written ([`Catalog::journal`]).
     journal: tokio::sync::Mutex<Journal>,
     copies: Copies,
     metrics: Metrics,
@@ -142,6 +142,8 @@ struct Inner {
 struct Journal {
     register: Register,
     newest: u64,
+    /// Whether something was told behind `newest` of which nobody knows if it is there.
+    is_unsettled: bool,
 }
 
 impl Catalog {
@@ -252,7 +254,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`].
     pub async fn persist(&self, namespace: &Namespace) -> Result<(), CatalogError> {
-        let mut journal = self.0.journal.lock().await;
+        let mut journal = self.journal().await?;
         for _attempt in 0..PERSIST_ATTEMPTS {
             let Some(news) = self.state().unpersisted(namespace) else { return Ok(()) };
             self.0.owner.check().await?;
@@ -273,7 +275,7 @@ impl Catalog {
                 }
             }
         }
-        Err(CatalogError::unreadable(&paths::catalog(), "another process writes to it without pause"))
+        Err(tell::without_pause())
     }
 
     fn entry(&self, version: u64, namespace: &Namespace, news: &Unpersisted) -> Entry {
@@ -300,31 +302,39 @@ impl Catalog {
         known.unwrap_or_else(|| Arc::new(EventsManifest::before_first()))
     }
 
-    /// The newest events manifest that was committed in one of these epochs, searched from the newest on backwards. The
-    /// one before the first where there is none, or where the chain does not reach so far back.
+    /// The newest events manifest that was committed in this epoch or one before it; the one before the first where there is
+    /// none, or where the chain does not reach so far back. Epochs only grow along the chain, so few of it are read.
     ///
     /// # Errors
     /// [`CatalogError`].
-    pub async fn events_committed_in(
+    pub async fn events_committed_up_to(
         &self,
         namespace: &Namespace,
-        epochs: impl Fn(u64) -> bool,
+        epoch: u64,
     ) -> Result<Arc<EventsManifest>, CatalogError> {
-        let mut manifest = self.events(namespace);
-        let Some(register) = self.register(namespace, &Table::Events) else { return Ok(manifest) };
-        let mut lowest = None;
-        while manifest.head.version > 0 && !epochs(manifest.head.epoch) {
-            let version = manifest.head.version - 1;
-            // The chain ends at the floor: below it may stand what a fenced owner left, such as an earlier one of this log.
-            let lowest = match lowest {
-                Some(lowest) => lowest,
-                None => *lowest.insert(register.floor().await?.max(1)),
-            };
-            let found = if version < lowest { None } else { register.read(version).await? };
-            let read = |bytes: bytes::Bytes| stored::decode(register.path(version).as_ref(), &bytes);
-            manifest = Arc::new(found.map(read).transpose()?.unwrap_or_else(EventsManifest::before_first));
+        let newest = self.events(namespace);
+        let Some(register) = self.register(namespace, &Table::Events) else { return Ok(newest) };
+        if newest.head.version == 0 || newest.head.epoch <= epoch {
+            return Ok(newest);
         }
-        Ok(manifest)
+        let mut found = EventsManifest::before_first();
+        // The chain ends at the floor: below it may stand what a fenced owner left, such as an earlier one of this log. What
+        // stands at `after` and behind it is of a later epoch, what stands before `from` is not, or is gone.
+        let (mut from, mut after) = (register.floor().await?.max(1), newest.head.version);
+        while from < after {
+            let version = from + (after - from) / 2;
+            let Some(bytes) = register.read(version).await? else {
+                from = version + 1;
+                continue;
+            };
+            let manifest: EventsManifest = stored::decode(register.path(version).as_ref(), &bytes)?;
+            if manifest.head.epoch <= epoch {
+                (from, found) = (version + 1, manifest);
+            } else {
+                after = version;
+            }
+        }
+        Ok(Arc::new(found))
     }
 
     /// The newest manifest of a collection; version 0 (never stored) before the first commit.
@@ -429,7 +439,8 @@ impl Catalog {
         self.events(namespace).mark.clone()
     }
 
-    pub(crate) async fn publishing_turn(&self) -> tokio::sync::OwnedMutexGuard<()> {
+    /// A turn in which nothing is published; behind one in which files are committed or deleted, never before it.
+    pub async fn publishing_turn(&self) -> tokio::sync::OwnedMutexGuard<()> {
         Arc::clone(&self.0.publishing).lock_owned().await
     }
 

@@ -125,7 +125,9 @@ impl Ingest {
             return Err(Error::Body { code: "too_many_schema_versions", detail });
         }
         let _stands = room.stands(namespace, [collection]).await?;
+        let saying = room.standings.say((namespace.clone(), Some(collection.clone())));
         let declared = room.catalog.declare((namespace, collection), strictness, schema).await?;
+        saying.holds();
         let declaration = Declaration::read(&declared.schema, declared.strictness, declared.version)?;
         room.rules.put(namespace, &declared, declaration);
         tracing::info!(%namespace, %collection, version = declared.version, "a schema was declared");
@@ -137,17 +139,21 @@ impl Rules {
     /// The newest schemas that the catalog knows.
     pub(crate) fn of(catalog: &Catalog) -> Self {
         let rules = Self::default();
-        for namespace in catalog.every_namespace() {
-            for declared in catalog.declared_newest(&namespace) {
-                match Declaration::read(&declared.schema, declared.strictness, declared.version) {
-                    Ok(declaration) => rules.put(&namespace, &declared, declaration),
-                    Err(error) => {
-                        tracing::error!(%namespace, collection = %declared.collection, %error, "a declared schema cannot be read and does not hold")
-                    }
+        catalog.every_namespace().iter().for_each(|namespace| rules.learn(catalog, namespace, None));
+        rules
+    }
+
+    /// Takes over what the catalog knows of a namespace, or of a collection of it.
+    pub(crate) fn learn(&self, catalog: &Catalog, namespace: &Namespace, only: Option<&CollectionName>) {
+        let known = catalog.declared_newest(namespace).into_iter();
+        for declared in known.filter(|declared| only.is_none_or(|only| *only == declared.collection)) {
+            match Declaration::read(&declared.schema, declared.strictness, declared.version) {
+                Ok(declaration) => self.put(namespace, &declared, declaration),
+                Err(error) => {
+                    tracing::error!(%namespace, collection = %declared.collection, %error, "a declared schema cannot be read and does not hold")
                 }
             }
         }
-        rules
     }
 
     /// Puts a schema in force, unless a newer one is.
@@ -160,8 +166,9 @@ impl Rules {
         }
     }
 
-    /// Forgets what was declared of a namespace, or of a collection of it.
-    pub(crate) fn forget(&self, namespace: &Namespace, collection: Option<&CollectionName>) {
+    /// Forgets what was declared of a namespace, or of a collection of it, before it was erased: what the catalog still knows
+    /// was declared since.
+    pub(crate) fn begin_anew(&self, catalog: &Catalog, namespace: &Namespace, collection: Option<&CollectionName>) {
         let mut rules = lock(&self.0);
         match collection {
             None => drop(rules.remove(namespace)),
@@ -170,6 +177,8 @@ impl Rules {
                 in_force.into_iter().for_each(|in_force| drop(in_force.remove(name)));
             }
         }
+        drop(rules);
+        self.learn(catalog, namespace, collection);
     }
 
     /// What holds in a namespace now.

@@ -4,6 +4,9 @@
 //! first, which refuses what comes, and waits for those who were let on: so nothing of what was dropped is appended behind
 //! the drop, and a flush after it has all there is. The register is written when nobody is held up by it any more.
 //!
+//! Where the register does not answer nobody knows whether what was said holds: nothing is added to the name until
+//! [`Ingest::settle`] has learned it.
+//!
 //! What is remembered of an erased name is forgotten when somebody adds to it again, whoever wrote in the catalog that it
 //! was erased.
 
@@ -26,7 +29,7 @@ use crate::{
 };
 
 /// A namespace, or a collection of it.
-type Of = (Namespace, Option<CollectionName>);
+pub(crate) type Of = (Namespace, Option<CollectionName>);
 
 /// What ingest holds of what becomes of names.
 #[derive(Debug, Default)]
@@ -34,6 +37,8 @@ pub(crate) struct Standings {
     /// Read by whoever adds, written for a moment by whoever changes a standing.
     gate: RwLock<()>,
     changing: Mutex<HashSet<Of>>,
+    /// The names of which something was said whose outcome is unknown.
+    unsettled: Mutex<HashSet<Of>>,
     /// The erased names of which nothing is remembered any more, and up to which system time they were erased.
     forgotten: Mutex<HashMap<Of, Instant>>,
 }
@@ -44,7 +49,31 @@ struct Changing<'r> {
     of: Of,
 }
 
+/// Something that is being said of a name. Dropped before it is known to hold, it leaves the name unsettled.
+pub(crate) struct Saying<'r> {
+    standings: &'r Standings,
+    of: Option<Of>,
+}
+
+impl Saying<'_> {
+    /// It holds.
+    pub(crate) fn holds(mut self) {
+        self.of = None;
+    }
+}
+
+impl Drop for Saying<'_> {
+    fn drop(&mut self) {
+        lock(&self.standings.unsettled).extend(self.of.take());
+    }
+}
+
 impl Standings {
+    /// Begins to say something of a name.
+    pub(crate) const fn say(&self, of: Of) -> Saying<'_> {
+        Saying { standings: self, of: Some(of) }
+    }
+
     async fn change(&self, of: Of) -> Changing<'_> {
         lock(&self.changing).insert(of.clone());
         let changing = Changing { standings: self, of };
@@ -100,7 +129,7 @@ impl Room {
     fn is_there(&self, namespace: &Namespace, collection: Option<&CollectionName>) -> Result<(), Error> {
         let of = (namespace.clone(), collection.cloned());
         let what = || collection.map_or_else(|| namespace.to_string(), |name| format!("{namespace}.{name}"));
-        if lock(&self.standings.changing).contains(&of) {
+        if lock(&self.standings.changing).contains(&of) || lock(&self.standings.unsettled).contains(&of) {
             return Err(Error::Changing { what: what() });
         }
         match self.catalog.standing(namespace, collection) {
@@ -119,7 +148,7 @@ impl Room {
             return;
         }
         let (namespace, collection) = (&of.0, of.1.as_ref());
-        self.rules.forget(namespace, collection);
+        self.rules.begin_anew(&self.catalog, namespace, collection);
         self.visible.admission.begin_anew(&self.catalog, namespace, collection);
         if collection.is_none() {
             self.flusher.seen_ids.forget(namespace);
@@ -158,8 +187,27 @@ impl Ingest {
         standing: Standing,
     ) -> Result<(), Error> {
         let room = &self.room;
-        let _changing = room.standings.change((namespace.clone(), collection.cloned())).await;
-        Ok(room.catalog.stand(namespace, collection, standing).await?)
+        let of = (namespace.clone(), collection.cloned());
+        let _changing = room.standings.change(of.clone()).await;
+        let saying = room.standings.say(of);
+        room.catalog.stand(namespace, collection, standing).await?;
+        saying.holds();
+        Ok(())
+    }
+
+    /// Learns what became of the names of which something was said whose outcome is unknown, and lets on what adds to them.
+    ///
+    /// # Errors
+    /// [`Error`] of the catalog; it is unknown still.
+    pub async fn settle(&self) -> Result<(), Error> {
+        let room = &self.room;
+        let unsettled = lock(&room.standings.unsettled).clone();
+        room.catalog.settle().await?;
+        for of in unsettled {
+            room.rules.learn(&room.catalog, &of.0, of.1.as_ref());
+            lock(&room.standings.unsettled).remove(&of);
+        }
+        Ok(())
     }
 
     /// Waits until nothing changes the standing of a collection, or of a namespace, and refuses where it is not there; while

@@ -61,7 +61,8 @@ pub(super) async fn open(config: Config, deps: Deps, tenure: &Tenure) -> Result<
         }
     };
     let (copies, metrics) = (Copies::default(), Metrics::registered(&metrics));
-    let (state, journal) = (RwLock::new(state), tokio::sync::Mutex::new(Journal { register, newest }));
+    let (state, journal) =
+        (RwLock::new(state), tokio::sync::Mutex::new(Journal { register, newest, is_unsettled: false }));
     let publishing = Arc::default();
     Ok(Inner { store, clock, ids, lake, owner, state, journal, copies, metrics, publishing })
 }

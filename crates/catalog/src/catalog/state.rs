@@ -50,9 +50,16 @@ fn is_past(said: Standing, (standing, begun_at): (Standing, Instant)) -> bool {
 impl CollectionState {
     /// What became of it. Of an erased one only the name is left, and the number of its schema.
     fn stand(&mut self, standing: Standing) {
-        if is_past(standing, (self.known.standing, self.known.created_at)) {
+        // One that was made by name alone may be younger than the erasure, which is of the last append.
+        let is_known = |at| self.known.erased_at.is_some_and(|erased_at| erased_at >= at);
+        if matches!(standing, Standing::Erased { at } if self.known.standing.is_live() && is_known(at)) {
             return;
         }
+        self.become_what(standing);
+    }
+
+    /// The same, whatever it was before.
+    fn become_what(&mut self, standing: Standing) {
         let mut known = Collection::clone(&self.known);
         if let Standing::Erased { at } = standing {
             let schema = known.schema.begun_anew();
@@ -205,7 +212,7 @@ impl State {
                 }
                 known.standing = *standing;
                 if let Standing::Erased { .. } = standing {
-                    known.collections.values_mut().for_each(|collection| collection.stand(*standing));
+                    known.collections.values_mut().for_each(|collection| collection.become_what(*standing));
                     known.declared.clear();
                     known.retention.clear();
                 }
@@ -238,10 +245,10 @@ impl State {
                 })
             });
         }
+        self.stand(namespace, &Stood { collection: Some(collection.clone()), standing });
         self.with_known(namespace, &collection, |known| {
             (known.erased_at < erased_at).then(|| Collection { erased_at, ..known.clone() })
         });
-        self.stand(namespace, &Stood { collection: Some(collection), standing });
     }
 
     /// A collection appears, or begins anew; whether it is news.

@@ -12,6 +12,7 @@ use tidemark_model::{
     retention::Kept,
 };
 use tidemark_storage::{paths, register::Created};
+use tokio::sync::MutexGuard;
 
 use super::{
     Catalog, CatalogError, Journal, PERSIST_ATTEMPTS,
@@ -64,14 +65,14 @@ impl Catalog {
         collection: Option<&CollectionName>,
         retention: Retention,
     ) -> Result<(), CatalogError> {
-        let mut journal = self.0.journal.lock().await;
+        let mut journal = self.journal().await?;
         for _attempt in 0..PERSIST_ATTEMPTS {
             if self.retention_said(namespace, collection) == retention {
                 return Ok(());
             }
             let kept = Kept { collection: collection.cloned(), retention };
             let news = NamespaceChanges { retention: vec![kept], ..NamespaceChanges::of(namespace.clone()) };
-            self.tell(&mut journal, news).await?;
+            self.tell(&mut journal, vec![news]).await?;
         }
         Err(without_pause())
     }
@@ -86,7 +87,7 @@ impl Catalog {
         strictness: Strictness,
         schema: String,
     ) -> Result<Arc<Declared>, CatalogError> {
-        let mut journal = self.0.journal.lock().await;
+        let mut journal = self.journal().await?;
         for _attempt in 0..PERSIST_ATTEMPTS {
             let newest = self.declared(namespace, collection).pop();
             if let Some(same) = newest.as_ref().filter(|known| known.strictness == strictness && known.schema == schema)
@@ -97,7 +98,7 @@ impl Catalog {
             let version = newest.map_or(1, |known| known.version + 1);
             let declared = Declared { collection, version, declared_at, strictness, schema };
             let news = NamespaceChanges { declared: vec![declared], ..NamespaceChanges::of(namespace.clone()) };
-            self.tell(&mut journal, news).await?;
+            self.tell(&mut journal, vec![news]).await?;
         }
         Err(without_pause())
     }
@@ -143,39 +144,58 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         // What the entry speaks of has to be in the register before it.
         self.persist(namespace).await?;
-        let mut journal = self.0.journal.lock().await;
+        let mut journal = self.journal().await?;
         for _attempt in 0..PERSIST_ATTEMPTS {
             if self.standing(namespace, collection).is_none_or(|stands| stands == standing) {
                 return Ok(());
             }
             let stood = Stood { collection: collection.cloned(), standing };
             let news = NamespaceChanges { standings: vec![stood], ..NamespaceChanges::of(namespace.clone()) };
-            self.tell(&mut journal, news).await?;
+            self.tell(&mut journal, vec![news]).await?;
         }
         Err(without_pause())
     }
 
-    /// Writes one entry with the news, or learns what another wrote in its place. The state says which.
-    async fn tell(&self, journal: &mut Journal, news: NamespaceChanges) -> Result<(), CatalogError> {
+    /// Learns whether what was told last holds, where its outcome stayed unknown.
+    ///
+    /// # Errors
+    /// [`CatalogError`]; it is unknown still.
+    pub async fn settle(&self) -> Result<(), CatalogError> {
+        self.journal().await.map(drop)
+    }
+
+    /// The turn of whoever writes to the register, once everything in it is known. What a failed write left behind would hold
+    /// only when the next entry is written, or after a restart, perhaps long after its teller was told that it failed.
+    pub(super) async fn journal(&self) -> Result<MutexGuard<'_, Journal>, CatalogError> {
+        let mut journal = self.0.journal.lock().await;
+        if journal.is_unsettled {
+            self.tell(&mut journal, Vec::new()).await?;
+        }
+        Ok(journal)
+    }
+
+    /// Writes one entry with the news, or learns what is there in its place. The state says which.
+    async fn tell(&self, journal: &mut Journal, news: Vec<NamespaceChanges>) -> Result<(), CatalogError> {
         self.0.owner.check().await?;
         let (version, at) = (journal.newest + 1, self.0.clock.now());
         let put_id = self.0.ids.ulid(at).to_string();
         let of = |content| Entry::new(version, self.epoch(), put_id.clone(), at, content);
         let entry = of(self.told(version, news.clone()));
-        let created = journal.register.create(entry.version, entry.encode()?).await?;
-        journal.newest = entry.version;
-        let there = match created {
+        let encoded = entry.encode()?;
+        journal.is_unsettled = true;
+        let there = match journal.register.create(version, encoded).await? {
             // Of an entry that holds everything the news alone: appends have gone on meanwhile.
-            Created::Won => of(Content::Changes(vec![news])),
+            Created::Won => of(Content::Changes(news)),
             Created::Lost | Created::Fenced => journal::read(&journal.register, version).await?,
         };
         self.0.owner.admits(there.epoch)?;
         self.state_mut().absorb(&there);
+        (journal.newest, journal.is_unsettled) = (version, false);
         Ok(())
     }
 
-    fn told(&self, version: u64, news: NamespaceChanges) -> Content {
-        let news = Content::Changes(vec![news]);
+    fn told(&self, version: u64, news: Vec<NamespaceChanges>) -> Content {
+        let news = Content::Changes(news);
         if !Entry::is_checkpoint(version) {
             return news;
         }

@@ -226,6 +226,30 @@ async fn what_was_dropped_or_erased_stays_so_and_begins_anew_with_later_appends(
     }
 }
 
+/// Its erasure is of the last append, which is older than a collection that was made by its name alone.
+#[tokio::test]
+async fn a_collection_that_never_had_a_record_stays_erased() {
+    let other = Namespace::parse("sea").unwrap();
+    for whole in [false, true] {
+        let mut world = World::new();
+        let catalog = world.open().await;
+        catalog.observe(&nyc(), AT, &[created("flights", 3)]);
+        catalog.observe(&other, AT, &[]);
+        catalog.persist(&other).await.unwrap();
+        let of = (!whole).then(|| name("flights"));
+        catalog.stand(&nyc(), of.as_ref(), Standing::Erased { at: Instant::MIN }).await.unwrap();
+        // Over a checkpoint.
+        for daily in 0..70 {
+            catalog.keep(&other, None, Retention { daily: Some(daily), ..Retention::default() }).await.unwrap();
+        }
+        for catalog in [catalog, world.open().await] {
+            assert!(catalog.collections(&nyc()).is_empty(), "{whole}");
+            catalog.observe(&nyc(), Instant::from_micros(100), &[]);
+            assert!(catalog.collections(&nyc()).is_empty(), "{whole}: an append to the namespace brings nothing back");
+        }
+    }
+}
+
 /// While an entry that holds everything is being written appends go on: what it says of an earlier life counts no more.
 #[test]
 fn an_entry_of_before_does_not_take_a_new_life_back() {

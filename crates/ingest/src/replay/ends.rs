@@ -5,9 +5,9 @@
 //! positions away again. So an append that only such a manifest seems to cover refuses the start, and so does one that
 //! does not begin at the position after the last: something between the two is missing (H2, H3).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use tidemark_catalog::Catalog;
+use tidemark_catalog::{Catalog, EventsManifest};
 use tidemark_model::{Instant, Mark, Namespace, Seq, Shard};
 use tidemark_storage::log::{Append, Epochs};
 
@@ -71,10 +71,24 @@ impl Ends {
         Ok(Standing::Behind)
     }
 
+    /// The newest manifest that was committed out of this log; the one before the first where there is none.
+    async fn committed(&self, namespace: &Namespace) -> Result<Arc<EventsManifest>, Error> {
+        let mut newest = self.catalog.events(namespace);
+        for (first, last) in self.epochs.ranges().rev() {
+            if newest.head.epoch > last {
+                newest = self.catalog.events_committed_up_to(namespace, last).await?;
+            }
+            if newest.head.version == 0 || newest.head.epoch >= first {
+                return Ok(newest);
+            }
+        }
+        Ok(Arc::new(EventsManifest::before_first()))
+    }
+
     async fn end_of(&self, namespace: &Namespace) -> Result<End, Error> {
         let newest = self.catalog.events(namespace);
         let is_ours = |epoch: u64| self.epochs.contains(epoch);
-        let ours = self.catalog.events_committed_in(namespace, is_ours).await?;
+        let ours = self.committed(namespace).await?;
         // One who only compacted or cleaned up took nothing in: no position was given away.
         let took_in = newest.system_time > ours.system_time || newest.mark != ours.mark;
         let other = Some(newest.head.epoch).filter(|epoch| took_in && !is_ours(*epoch));

@@ -2,7 +2,7 @@
 
 use axum::http::Request;
 use serde_json::{Value, json};
-use tidemark_model::FieldType;
+use tidemark_model::{CollectionName, FieldType, Standing};
 
 use crate::bed::{Bed, End, Reply, ns};
 
@@ -179,4 +179,24 @@ async fn declared_fields_have_their_types_from_the_first_document_on() {
         assert_eq!(types["at"], FieldType::Timestamp);
         bed = bed.restart(End::Killed).await;
     }
+}
+
+#[tokio::test]
+async fn what_is_declared_of_an_erased_name_holds_over_a_restart_before_its_first_document() {
+    let bed = Bed::new().await;
+    let (namespace, orders) = (ns("shop"), CollectionName::parse("orders").expect("a name"));
+    put(&bed, SCHEMA, &json!({"required": ["gone"]})).await.ok();
+    bed.changes(r#"{"id":"1","op":"insert","doc":{"gone":1,"at":"x"}}"#).await.ok();
+    bed.ingest.flush(&namespace).await.expect("flushes");
+    let erased = Standing::Erased { at: bed.catalog.events(&namespace).system_time };
+    bed.ingest.stand(&namespace, Some(&orders), erased).await.expect("erases");
+    put(&bed, SCHEMA, &order()).await.ok();
+    let bed = bed.restart(End::Killed).await;
+    assert_eq!(bed.changes(r#"{"id":"2","op":"insert","doc":{"total":-1,"state":"new"}}"#).await.problem().0, 422);
+    let fits = r#"{"id":"2","op":"insert","doc":{"total":1,"state":"new","at":"2026-01-01T00:00:00Z"}}"#;
+    bed.changes(fits).await.ok();
+    assert_eq!(bed.changes(r#"{"id":"3","op":"insert","doc":{"total":-1,"state":"new"}}"#).await.problem().0, 422);
+    let schema = bed.catalog.collection(&namespace, &orders).expect("it is there").schema.clone();
+    let at = schema.fields.iter().find(|field| field.name.as_str() == "at").expect("a column");
+    assert_eq!(at.column_type(), FieldType::Timestamp);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidemark_catalog::{Commit, EventsManifest};
 use tidemark_ingest::Config;
-use tidemark_model::Table;
+use tidemark_model::{CollectionName, Instant, Standing, Table, declared::Strictness};
 
 use crate::{
     bed::{Bed, End, ns, quiet},
@@ -74,6 +74,64 @@ async fn a_commit_of_unknown_outcome_that_another_step_learns_of_is_not_made_aga
     assert_eq!(bed.texts(&Table::Events, "id").await, ["e1", "e2", "e3"]);
     let rows: u64 = bed.catalog.events(&ns("shop")).files.iter().map(|file| file.rows).sum();
     assert_eq!(rows, 3, "all of it is in files, once");
+}
+
+/// An entry of the catalog whose outcome nobody learns: it is there, or it is not.
+fn an_unknown_word(is_there: bool) -> impl FnMut(Verb, &str) -> Answer + Send {
+    move |verb, path| match verb {
+        _ if !path.contains("_tidemark/catalog/") => Answer::Honest,
+        Verb::Put if is_there => Answer::DoneButFailed,
+        Verb::Put | Verb::Get => Answer::Failed,
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_added_to_a_name_until_it_is_known_whether_it_was_dropped() {
+    let (store, rules) = flaky::store();
+    let bed = Bed::on(store, quiet()).await;
+    let (namespace, orders) = (ns("shop"), CollectionName::parse("orders").expect("a name"));
+    let insert = |n| format!(r#"{{"id":"{n}","op":"insert","doc":{{"n":{n}}}}}"#);
+    bed.changes(&insert(1)).await.ok();
+    bed.ingest.flush(&namespace).await.expect("flushes");
+    let dropped = Standing::Dropped { at: Instant::from_micros(1), until: Instant::from_micros(2) };
+    for (word, is_there, found) in [
+        (dropped, false, Standing::Live),
+        (dropped, true, dropped),
+        (Standing::Live, false, dropped),
+        (Standing::Live, true, Standing::Live),
+    ] {
+        rules.set(an_unknown_word(is_there));
+        assert!(bed.ingest.stand(&namespace, Some(&orders), word).await.is_err(), "{word:?}: nobody knows");
+        assert!(bed.ingest.settle().await.is_err(), "{word:?}: nor now");
+        rules.heal();
+        assert_eq!(bed.changes(&insert(2)).await.problem(), (503, "changing"), "{word:?}");
+        bed.ingest.settle().await.expect("settles");
+        assert_eq!(bed.catalog.standing(&namespace, Some(&orders)), Some(found), "{word:?}");
+        let then = bed.changes(&insert(3)).await;
+        match found {
+            Standing::Live => drop(then.ok()),
+            _ => assert_eq!(then.problem(), (409, "dropped")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_schema_that_may_have_been_declared_binds_once_it_is_known() {
+    let (store, rules) = flaky::store();
+    let bed = Bed::on(store, quiet()).await;
+    let orders = CollectionName::parse("orders").expect("a name");
+    bed.changes(r#"{"id":"1","op":"insert","doc":{"n":1}}"#).await.ok();
+    bed.ingest.flush(&ns("shop")).await.expect("flushes");
+    rules.set(an_unknown_word(true));
+    let schema = r#"{"type":"object","properties":{"n":{"type":"integer"}}}"#.to_owned();
+    let told = bed.ingest.declare((&ns("shop"), &orders), Strictness::Strict, schema).await;
+    assert!(told.is_err(), "nobody knows");
+    rules.heal();
+    let wrong = r#"{"id":"2","op":"insert","doc":{"n":"x"}}"#;
+    assert_eq!(bed.changes(wrong).await.problem(), (503, "changing"));
+    bed.ingest.settle().await.expect("settles");
+    assert_eq!(bed.changes(wrong).await.problem().0, 422);
+    bed.changes(r#"{"id":"2","op":"insert","doc":{"n":2}}"#).await.ok();
 }
 
 #[tokio::test]

@@ -49,6 +49,7 @@ impl Administration {
             let said = format!("grace_s = {grace_s} is too much: at most {GRACE_S_MAX}, and 0 erases at once");
             return Err(Problem::new(Kind::Invalid, "invalid_grace", said));
         }
+        self.ingest.settle().await.map_err(Problem::from)?;
         match self.standing((namespace, collection))? {
             Standing::Erasing => return Err(erasing((namespace, collection))),
             Standing::Live | Standing::Dropped { .. } | Standing::Erased { .. } => {}
@@ -76,6 +77,7 @@ impl Administration {
 
     async fn undrop_now(&self, (namespace, collection): Of<'_>) -> Result<(), Problem> {
         let _turn = self.standings.lock().await;
+        self.ingest.settle().await.map_err(Problem::from)?;
         match self.standing((namespace, collection))? {
             Standing::Dropped { .. } => {}
             Standing::Erasing => return Err(erasing((namespace, collection))),
@@ -107,6 +109,7 @@ impl Administration {
     /// The first that the rooms say, once the others had their turn; the next call goes on.
     pub async fn erase_due(&self) -> Result<bool, Problem> {
         let _turn = self.standings.lock().await;
+        self.ingest.settle().await.map_err(Problem::from)?;
         let now = self.ingest.now();
         let is_due = |standing: &Standing| standing.is_due(now) || *standing == Standing::Erasing;
         let (mut any, mut failed) = (false, None);

@@ -58,6 +58,11 @@ impl Epochs {
         self.epochs.iter().any(|(first, last)| (*first..=*last).contains(&epoch))
     }
 
+    /// They as ranges, ascending, both ends included.
+    pub fn ranges(&self) -> impl DoubleEndedIterator<Item = (u64, u64)> {
+        self.epochs.iter().copied()
+    }
+
     /// Adds an epoch, which is greater than those before it unless it is known.
     pub(super) fn add(&mut self, epoch: u64) {
         match self.epochs.last_mut() {
