@@ -41,7 +41,7 @@ impl Claim {
     /// [`ClaimError::InUse`] when another process holds it, [`ClaimError::Io`].
     pub fn take(directory: &Path) -> Result<Self, ClaimError> {
         let failed = |source| ClaimError::Io { directory: directory.to_owned(), source };
-        fs::create_dir_all(directory).map_err(failed)?;
+        make(directory).map_err(failed)?;
         let file = File::create(directory.join("claim")).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
@@ -49,6 +49,14 @@ impl Claim {
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
     }
+}
+
+/// Makes a directory and those above it, each durable in its parent: the log in it relies on that.
+fn make(directory: &Path) -> io::Result<()> {
+    let directory = std::path::absolute(directory)?;
+    let missing: Vec<&Path> = directory.ancestors().take_while(|path| !path.exists()).collect();
+    fs::create_dir_all(&directory)?;
+    missing.iter().rev().filter_map(|made| made.parent()).try_for_each(|parent| File::open(parent)?.sync_all())
 }
 
 #[cfg(test)]

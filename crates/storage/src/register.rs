@@ -144,10 +144,9 @@ impl Register {
             return Ok(0);
         }
         self.raise_floor(number).await?;
-        for gone in floor.max(1)..number {
-            self.store.delete(&self.path(gone)).await?;
-        }
-        Ok(number - floor.max(1))
+        let gone = floor.max(1)..number;
+        self.store.delete_all(gone.clone().map(|gone| self.path(gone))).await?;
+        Ok(gone.end - gone.start)
     }
 
     /// The floor: entries below it may be gone.

@@ -82,6 +82,10 @@ impl Books {
         segment.last.iter().filter(is_kept).map(|(namespace, _last)| namespace)
     }
 
+    fn spent_back(&self) -> Option<&Kept> {
+        self.segments.back().filter(|back| !back.last.is_empty() && self.keepers(back).next().is_none())
+    }
+
     fn spent_front(&self, left_min: usize) -> Option<Spot> {
         let front = self.segments.front().filter(|_front| self.segments.len() > left_min)?;
         self.keepers(front).next().is_none().then_some(Spot { log: front.log, number: front.number })
@@ -133,10 +137,14 @@ impl Ledger {
         }
         self.sweep()?;
         let books = self.books();
-        let active = books.segments.back().filter(|active| books.segments.len() == 1 && !active.last.is_empty());
-        let is_spent =
-            active.is_some_and(|active| active.used >= self.spent_bytes_min && books.keepers(active).next().is_none());
-        Ok(if is_spent { Released::ActiveIsSpent } else { Released::Done })
+        let active =
+            books.spent_back().filter(|active| books.segments.len() == 1 && active.used >= self.spent_bytes_min);
+        Ok(if active.is_some() { Released::ActiveIsSpent } else { Released::Done })
+    }
+
+    /// Whether the segment that is written to holds appends, and none that is needed.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.books().spent_back().is_some()
     }
 
     /// Deletes what nobody keeps, the oldest first, never the last.

@@ -166,12 +166,24 @@ impl Writer {
         self.medium.commit(group)
     }
 
-    /// An empty group behind the last one: after a clean end, damage to any append is told from a torn tail.
+    /// A group without appends behind the last one: after a clean end, damage to any append is told from a torn tail.
     fn finish(&mut self, group: &mut GroupBuffer) {
-        group.clear();
-        if let Err(error) = self.put(group) {
+        if let Err(error) = self.end(group) {
             tracing::warn!(%error, "the end of the log could not be written; everything acknowledged is durable");
         }
+    }
+
+    /// Appends of which none is needed are not left behind, so that whoever begins with this log again, after others wrote to the
+    /// lake for long, does not have to find them in the manifests of then.
+    fn end(&mut self, group: &mut GroupBuffer) -> io::Result<()> {
+        if !self.medium.is_one_segment_a_group()
+            && self.ledger.is_spent()
+            && let Prepared::Room(_) = self.medium.prepare(0)?
+        {
+            return self.advance(group);
+        }
+        group.clear();
+        self.put(group).map(drop)
     }
 
     fn fail(self, error: &io::Error) {

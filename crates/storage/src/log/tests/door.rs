@@ -292,6 +292,30 @@ fn an_idle_log_shrinks_and_keeps_its_horizon() {
     });
 }
 
+/// However few bytes they are: who begins with this log again may do so long after.
+#[test]
+fn an_orderly_end_leaves_no_appends_that_are_needed_no_more() {
+    for all in [true, false] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (bench, options) = (Bench::new(), LogOptions { segment_bytes: 1 << 20, ..local(&directory) });
+        runtime().block_on(async {
+            let log = start(&bench, open(&options).expect("opens").0);
+            let first = append(&log, batch("nyc", &[(0, 1)], "x")).await.expect("durable");
+            let last = append(&log, batch("nyc", &[(0, 1)], "y")).await.expect("durable");
+            bench.clock.step(1_000_000);
+            log.close_instant(log.now(), SOON).await.expect("closes");
+            let horizon = log.closed();
+            let up_to = if all { &last } else { &first };
+            log.release(&namespace("nyc"), up_to.assigned.system_time).expect("releases");
+            log.shut_down().await;
+            let (recovery, found) = open(&options).expect("opens");
+            assert_eq!(found.len(), if all { 0 } else { 2 });
+            assert_eq!(number_of_segments(&options).0, 1);
+            assert!(start(&bench, recovery).closed() >= horizon, "the horizon goes along");
+        });
+    }
+}
+
 /// How many segments there are, and the number of the first.
 fn number_of_segments(options: &LogOptions) -> (usize, u32) {
     let names = std::fs::read_dir(&options.directory).expect("a directory");
