@@ -24,7 +24,7 @@ use self::memory::Memory;
 use crate::{Catalog, CatalogError, CollectionManifest, Commit, EventsManifest, manifest::Head, point::Points};
 
 /// The most files one run deletes.
-const DELETES_MAX: usize = 1000;
+pub(crate) const DELETES_MAX: usize = 1000;
 
 /// How long what nothing names any more stays.
 #[derive(Debug, Clone, Copy)]
@@ -152,11 +152,9 @@ impl Cleaner {
     }
 
     async fn delete(&self, ripe: &[ObjectPath]) -> Result<(), CatalogError> {
-        for path in ripe {
-            self.catalog.store().delete(path).await?;
-            tracing::info!(%path, "deleted: no manifest names it");
-            self.point("deleted").await;
-        }
+        self.catalog.store().delete_all(ripe.to_vec()).await?;
+        ripe.iter().for_each(|path| tracing::info!(%path, "deleted: no manifest names it"));
+        self.point("deleted").await;
         Ok(())
     }
 

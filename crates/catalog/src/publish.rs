@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant as Moment},
 };
 
-use tidemark_model::{Instant, Namespace, Table};
+use tidemark_model::{Instant, Namespace, Standing, Table};
 use tidemark_storage::{ObjectPath, paths};
 use tokio::sync::OwnedMutexGuard;
 
@@ -262,7 +262,9 @@ impl Publisher {
         let said = Said { manifest: wanted.manifest, digest: wanted.digest() };
         let away = |error: LogError| failed(namespace, table, error);
         let store = self.catalog.store();
-        if how == How::Anew {
+        // Of what was erased nothing is to be told, and a log that cannot be read would hold its files for ever.
+        let is_gone = wanted.files.is_empty() && self.is_erased(namespace, table);
+        if how == How::Anew || is_gone {
             self.erase_unless_it_goes_on(&root).await.map_err(|error| error.of(namespace, table))?;
         }
         if let Some(up_to) = wanted.erased {
@@ -298,6 +300,11 @@ impl Publisher {
             self.shorten(&root, &log).await.map_err(|error| error.of(namespace, table))?;
         }
         Ok(Some((said, Some(told(version, counts)))))
+    }
+
+    fn is_erased(&self, namespace: &Namespace, table: &Table) -> bool {
+        let is_erased = |of| matches!(self.catalog.standing(namespace, of), Some(Standing::Erased { .. }));
+        is_erased(None) || matches!(table, Table::Collection(name) if is_erased(Some(name)))
     }
 
     fn stamp(&self, namespace: &Namespace, table: &Table) -> Stamp {

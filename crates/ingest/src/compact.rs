@@ -83,9 +83,15 @@ async fn next(room: &Room, namespace: &Namespace, (pace, now): (Pace, Instant)) 
     scene.published = room.catalog.published_up_to(namespace, &Table::Events).await;
     let Some(run) = pick::due(&scene, &pace, is_taken_in) else { return Ok(More::No) };
     let started = Stopwatch::now();
-    let gone = &on.files[run];
+    let gone = &on.files[run.clone()];
     let file = write::compacted(room, namespace, gone, on.head.version).await?;
     let bytes = file.bytes;
+    // What was published meanwhile may part the run: its followers would be told the first part as new a second time.
+    let _unpublished = room.catalog.publishing_turn().await;
+    scene.published = room.catalog.published_up_to(namespace, &Table::Events).await;
+    if pick::due(&scene, &pace, is_taken_in) != Some(run) {
+        return Ok(More::Yes);
+    }
     if publish::commit(room, namespace, &on, (gone, file)).await? {
         room.metrics.compacted(started.elapsed(), gone.len(), bytes);
     }

@@ -12,7 +12,7 @@ use tidemark_model::{Instant, Namespace, Table};
 use tidemark_storage::{ObjectPath, paths};
 
 use super::{Log, LogError, Publisher, failed};
-use crate::CatalogError;
+use crate::{CatalogError, cleanup::DELETES_MAX};
 
 /// Why a log was not shortened; the next run goes on.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Publisher {
         let Some(rebuilt) = log.rebuilt else { return Ok(()) };
         let version = |path: &&ObjectPath| paths::delta_log_version(path);
         let older = |path: &&ObjectPath| version(path).is_some_and(|version| version < rebuilt);
-        let mut gone: Vec<&ObjectPath> = log.listed.iter().filter(older).collect();
+        let mut gone: Vec<ObjectPath> = log.listed.iter().filter(older).cloned().collect();
         if gone.is_empty() {
             return Ok(());
         }
@@ -46,9 +46,9 @@ impl Publisher {
             log.checkpoint().await.map_err(NotShortened::Log)?;
             self.points.pass("publish", "checkpointed").await;
         }
-        gone.sort_by_key(|path| version(path));
-        for path in &gone {
-            let deleted = self.catalog.store().delete(path).await;
+        gone.sort_by_key(|path| version(&path));
+        for some in gone.chunks(DELETES_MAX) {
+            let deleted = self.catalog.store().delete_all(some.to_vec()).await;
             deleted.map_err(|error| NotShortened::Catalog(error.into()))?;
             self.points.pass("publish", "shortened").await;
         }
@@ -56,15 +56,15 @@ impl Publisher {
         Ok(())
     }
 
-    /// Deletes a log that no version can be put on, from its end on, so that what a crash leaves is an older version.
+    /// Deletes a log that no version can be put on.
     pub(super) async fn erase_unless_it_goes_on(&self, root: &ObjectPath) -> Result<(), NotShortened> {
         let store = self.catalog.store();
         match Log::open(store, root).await {
             Ok(log) if log.published.is_none() || log.goes_on() => return Ok(()),
-            Ok(_) => tracing::warn!(%root, "the published log speaks another protocol and is written anew"),
+            Ok(_) => tracing::warn!(%root, "the published log speaks another protocol and is deleted"),
             // What it holds may be as it should be.
             Err(error) if error.is_of_store() => return Err(NotShortened::Log(error)),
-            Err(error) => tracing::warn!(%root, %error, "the published log cannot be read and is written anew"),
+            Err(error) => tracing::warn!(%root, %error, "the published log cannot be read and is deleted"),
         }
         self.erase(root).await.map_err(NotShortened::Catalog)
     }
@@ -79,12 +79,13 @@ impl Publisher {
         }
     }
 
-    /// Deletes a log from its end on.
+    /// Deletes a log, from its end on: what a crash leaves is an older version, or cannot be read and is deleted then.
     async fn erase(&self, root: &ObjectPath) -> Result<(), CatalogError> {
         let store = self.catalog.store();
         self.catalog.check_owner().await?;
-        for object in store.list(&paths::delta_log(root)).await?.iter().rev() {
-            store.delete(&object.location).await?;
+        let listed = store.list(&paths::delta_log(root)).await?;
+        for some in listed.rchunks(DELETES_MAX) {
+            store.delete_all(some.iter().rev().map(|object| object.location.clone())).await?;
         }
         self.points.pass("publish", "erased").await;
         Ok(())
