@@ -4,6 +4,8 @@
 //! border stands after every so many changes; the first one that a question would have to read more than that for, from
 //! the best base there is, is due.
 
+use std::collections::BTreeMap;
+
 use tidemark_catalog::{
     Base, CollectionManifest,
     manifest::{DeltaFile, Outside},
@@ -113,26 +115,74 @@ fn up_to(delta: &DeltaFile, at: Instant) -> u64 {
 
 /// Borders of days after about every so many changes, ascending; of hours where a day holds several times as many.
 fn borders(deltas: &[DeltaFile], rows: u64) -> Vec<Instant> {
-    let mut ends: Vec<Instant> = deltas.iter().flat_map(|delta| [delta.ts.min, delta.ts.max]).collect();
-    ends.sort_unstable();
-    ends.dedup();
-    let count = |at: Instant| deltas.iter().map(|delta| up_to(delta, at)).sum::<u64>();
+    let growth = Growth::of(deltas);
     let (mut borders, mut counted): (Vec<Instant>, u64) = (Vec::new(), 0);
-    for pair in ends.windows(2) {
-        // The count grows evenly between two ends.
-        let (begin, end) = (count(pair[0]), count(pair[1]));
-        while counted + rows <= end {
-            let target = counted + rows;
-            let part = target.saturating_sub(begin) as f64 / (end - begin).max(1) as f64;
-            let at = pair[0].plus_micros(((pair[1].micros() - pair[0].micros()) as f64 * part) as i64);
+    for pair in growth.0.windows(2) {
+        let (begin, end) = (pair[0], pair[1]);
+        while counted + rows <= end.after.round() as u64 {
+            let at = begin.towards(&end, (counted + rows) as f64);
             let (day, hour) = (Unit::Day.end(at), Unit::Hour.end(at));
-            let border = if count(day).saturating_sub(counted) > rows * APART { hour } else { day };
+            let border = if growth.up_to(day).saturating_sub(counted) > rows * APART { hour } else { day };
             borders.push(border);
-            counted = count(border).max(target);
+            counted = growth.up_to(border).max(counted + rows);
         }
     }
     borders.dedup();
     borders
+}
+
+/// How changes become more with source time: about evenly between two ends of deltas. Made in one pass over them, of which
+/// there may be thousands.
+struct Growth(Vec<End>);
+
+/// Where a delta begins or ends.
+#[derive(Clone, Copy)]
+struct End {
+    at: Instant,
+    /// About how many changes happened before it, and up to it.
+    before: f64,
+    after: f64,
+}
+
+impl Growth {
+    fn of(deltas: &[DeltaFile]) -> Self {
+        // What comes at each end at once, and by how many a microsecond the growth changes there.
+        let mut turns: BTreeMap<Instant, (f64, f64)> = BTreeMap::new();
+        for delta in deltas {
+            let (rows, length) = (delta.rows as f64, (delta.ts.max.micros() - delta.ts.min.micros()) as f64);
+            if length > 0.0 {
+                turns.entry(delta.ts.min).or_default().1 += rows / length;
+                turns.entry(delta.ts.max).or_default().1 -= rows / length;
+            } else {
+                turns.entry(delta.ts.max).or_default().0 += rows;
+            }
+        }
+        let (mut ends, mut growth): (Vec<End>, f64) = (Vec::with_capacity(turns.len()), 0.0);
+        for (at, (at_once, change)) in turns {
+            let before = ends.last().map_or(0.0, |last| last.after + growth * (at.micros() - last.at.micros()) as f64);
+            ends.push(End { at, before, after: before + at_once });
+            growth = (growth + change).max(0.0);
+        }
+        Self(ends)
+    }
+
+    /// About how many changes happened up to an instant.
+    fn up_to(&self, at: Instant) -> u64 {
+        let next = self.0.partition_point(|end| end.at <= at);
+        let Some(begin) = next.checked_sub(1).map(|last| self.0[last]) else { return 0 };
+        let Some(end) = self.0.get(next) else { return begin.after.round() as u64 };
+        let part = (at.micros() - begin.at.micros()) as f64 / (end.at.micros() - begin.at.micros()) as f64;
+        (begin.after + (end.before - begin.after) * part) as u64
+    }
+}
+
+impl End {
+    /// When so many changes had happened, between this end and the next.
+    fn towards(&self, next: &Self, changes: f64) -> Instant {
+        let grown = next.before - self.after;
+        let part = if grown > 0.0 { ((changes - self.after) / grown).clamp(0.0, 1.0) } else { 1.0 };
+        self.at.plus_micros(((next.at.micros() - self.at.micros()) as f64 * part).ceil() as i64)
+    }
 }
 
 #[cfg(test)]
@@ -219,6 +269,20 @@ mod tests {
         assert!((18..24).contains(&hours), "{hours}");
         // Less than one is due for.
         assert!(all(of(vec![delta(0, (0, 100), 99)], vec![]), &pace).is_empty());
+    }
+
+    #[test]
+    fn what_happened_up_to_an_instant_is_the_sum_over_all_deltas() {
+        let spans = [(0, 10), (3, 3), (5, 6), (5, 20), (12, 40), (12, 12), (60, 61)];
+        let deltas: Vec<_> = spans.iter().zip(0..).map(|(days, nth)| delta(nth, *days, 1000 + nth as u64)).collect();
+        let growth = Growth::of(&deltas);
+        for half_days in -2..130 {
+            let at = Instant::from_micros(half_days * DAY_US / 2);
+            let sum: u64 = deltas.iter().map(|delta| up_to(delta, at)).sum();
+            // Each delta of the sum is cut to a whole number.
+            assert!(growth.up_to(at).abs_diff(sum) <= deltas.len() as u64, "{half_days}: {} {sum}", growth.up_to(at));
+        }
+        assert_eq!(growth.up_to(at(61)), deltas.iter().map(|delta| delta.rows).sum::<u64>());
     }
 
     #[test]
