@@ -14,6 +14,8 @@ pub const NAME_BYTES_MAX: usize = 63;
 pub const EVENT_TYPE_BYTES_MAX: usize = 128;
 
 const RESERVED: [&str; 4] = ["events", "system", "information_schema", "public"];
+/// Of namespaces alone: `/v1/tokens/{id}` stands where theirs would, `/v1/{namespace}/events`.
+const TOKENS: &str = "tokens";
 
 /// Why a text is not a name. The message says what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -124,7 +126,10 @@ text_type!(
     /// The tenant: owns one events table and any number of collections. A SQL schema.
     Namespace,
     NameError,
-    |text| check("namespace", text, false)
+    |text| match check("namespace", text, false) {
+        Ok(()) if text == TOKENS => Err(NameError::Reserved { what: "namespace", name: text.to_owned() }),
+        checked => checked,
+    }
 );
 text_type!(
     /// Documents with a key, folded from changes. A SQL table.
@@ -194,6 +199,7 @@ mod tests {
             ("naïve", false, false),
             ("events", false, false),
             ("pg_catalog", false, false),
+            ("tokens", false, true),
             (&long[..63], true, true),
             (&long, false, false),
         ] {
