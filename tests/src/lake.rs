@@ -6,7 +6,11 @@
 mod ticks;
 mod world;
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
 
 use arrow::array::RecordBatch;
 use futures::{TryStreamExt as _, future::LocalBoxFuture};
@@ -296,6 +300,24 @@ impl Lake {
     pub fn objects(&self) -> usize {
         let root = tidemark_storage::ObjectPath::default();
         self.runtime.block_on(self.rooms().catalog.store().list(&root)).expect("lists").len()
+    }
+
+    /// Every object, with a hash of its bytes.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    #[must_use]
+    pub fn contents(&self) -> BTreeMap<String, u64> {
+        let store = self.rooms().catalog.store();
+        self.runtime.block_on(async {
+            let mut contents = BTreeMap::new();
+            for object in store.list(&tidemark_storage::ObjectPath::default()).await.expect("lists") {
+                let mut hasher = DefaultHasher::new();
+                store.get(&object.location).await.expect("reads").hash(&mut hasher);
+                contents.insert(object.location.to_string(), hasher.finish());
+            }
+            contents
+        })
     }
 
     /// Puts other bytes in the place of an object, as damage does.

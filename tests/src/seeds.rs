@@ -13,8 +13,11 @@ use crate::remarks;
 /// Seeds that run at once.
 const THREADS: usize = 2;
 
-/// The seeds of a test: those that failed once and so many more, unless the environment names one (`{name}_SEED`) or another
-/// number (`{name}_HISTORIES`).
+/// Between two words about how far a run is, in seeds.
+const TOLD_EVERY: usize = 500;
+
+/// The seeds of a test: those that failed once and so many more from 0 on, unless the environment names one (`{name}_SEED`),
+/// another number (`{name}_HISTORIES`), or where to begin (`{name}_FIRST`): so a long run is done in parts.
 ///
 /// # Panics
 /// When what the environment says is no number.
@@ -23,7 +26,10 @@ pub fn of(name: &str, kept: &[u64], histories: u64) -> Vec<u64> {
     let number = |what: &str| remarks::variable(&format!("{name}_{what}")).map(|text| text.parse::<u64>().unwrap());
     match number("SEED") {
         Some(seed) => vec![seed],
-        None => kept.iter().copied().chain(0..number("HISTORIES").unwrap_or(histories)).collect(),
+        None => {
+            let first = number("FIRST").unwrap_or(0);
+            kept.iter().copied().chain(first..first + number("HISTORIES").unwrap_or(histories)).collect()
+        }
     }
 }
 
@@ -36,7 +42,11 @@ pub fn each<T: Send>(name: &str, seeds: &[u64], run: impl Fn(u64) -> T + Sync) -
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::SeqCst)) {
+                while let Some((nth, seed)) = taken(&next, seeds) {
+                    if nth > 0 && nth.is_multiple_of(TOLD_EVERY) {
+                        let failed = failed.lock().unwrap().len();
+                        eprintln!("{name}: {nth} of {} histories begun, {failed} failed", seeds.len());
+                    }
                     match catch_unwind(AssertUnwindSafe(|| run(*seed))) {
                         Ok(result) => done.lock().unwrap().push(result),
                         Err(panic) => {
@@ -50,6 +60,11 @@ pub fn each<T: Send>(name: &str, seeds: &[u64], run: impl Fn(u64) -> T + Sync) -
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{} of {} histories failed:\n{}", failed.len(), seeds.len(), failed.join("\n"));
     done.into_inner().unwrap()
+}
+
+fn taken<'s>(next: &AtomicUsize, seeds: &'s [u64]) -> Option<(usize, &'s u64)> {
+    let nth = next.fetch_add(1, Ordering::SeqCst);
+    seeds.get(nth).map(|seed| (nth, seed))
 }
 
 fn told(panic: &(dyn std::any::Any + Send)) -> String {
