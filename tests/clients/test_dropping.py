@@ -175,6 +175,12 @@ def test_no_side_door_speaks_of_what_was_dropped(server, orders):
     call(server, "/v1/shop/orders/drop", {"grace_s": 0})
     server.changes("shop/orders", [{"op": "insert", "id": "1", "doc": {"total": 1}}])
     assert server.rows("SELECT count(*) FROM system.rejected") == [(0,)], "nor when the name lives again"
+    bad = json.dumps({"op": "insert", "id": "8", "text": CANARY}).encode()
+    assert server.post("/v1/shop/orders/changes?on_error=partial", bad, "application/x-ndjson")["accepted"] == 0
+    assert server.rows("SELECT count(*) FROM system.rejected") == [(1,)]
+    call(server, "/v1/shop/orders/drop", {"grace_s": 0})
+    server.changes("shop/orders", [{"op": "insert", "id": "1", "doc": {"total": 1}}])
+    assert server.rows("SELECT count(*) FROM system.rejected") == [(0,)], "also where nothing was appended behind them"
     assert server.post("/v1/shop/orders/changes?on_error=partial", body, "application/x-ndjson")["rejected"] == 1
     assert server.rows("SELECT count(*) FROM system.rejected") == [(1,)]
 

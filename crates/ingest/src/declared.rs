@@ -27,7 +27,12 @@ use tidemark_model::{
 };
 
 use self::rule::{Rule, Type};
-use crate::{dedup::lock, error::Error, front::Ingest, observe::Touched};
+use crate::{
+    dedup::lock,
+    error::Error,
+    front::{Ingest, Room},
+    observe::Touched,
+};
 
 /// The longest schema, in bytes.
 const SCHEMA_BYTES_MAX: usize = 64 << 10;
@@ -124,12 +129,25 @@ impl Ingest {
             let detail = format!("a collection takes at most {VERSIONS_MAX} versions of its schema, and has them");
             return Err(Error::Body { code: "too_many_schema_versions", detail });
         }
-        let _stands = room.stands(namespace, [collection]).await?;
-        let saying = room.standings.say((namespace.clone(), Some(collection.clone())));
-        let declared = room.catalog.declare((namespace, collection), strictness, schema).await?;
+        // To its end, also when who asked goes away: a word of which nobody knows whether it holds shuts the name for a while.
+        let of = (namespace.clone(), collection.clone());
+        self.finish(async move { room.declare(of, strictness, schema).await }).await
+    }
+}
+
+impl Room {
+    async fn declare(
+        &self,
+        (namespace, collection): (Namespace, CollectionName),
+        strictness: Strictness,
+        schema: String,
+    ) -> Result<Arc<Declared>, Error> {
+        let _stands = self.stands(&namespace, [&collection]).await?;
+        let saying = self.standings.say((namespace.clone(), Some(collection.clone())));
+        let declared = self.catalog.declare((&namespace, &collection), strictness, schema).await?;
         saying.holds();
         let declaration = Declaration::read(&declared.schema, declared.strictness, declared.version)?;
-        room.rules.put(namespace, &declared, declaration);
+        self.rules.put(&namespace, &declared, declaration);
         tracing::info!(%namespace, %collection, version = declared.version, "a schema was declared");
         Ok(declared)
     }

@@ -100,6 +100,14 @@ impl Kept {
         self.records.len() < count
     }
 
+    /// Lets go those that are so; whether there were any.
+    fn erase(&mut self, is_of: impl Fn(&Rejected) -> bool) -> bool {
+        let count = self.records.len();
+        self.records.retain(|record| !is_of(record));
+        self.bytes = self.records.iter().map(|record| record.bytes()).sum();
+        self.records.len() < count
+    }
+
     fn drop_oldest(&mut self) {
         if let Some(gone) = self.records.pop_front() {
             self.bytes -= gone.bytes();
@@ -191,6 +199,14 @@ impl Rejects {
             self.merge(0).await?;
         }
         Ok(())
+    }
+
+    /// Lets go what was refused of a namespace, or of a collection of it; gone from the store too when it returns.
+    pub(crate) async fn erase(&self, namespace: &Namespace, collection: Option<&CollectionName>) -> Result<(), Error> {
+        let is_of = |record: &Rejected| {
+            record.namespace == *namespace && (collection.is_none() || record.collection.as_ref() == collection)
+        };
+        if lock(&self.kept).erase(is_of) { self.merge(0).await } else { Ok(()) }
     }
 
     /// Makes all objects one, if there are more than so many.

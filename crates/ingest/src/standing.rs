@@ -7,8 +7,9 @@
 //! Where the register does not answer nobody knows whether what was said holds: nothing is added to the name until
 //! [`Ingest::settle`] has learned it.
 //!
-//! What is remembered of an erased name is forgotten when somebody adds to it again, whoever wrote in the catalog that it
-//! was erased.
+//! What is remembered of an erased name is forgotten with the word that it is erased, before anybody may add to it again: two
+//! erasures may be of the same system time, and a request is judged by what was declared before it is looked at whether its
+//! names are there. Where another process said that word, it is forgotten when somebody adds to the name.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -120,6 +121,9 @@ impl Room {
     pub(crate) fn may_be(&self, namespace: &Namespace) -> Result<(), Error> {
         let limit = self.config.namespaces_max;
         let is_new = !self.catalog.standing(namespace, None).is_some_and(|standing| standing.is_live());
+        if is_new {
+            namespace.may_be_made()?;
+        }
         if is_new && self.catalog.namespaces().len() >= limit {
             return Err(Error::TooManyNamespaces { limit });
         }
@@ -135,18 +139,24 @@ impl Room {
         match self.catalog.standing(namespace, collection) {
             Some(Standing::Dropped { until, .. }) => return Err(Error::Dropped { what: what(), until }),
             Some(Standing::Erasing) => return Err(Error::Changing { what: what() }),
-            Some(Standing::Erased { at }) => self.forget(of, at),
-            Some(Standing::Live) | None => {}
+            Some(Standing::Erased { at }) if lock(&self.standings.forgotten).get(&of) != Some(&at) => {
+                self.forget(of, at)
+            }
+            Some(Standing::Erased { .. } | Standing::Live) | None => {}
         }
         Ok(())
     }
 
-    /// Forgets what is remembered of a name that was erased, once.
+    /// Forgets what is remembered of a name if it is erased by now.
+    fn forget_if_erased(&self, of: Of) {
+        if let Some(Standing::Erased { at }) = self.catalog.standing(&of.0, of.1.as_ref()) {
+            self.forget(of, at);
+        }
+    }
+
+    /// Forgets what is remembered of a name that was erased.
     fn forget(&self, of: Of, at: Instant) {
         let mut forgotten = lock(&self.standings.forgotten);
-        if forgotten.get(&of) == Some(&at) {
-            return;
-        }
         let (namespace, collection) = (&of.0, of.1.as_ref());
         self.rules.begin_anew(&self.catalog, namespace, collection);
         self.visible.admission.begin_anew(&self.catalog, namespace, collection);
@@ -189,9 +199,10 @@ impl Ingest {
         let room = &self.room;
         let of = (namespace.clone(), collection.cloned());
         let _changing = room.standings.change(of.clone()).await;
-        let saying = room.standings.say(of);
+        let saying = room.standings.say(of.clone());
         room.catalog.stand(namespace, collection, standing).await?;
         saying.holds();
+        room.forget_if_erased(of);
         Ok(())
     }
 
@@ -204,6 +215,7 @@ impl Ingest {
         let unsettled = lock(&room.standings.unsettled).clone();
         room.catalog.settle().await?;
         for of in unsettled {
+            room.forget_if_erased(of.clone());
             room.rules.learn(&room.catalog, &of.0, of.1.as_ref());
             lock(&room.standings.unsettled).remove(&of);
         }
@@ -223,6 +235,18 @@ impl Ingest {
         let turn = self.room.standings.gate.read().await;
         self.room.stands_now(namespace, collection)?;
         Ok(turn)
+    }
+
+    /// Lets go what was refused of a namespace, or of a collection of it.
+    ///
+    /// # Errors
+    /// [`Error`] of the store; asked again it goes on.
+    pub async fn erase_rejected(
+        &self,
+        namespace: &Namespace,
+        collection: Option<&CollectionName>,
+    ) -> Result<(), Error> {
+        self.room.rejects.erase(namespace, collection).await
     }
 
     /// Lets all events of a namespace go, with the ids and keys that were remembered; its positions and its system time go on.

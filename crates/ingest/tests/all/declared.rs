@@ -181,15 +181,43 @@ async fn declared_fields_have_their_types_from_the_first_document_on() {
     }
 }
 
+/// Erases `orders` of `shop`, up to the last append there.
+async fn erase(bed: &Bed) {
+    let (namespace, orders) = (ns("shop"), CollectionName::parse("orders").expect("a name"));
+    bed.ingest.stand(&namespace, Some(&orders), Standing::Erasing).await.expect("begins to erase");
+    bed.ingest.flush(&namespace).await.expect("flushes");
+    let erased = Standing::Erased { at: bed.catalog.events(&namespace).system_time };
+    bed.ingest.stand(&namespace, Some(&orders), erased).await.expect("erases");
+}
+
+#[tokio::test]
+async fn what_was_declared_of_an_erased_name_judges_nothing_that_comes_after() {
+    let bed = Bed::new().await;
+    let (namespace, orders) = (ns("shop"), CollectionName::parse("orders").expect("a name"));
+    put(&bed, SCHEMA, &json!({"required": ["gone"]})).await.ok();
+    bed.changes(r#"{"id":"1","op":"insert","doc":{"gone":1}}"#).await.ok();
+    erase(&bed).await;
+    bed.changes(r#"{"id":"1","op":"insert","doc":{"other":1}}"#).await.ok();
+    erase(&bed).await;
+    for _life in 0..2 {
+        // Made by its name alone, and erased with nothing appended since: at the same system time.
+        assert!(bed.ingest.create(&namespace, Some(&orders)).await.expect("creates"));
+        put(&bed, SCHEMA, &json!({"required": ["life"]})).await.ok();
+        erase(&bed).await;
+    }
+    bed.changes(r#"{"id":"1","op":"insert","doc":{"last":1}}"#).await.ok();
+    assert_eq!(bed.catalog.standing(&namespace, Some(&orders)), Some(Standing::Live), "it begins anew with its append");
+    let bed = bed.restart(End::Killed).await;
+    assert_eq!(bed.catalog.standing(&namespace, Some(&orders)), Some(Standing::Live));
+}
+
 #[tokio::test]
 async fn what_is_declared_of_an_erased_name_holds_over_a_restart_before_its_first_document() {
     let bed = Bed::new().await;
     let (namespace, orders) = (ns("shop"), CollectionName::parse("orders").expect("a name"));
     put(&bed, SCHEMA, &json!({"required": ["gone"]})).await.ok();
     bed.changes(r#"{"id":"1","op":"insert","doc":{"gone":1,"at":"x"}}"#).await.ok();
-    bed.ingest.flush(&namespace).await.expect("flushes");
-    let erased = Standing::Erased { at: bed.catalog.events(&namespace).system_time };
-    bed.ingest.stand(&namespace, Some(&orders), erased).await.expect("erases");
+    erase(&bed).await;
     put(&bed, SCHEMA, &order()).await.ok();
     let bed = bed.restart(End::Killed).await;
     assert_eq!(bed.changes(r#"{"id":"2","op":"insert","doc":{"total":-1,"state":"new"}}"#).await.problem().0, 422);

@@ -137,6 +137,7 @@ impl Administration {
                 self.ingest.erase_events(namespace).await.map_err(Problem::from)?;
             }
         }
+        self.ingest.erase_rejected(namespace, collection).await.map_err(Problem::from)?;
         let at = self.catalog.events(namespace).system_time;
         self.ingest.stand(namespace, collection, Standing::Erased { at }).await.map_err(Problem::from)?;
         let name = collection.map(CollectionName::as_str);

@@ -196,7 +196,6 @@ pub(super) fn rejected(seen: &Seen, tellers: &Tellers) -> Vec<ArrayRef> {
         let of = (&row.namespace, row.collection.as_ref());
         let is_live = |standing: Option<Standing>| standing.is_none_or(|standing| standing.is_live());
         let erased = seen.catalog.events(of.0).erased.as_ref().map(|erased| erased.system_time);
-        let erased = erased.max(of.1.and_then(|name| seen.catalog.any_collection(of.0, name)?.erased_at));
         seen.shows(of.0)
             && is_live(seen.catalog.standing(of.0, None))
             && is_live(of.1.and_then(|name| seen.catalog.standing(of.0, Some(name))))
