@@ -41,6 +41,8 @@ use crate::{
 
 /// How long the instant at which something is made may take to be closed.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// Which part of the bytes of all bodies batches of streams may have that wait for a place among them.
+const PLACELESS_PART: usize = 4;
 
 /// What the room is given.
 #[derive(Debug)]
@@ -86,6 +88,8 @@ pub(crate) struct Room {
     pub(crate) closing: Closing,
     /// Bytes of bodies that are being read and parsed.
     pub(crate) bodies: Budget,
+    /// Bytes of batches of streams that wait for a place among them.
+    pub(crate) placeless: Budget,
     pub(crate) metrics: Arc<Metrics>,
     /// Who knows which documents live, if anybody does.
     pub(crate) documents: Mutex<Option<Weak<dyn Documents>>>,
@@ -126,6 +130,7 @@ impl Ingest {
         let room = Room {
             durability,
             bodies: Budget::new(config.bodies_bytes_max),
+            placeless: Budget::new(config.bodies_bytes_max / PLACELESS_PART),
             rules: Rules::of(&deps.catalog),
             rejects,
             upkeep: Upkeep::new(&config, &deps.catalog, deps.points),

@@ -14,8 +14,9 @@ pub const NAME_BYTES_MAX: usize = 63;
 pub const EVENT_TYPE_BYTES_MAX: usize = 128;
 
 const RESERVED: [&str; 4] = ["events", "system", "information_schema", "public"];
-/// Of namespaces alone: `/v1/tokens/{id}` stands where theirs would, `/v1/{namespace}/events`.
-const TOKENS: &str = "tokens";
+/// What no namespace is called any more: `/v1/tokens/{id}` stands where its own routes would, `/v1/{namespace}/events`. It is a name
+/// for all that, as lakes may hold one.
+const TAKEN: &str = "tokens";
 
 /// Why a text is not a name. The message says what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -126,11 +127,21 @@ text_type!(
     /// The tenant: owns one events table and any number of collections. A SQL schema.
     Namespace,
     NameError,
-    |text| match check("namespace", text, false) {
-        Ok(()) if text == TOKENS => Err(NameError::Reserved { what: "namespace", name: text.to_owned() }),
-        checked => checked,
-    }
+    |text| check("namespace", text, false)
 );
+impl Namespace {
+    /// Whether a namespace of this name may be made.
+    ///
+    /// # Errors
+    /// [`NameError::Reserved`].
+    pub fn may_be_made(&self) -> Result<(), NameError> {
+        match self.as_str() {
+            TAKEN => Err(NameError::Reserved { what: "namespace", name: TAKEN.to_owned() }),
+            _ => Ok(()),
+        }
+    }
+}
+
 text_type!(
     /// Documents with a key, folded from changes. A SQL table.
     CollectionName,
@@ -184,6 +195,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_name_is_no_new_namespace_and_can_be_read() {
+        let of = |name| Namespace::parse(name).unwrap().may_be_made();
+        assert!(of("shop").is_ok() && of("token").is_ok() && matches!(of("tokens"), Err(NameError::Reserved { .. })));
+    }
+
+    #[test]
     fn names_are_parsed_at_the_door() {
         let long = "a".repeat(64);
         for (text, namespace, collection) in [
@@ -199,7 +216,7 @@ mod tests {
             ("naïve", false, false),
             ("events", false, false),
             ("pg_catalog", false, false),
-            ("tokens", false, true),
+            ("tokens", true, true),
             (&long[..63], true, true),
             (&long, false, false),
         ] {

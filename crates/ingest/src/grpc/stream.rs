@@ -69,8 +69,8 @@ pub(super) struct Appending {
     messages: Streaming<AppendStreamRequest>,
     opened: Option<Opened>,
     waiting: VecDeque<Waiting>,
-    /// A batch that finds no place among bodies, its bytes, and since when. Nothing is read meanwhile.
-    placeless: Option<(Batch, usize, Stopwatch)>,
+    /// Nothing is read meanwhile.
+    placeless: Option<Placeless>,
     /// Bytes that were read and are not settled.
     bytes: usize,
     running: Option<BoxFuture<'static, Done>>,
@@ -82,6 +82,13 @@ pub(super) struct Appending {
     ends_at: Option<Instant>,
     /// How it ends when everything that was read is settled; nothing more is read then.
     end: Option<Result<(), Status>>,
+}
+
+/// A batch that finds no place among bodies; those that wait so have a small budget of their own.
+struct Placeless {
+    batch: Batch,
+    waits: Reservation,
+    since: Stopwatch,
 }
 
 impl Appending {
@@ -196,26 +203,34 @@ impl Appending {
         }
         self.received = batch.sequence;
         let bytes = batch.records.as_ref().map_or(0, |records| message::content(records).len());
-        self.placeless = Some((batch, bytes, Stopwatch::now()));
-        self.find_place()
+        let room = &self.ingest.room;
+        match room.bodies.reserve(bytes) {
+            Some(place) => self.wait(batch, place),
+            None => {
+                let waits = room.placeless.reserve(bytes).ok_or_else(|| door::crowded(room.bodies.max()))?;
+                self.placeless = Some(Placeless { batch, waits, since: Stopwatch::now() });
+            }
+        }
+        Ok(())
     }
 
-    /// Puts the batch that has no place among bodies behind the others, if there is one now; it waits as long as patience lasts.
+    /// Finds a place for the batch that has none; it waits as long as patience lasts.
     fn find_place(&mut self) -> Result<(), Error> {
-        let Some((batch, bytes, since)) = self.placeless.take() else { return Ok(()) };
+        let Some(placeless) = self.placeless.take() else { return Ok(()) };
         let bodies = &self.ingest.room.bodies;
-        match bodies.reserve(bytes) {
-            Some(place) => {
-                self.bytes += bytes;
-                self.waiting.push_back(Waiting { sequence: batch.sequence, records: batch.records, bytes, place });
-                Ok(())
-            }
-            None if since.elapsed() < PATIENCE => {
-                self.placeless = Some((batch, bytes, since));
-                Ok(())
-            }
-            None => Err(door::crowded(bodies.max())),
+        match bodies.reserve(placeless.waits.bytes()) {
+            Some(place) => self.wait(placeless.batch, place),
+            None if placeless.since.elapsed() < PATIENCE => self.placeless = Some(placeless),
+            None => return Err(door::crowded(bodies.max())),
         }
+        Ok(())
+    }
+
+    /// Puts a batch behind the others.
+    fn wait(&mut self, Batch { sequence, records, .. }: Batch, place: Reservation) {
+        let bytes = place.bytes();
+        self.bytes += bytes;
+        self.waiting.push_back(Waiting { sequence, records, bytes, place });
     }
 
     /// Begins with the next batch if nothing is under way.

@@ -1,14 +1,15 @@
 //! Messages of Flight → an Arrow IPC stream. Nothing is decoded: both carry the same frames, with other things around.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use arrow_flight::FlightData;
 use arrow_ipc::{MessageHeader, root_as_message};
 use bytes::Bytes;
+use futures::StreamExt;
 use tidemark_catalog::appends::Held;
 use tonic::Status;
 
-use super::refused;
+use super::{Data, refused};
 use crate::flight::status::invalid;
 
 /// Begins every frame of a stream.
@@ -17,6 +18,9 @@ const CONTINUATION: [u8; 4] = [0xFF; 4];
 const ALIGNMENT: usize = 8;
 /// Most bytes of the dictionaries that later batches may refer to.
 const DICTIONARIES_BYTES_MAX: usize = 32 << 20;
+/// Bytes that a stream may hold for as long as it likes while nothing comes, and how long it may hold more.
+const RESTING_BYTES_MAX: usize = 64 << 10;
+const REST_MAX: Duration = Duration::from_secs(60);
 
 /// What a message was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub(super) struct Frames {
     /// All bytes in here, in the budget of whoever appends them: streams may rest between two messages for as long as they like.
     held: Box<dyn Held>,
     size: usize,
+    /// How long it may hold much of it while nothing comes.
+    rest_max: Duration,
     schema: Vec<u8>,
     /// Dictionaries as they stood before the frames that follow: a frame, and those that add to it.
     dictionaries: BTreeMap<i64, Vec<u8>>,
@@ -48,7 +54,7 @@ impl Frames {
     /// None yet.
     pub(super) fn new(held: Box<dyn Held>) -> Self {
         let (schema, dictionaries, frames, within) = Default::default();
-        Self { held, size: 0, schema, dictionaries, frames, within, has_rows: false, unread: 0 }
+        Self { held, size: 0, rest_max: REST_MAX, schema, dictionaries, frames, within, has_rows: false, unread: 0 }
     }
 
     /// Puts a message behind the others.
@@ -88,6 +94,23 @@ impl Frames {
             _ => return Err(invalid("the messages are not a schema followed by batches")),
         }
         Ok(Pushed::Other)
+    }
+
+    /// The next message. What is held is missing to everybody else who writes, so a stream that holds much may not rest for long.
+    ///
+    /// # Errors
+    /// What the stream ends with; DEADLINE_EXCEEDED.
+    pub(super) fn next<'d>(
+        &self,
+        data: &'d mut Data,
+    ) -> impl Future<Output = Option<Result<FlightData, Status>>> + Send + use<'d> {
+        let (held, rest_max) = (self.size, self.rest_max);
+        async move {
+            if held <= RESTING_BYTES_MAX {
+                return data.next().await;
+            }
+            tokio::time::timeout(rest_max, data.next()).await.unwrap_or_else(|_elapsed| Some(Err(rested(held))))
+        }
     }
 
     /// Makes room for more.
@@ -139,6 +162,14 @@ fn too_large() -> Status {
     let limit = DICTIONARIES_BYTES_MAX >> 20;
     Status::resource_exhausted(format!(
         "the dictionaries of the stream take more than {limit} MiB: send such columns without dictionaries"
+    ))
+}
+
+fn rested(held: usize) -> Status {
+    Status::deadline_exceeded(format!(
+        "nothing came for {} s while {held} bytes wait to be appended: send the rest without such pauses, or less at a time; \
+         columns with large dictionaries are sent without dictionaries",
+        REST_MAX.as_secs()
     ))
 }
 
@@ -247,19 +278,48 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_is_held_and_what_was_taken_is_not() {
-        let all = futures::stream::iter((0..3).map(|n| Ok::<_, FlightError>(batch(&["a"], &[n; 1000]))));
-        let encoder = FlightDataEncoderBuilder::new().with_dictionary_handling(DictionaryHandling::Hydrate).build(all);
-        let messages: Vec<FlightData> = encoder.try_collect().await.unwrap_or_default();
-        assert_eq!(messages.len(), 4, "a schema and three batches");
-        let mut frames = Frames::new(Box::new(Bounded(4 * messages[1].data_body.len())));
-        for message in &messages[..2] {
-            frames.push(message).unwrap();
-        }
+        let one = |n| Ok::<_, FlightError>(batch(&["a"; 1000], &[n; 1000]));
+        let encoder = FlightDataEncoderBuilder::new()
+            .with_dictionary_handling(DictionaryHandling::Hydrate)
+            .build(futures::stream::iter((0..2).map(one)));
+        let [schema, first, second]: [FlightData; 3] =
+            encoder.try_collect::<Vec<_>>().await.unwrap().try_into().unwrap();
+        // Room for two of them and a little.
+        let mut frames = Frames::new(Box::new(Bounded(2 * frame_bytes(&first) + frame_bytes(&schema))));
+        frames.push(&schema).unwrap();
+        frames.push(&first).unwrap();
         frames.take().unwrap();
-        frames.push(&messages[2]).unwrap();
-        frames.push(&messages[3]).unwrap();
-        let refused = frames.push(&messages[3]).and_then(|_| frames.push(&messages[3])).unwrap_err();
+        frames.push(&second).unwrap();
+        frames.push(&second).unwrap();
+        let refused = frames.push(&second).unwrap_err();
         assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+        frames.take().unwrap();
+        frames.push(&second).unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_holds_much_may_not_rest() {
+        let batches = [batch(&["a"; 10], &[1; 10]), batch(&["a"; 10_000], &[1; 10_000])];
+        let encoder = FlightDataEncoderBuilder::new()
+            .with_dictionary_handling(DictionaryHandling::Hydrate)
+            .build(futures::stream::iter(batches.map(Ok::<_, FlightError>)));
+        let [schema, small, large]: [FlightData; 3] =
+            encoder.try_collect::<Vec<_>>().await.unwrap().try_into().unwrap();
+        let mut frames = Frames { rest_max: Duration::from_millis(1), ..Frames::new(Box::new(Bounded(usize::MAX))) };
+        let mut silent: Data = futures::stream::pending().boxed();
+        let while_it_rests = Duration::from_millis(100);
+        for message in [&schema, &small] {
+            frames.push(message).unwrap();
+            assert!(tokio::time::timeout(while_it_rests, frames.next(&mut silent)).await.is_err());
+        }
+        frames.push(&large).unwrap();
+        let ended = frames.next(&mut silent).await.unwrap().unwrap_err();
+        assert_eq!(ended.code(), tonic::Code::DeadlineExceeded);
+        frames.take().unwrap();
+        assert!(
+            tokio::time::timeout(while_it_rests, frames.next(&mut silent)).await.is_err(),
+            "it holds nothing any more"
+        );
     }
 
     #[test]

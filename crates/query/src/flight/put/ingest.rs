@@ -4,7 +4,7 @@
 //! has sent [`SEGMENT_BYTES`] or all of it, so that one that gives up leaves nothing of a smaller ingest.
 
 use arrow_flight::sql::{CommandStatementIngest, TableExistsOption, TableNotExistOption};
-use futures::StreamExt;
+use bytes::Bytes;
 use tidemark_model::{Kind, Namespace, Principal, Scope, Table};
 use tidemark_proto::Problem;
 use tokio::task::yield_now;
@@ -49,12 +49,12 @@ impl Door {
         }
         let to = (&namespace, &table);
         let (mut frames, mut stored) = (Frames::new(self.appends.held()), 0);
-        while let Some(message) = data.next().await {
-            let message = message?;
+        while let Some(message) = frames.next(&mut data).await {
+            let message = message.map_err(|status| behind(status, stored))?;
             if frames.has_rows() && frames.bytes() + message.data_body.len() > SEGMENT_BYTES {
                 stored += self.append(by, to, (&mut frames, stored)).await?;
             }
-            frames.push(&message)?;
+            frames.push(&message).map_err(|status| behind(status, stored))?;
         }
         // A client that gives up looks like one that has sent everything. It is found out when the server looks at the
         // call again, which it does when this waits: the call is dropped, and with it what was read.
@@ -80,6 +80,20 @@ impl Door {
         })?;
         Ok(i64::try_from(appended.accepted + appended.duplicates).unwrap_or(i64::MAX))
     }
+}
+
+/// The same, with how many rows are stored before it.
+fn behind(status: Status, stored: i64) -> Status {
+    if stored == 0 {
+        return status;
+    }
+    let said = format!("{}; {stored} rows before these are stored", status.message());
+    Status::with_details_and_metadata(
+        status.code(),
+        said,
+        Bytes::copy_from_slice(status.details()),
+        status.metadata().clone(),
+    )
 }
 
 /// What the options say.

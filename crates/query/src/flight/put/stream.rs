@@ -85,7 +85,7 @@ pub(super) fn acks(
 impl Acking {
     /// Appends the next batch.
     async fn next(&mut self) -> Result<Option<Ack>, Status> {
-        while let Some(message) = self.data.next().await {
+        while let Some(message) = self.frames.next(&mut self.data).await {
             let message = message?;
             if self.frames.push(&message)? == Pushed::Rows {
                 return self.append(&message).await.map(Some);
