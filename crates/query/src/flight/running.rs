@@ -18,7 +18,7 @@ fn key(principal: &str, ticket: &[u8]) -> Bytes {
     [principal.as_bytes(), &[0], ticket].concat().into()
 }
 
-/// The streams of a door. The room's own limits on queries bound their number.
+/// What is asked of a door and not yet answered to its end. As many as connections may have streams.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Running(Arc<Mutex<(u64, Tokens)>>);
 

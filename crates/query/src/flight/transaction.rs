@@ -1,12 +1,12 @@
 //! Transactions: everything that is asked in one is read at the instant when it began. They only read.
 //!
 //! What one costs is its place in a list, so many may be open, and for long: drivers begin one with every connection and
-//! may never end it. Where there is no place left the oldest goes, of whoever holds most of them. One that was ended stays
-//! known as that, for handles that were prepared in it. The list is this process's: after a restart a transaction is not
-//! known any more.
+//! may never end it. Where there is no place left the oldest of whoever holds most of them goes. Those that were ended stay
+//! known as that, in a list of their own, for handles that were prepared in them. The lists are this process's: after a
+//! restart a transaction is not known any more.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -16,8 +16,8 @@ use tonic::Status;
 
 use crate::Pin;
 
-/// The most that are known at once.
-const KNOWN_MAX: usize = 65_536;
+/// The most that are open at once, and the most that are known as ended.
+const OPEN_MAX: usize = 65_536;
 /// How old one may get: 24 hours.
 const AGE_MAX_US: i64 = 24 * 3600 * 1_000_000;
 /// The same in milliseconds, as it is told to clients.
@@ -31,25 +31,64 @@ pub(crate) struct Transactions(Arc<Mutex<Open>>);
 struct Open {
     last: u64,
     begun: BTreeMap<u64, Begun>,
+    /// How many of them are whose.
+    held: HashMap<String, usize>,
+    ended: BTreeMap<u64, Begun>,
 }
 
 #[derive(Debug)]
 struct Begun {
     by: String,
     pin: Pin,
-    is_ended: bool,
 }
 
 impl Open {
-    /// Makes room for one more of somebody: their own oldest goes where most are theirs, else the oldest of all.
-    fn make_room(&mut self, by: &str) {
-        if self.begun.len() < KNOWN_MAX {
+    fn put(&mut self, number: u64, begun: Begun) {
+        *self.held.entry(begun.by.clone()).or_default() += 1;
+        self.begun.insert(number, begun);
+    }
+
+    fn take(&mut self, number: u64) -> Option<Begun> {
+        let begun = self.begun.remove(&number)?;
+        if let Some(held) = self.held.get_mut(&begun.by) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(&begun.by);
+            }
+        }
+        Some(begun)
+    }
+
+    fn end(&mut self, number: u64) {
+        let Some(begun) = self.take(number) else { return };
+        if self.ended.len() >= OPEN_MAX {
+            self.ended.pop_first();
+        }
+        self.ended.insert(number, begun);
+    }
+
+    /// Makes room for one more: the oldest of whoever holds most goes.
+    fn make_room(&mut self) {
+        if self.begun.len() < OPEN_MAX {
             return;
         }
-        let own = || self.begun.iter().filter(|(_, begun)| begun.by == by).map(|(number, _)| *number);
-        let oldest = if own().count() > KNOWN_MAX / 2 { own().next() } else { self.begun.keys().next().copied() };
+        let most = self.held.iter().max_by_key(|(_by, held)| **held).map(|(by, _held)| by.as_str());
+        let oldest = self.begun.iter().find(|(_, begun)| Some(begun.by.as_str()) == most).map(|(number, _)| *number);
         if let Some(oldest) = oldest {
-            self.begun.remove(&oldest);
+            self.take(oldest);
+        }
+    }
+
+    /// Forgets those that are too old.
+    fn age(&mut self, now: Instant) {
+        let is_old = |begun: &Begun| now.micros() - begun.pin.now.micros() > AGE_MAX_US;
+        while let Some(oldest) =
+            self.begun.first_key_value().filter(|(_, begun)| is_old(begun)).map(|(number, _)| *number)
+        {
+            self.take(oldest);
+        }
+        while self.ended.first_key_value().is_some_and(|(_, begun)| is_old(begun)) {
+            self.ended.pop_first();
         }
     }
 }
@@ -57,21 +96,17 @@ impl Open {
 impl Transactions {
     fn open(&self, now: Instant) -> MutexGuard<'_, Open> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(oldest) = open.begun.first_entry()
-            && now.micros() - oldest.get().pin.now.micros() > AGE_MAX_US
-        {
-            oldest.remove();
-        }
+        open.age(now);
         open
     }
 
     /// Begins one of somebody that reads at these instants, which are now; its id.
     pub(crate) fn begin(&self, by: &Principal, pin: Pin) -> Bytes {
         let mut open = self.open(pin.now);
-        open.make_room(by.id());
+        open.make_room();
         open.last += 1;
         let number = open.last;
-        open.begun.insert(number, Begun { by: by.id().to_owned(), pin, is_ended: false });
+        open.put(number, Begun { by: by.id().to_owned(), pin });
         // With its instant: the next process counts from the beginning.
         [number.to_be_bytes(), pin.now.micros().to_be_bytes()].concat().into()
     }
@@ -89,10 +124,12 @@ impl Transactions {
     /// # Errors
     /// NOT_FOUND when it is not known, or not theirs.
     pub(crate) fn pin_if_open(&self, by: &Principal, id: &[u8], now: Instant) -> Result<Option<Pin>, Status> {
-        let open = self.open(now);
-        let found = number(id).and_then(|number| open.begun.get(&number)).filter(|begun| begun.by == by.id());
-        let found = found.filter(|begun| id.ends_with(&begun.pin.now.micros().to_be_bytes())).ok_or_else(unknown)?;
-        Ok((!found.is_ended).then_some(found.pin))
+        let (open, number) = (self.open(now), number(id).ok_or_else(unknown)?);
+        let is_it = |begun: &&Begun| begun.by == by.id() && id.ends_with(&begun.pin.now.micros().to_be_bytes());
+        if let Some(begun) = open.begun.get(&number).filter(is_it) {
+            return Ok(Some(begun.pin));
+        }
+        open.ended.get(&number).filter(is_it).map(|_ended| None).ok_or_else(unknown)
     }
 
     /// Ends one; committed or rolled back is the same, as nothing was written.
@@ -102,9 +139,7 @@ impl Transactions {
     pub(crate) fn end(&self, by: &Principal, id: &[u8], now: Instant) -> Result<(), Status> {
         self.pin(by, id, now)?;
         let mut open = self.open(now);
-        if let Some(begun) = number(id).and_then(|number| open.begun.get_mut(&number)) {
-            begun.is_ended = true;
-        }
+        number(id).into_iter().for_each(|number| open.end(number));
         Ok(())
     }
 }
@@ -159,15 +194,23 @@ mod tests {
     #[test]
     fn there_are_only_so_many() {
         let (all, other) = (Transactions::default(), Principal::of_everything("other"));
-        let theirs = all.begin(&other, pin(10));
-        let ids: Vec<Bytes> = (1..KNOWN_MAX).map(|_| all.begin(&me(), pin(10))).collect();
         let at = Instant::from_micros(11);
-        let last = all.begin(&me(), pin(10));
-        assert!(all.pin(&me(), &ids[0], at).is_err(), "the oldest of whoever holds most of them went");
-        for (by, id) in [(&other, &theirs), (&me(), &ids[1]), (&me(), &last)] {
-            assert!(all.pin(by, id, at).is_ok());
+        let theirs = all.begin(&other, pin(10));
+        let ids: Vec<Bytes> = (1..OPEN_MAX).map(|_| all.begin(&me(), pin(10))).collect();
+        // Whoever begins one more: what goes is of whoever holds most.
+        for (gone, by) in [(0, &other), (1, &me())] {
+            let last = all.begin(by, pin(10));
+            assert!(all.pin(&me(), &ids[gone], at).is_err());
+            for (by, id) in [(&other, &theirs), (&me(), &ids[gone + 1]), (by, &last)] {
+                assert!(all.pin(by, id, at).is_ok());
+            }
         }
-        let _one_more = all.begin(&other, pin(10));
-        assert!(all.pin(&other, &theirs, at).is_err(), "else the oldest of all");
+        // Ended ones take nobody's place, and are known for as long as there are not too many.
+        for _ in 0..OPEN_MAX {
+            all.end(&me(), &all.begin(&me(), pin(10)), at).unwrap();
+        }
+        all.end(&other, &theirs, at).unwrap();
+        assert_eq!(all.pin_if_open(&other, &theirs, at).unwrap(), None);
+        assert!(all.pin(&me(), &ids[OPEN_MAX - 2], at).is_ok());
     }
 }
