@@ -19,7 +19,7 @@ use tidemark_catalog::{
 use tidemark_model::{Kind, Namespace, Principal};
 use tidemark_proto::Problem;
 
-use super::{Door, Wire, trace::REQUEST_ID};
+use super::{Door, Wire, trace::REQUEST_ID, unread::LetOn};
 use crate::{
     access::{self, Touched},
     audit::Begun,
@@ -38,8 +38,13 @@ pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: 
     match door.guard.check(request.uri(), request.headers(), from).await {
         Ok(admitted) => {
             let principal = admitted.principal.clone();
+            let is_open = Guard::is_open(request.uri().path());
             admitted.into_extensions(request.extensions_mut());
-            counted(&door, &principal, request, next).await
+            let mut response = counted(&door, &principal, request, next).await;
+            if !is_open {
+                response.extensions_mut().insert(LetOn);
+            }
+            response
         }
         Err(refused) => {
             tracing::info!(code = refused.code(), "request refused");

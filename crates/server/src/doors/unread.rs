@@ -10,7 +10,7 @@ use std::{
 use axum::{
     body::{Body, BodyDataStream, Bytes, HttpBody as _},
     extract::Request,
-    http::{StatusCode, Version, header},
+    http::{Version, header},
     middleware::Next,
     response::Response,
 };
@@ -22,8 +22,14 @@ const BYTES_MAX: usize = 64 << 20;
 const STRANGERS_BYTES_MAX: usize = 1 << 20;
 /// How long it is read of whoever may send.
 const WITHIN: Duration = Duration::from_secs(30);
-/// The same of who has no token, or a wrong one.
+/// The longest pause: who has stopped to send sees the answer anyhow.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How long it is read of who has no token, or a wrong one.
 const STRANGERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Whoever asked was let on by the guard: stands in the answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LetOn;
 
 /// Reads what a refused request still sends, before its answer goes.
 pub(super) async fn discard(request: Request, next: Next) -> Response {
@@ -34,11 +40,11 @@ pub(super) async fn discard(request: Request, next: Next) -> Response {
     let unread = Unread::default();
     let left = unread.clone();
     let response = next.run(request.map(|body| kept(body, unread))).await;
-    let (most, within) = match response.status() {
-        status if status.is_success() => return response,
-        StatusCode::UNAUTHORIZED => (STRANGERS_BYTES_MAX, STRANGERS_WITHIN),
-        _ => (BYTES_MAX, WITHIN),
-    };
+    if response.status().is_success() {
+        return response;
+    }
+    let is_known = response.extensions().get::<LetOn>().is_some();
+    let (most, within) = if is_known { (BYTES_MAX, WITHIN) } else { (STRANGERS_BYTES_MAX, STRANGERS_WITHIN) };
     match left.take() {
         // Who sends only when asked for it sees the refusal first; reading would ask.
         Some(rest) if !waits_to_be_asked || rest.is_begun => {
@@ -51,7 +57,7 @@ pub(super) async fn discard(request: Request, next: Next) -> Response {
 
 async fn read(mut chunks: BodyDataStream, most: usize) {
     let mut left = most;
-    while let Some(Ok(chunk)) = chunks.next().await {
+    while let Ok(Some(Ok(chunk))) = tokio::time::timeout(PAUSE_MAX, chunks.next()).await {
         left = left.saturating_sub(Bytes::len(&chunk));
         if left == 0 {
             return;
