@@ -191,7 +191,7 @@ fn instant(scalar: &ScalarValue) -> Option<Result<Instant, Error>> {
         ScalarValue::TimestampMillisecond(Some(at), _) => at.checked_mul(1000)?,
         ScalarValue::TimestampMicrosecond(Some(at), _) => *at,
         ScalarValue::TimestampNanosecond(Some(at), _) => at.div_euclid(1000),
-        ScalarValue::Date32(Some(days)) => i64::from(*days) * 86_400_000_000,
+        ScalarValue::Date32(Some(days)) => i64::from(*days).saturating_mul(86_400_000_000),
         ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => {
             return Some(parse(text));
         }

@@ -120,7 +120,8 @@ fn decimal(text: &str) -> Option<ScalarValue> {
         return None;
     }
     let scale = i8::try_from(scale).ok()?;
-    let is_plain = part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_plain = part.bytes().all(|byte| byte.is_ascii_digit())
+        && whole.bytes().chain(part.bytes()).any(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|_| is_plain).map(|value| ScalarValue::Decimal128(Some(value), 38, scale))
 }
 
@@ -231,6 +232,8 @@ mod tests {
             (1700, DataType::Utf8, t, b"-1.25e1", decimal(-125, 1)),
             (1700, DataType::Utf8, t, b"12e-3", decimal(12, 3)),
             (1700, DataType::Utf8, t, b"1e38", Err("22P02")),
+            (1700, DataType::Utf8, t, b"e5", Err("22P02")),
+            (1700, DataType::Utf8, t, b"-.E1", Err("22P02")),
             (1700, DataType::Utf8, t, b"1e-2147483648", Err("22P02")),
             (
                 1114,

@@ -97,8 +97,12 @@ pub(crate) fn bytea(bytes: &[u8], out: &mut Vec<u8>) {
     bytes.iter().for_each(|byte| shown(format_args!("{byte:02x}"), out));
 }
 
-/// `2013-01-31`, of a day counted from 1970.
-pub(crate) fn date(day: i64, out: &mut Vec<u8>) {
+/// `2013-01-31`, of a day counted from 1970; the extremes are infinite, as they come in.
+pub(crate) fn date(day: i32, out: &mut Vec<u8>) {
+    if let i32::MIN | i32::MAX = day {
+        return out.extend_from_slice(if day < 0 { b"-infinity" } else { b"infinity" });
+    }
+    let day = i64::from(day);
     let year = day_of(day, out);
     era(year, out);
 }
@@ -151,8 +155,11 @@ fn fraction(micros: i64, out: &mut Vec<u8>) {
     }
 }
 
-/// `2013-01-31 10:00:00.5+00`, of microseconds since 1970.
+/// `2013-01-31 10:00:00.5+00`, of microseconds since 1970; the extremes are infinite.
 pub(crate) fn timestamp(at: i64, has_zone: bool, out: &mut Vec<u8>) {
+    if let i64::MIN | i64::MAX = at {
+        return out.extend_from_slice(if at < 0 { b"-infinity" } else { b"infinity" });
+    }
     let year = day_of(at.div_euclid(DAY_MICROS), out);
     out.push(b' ');
     time(at.rem_euclid(DAY_MICROS), out);
@@ -262,6 +269,8 @@ mod tests {
         }
         assert_eq!(text(|out| timestamp(1, true, out)), "1970-01-01 00:00:00.000001+00");
         assert_eq!(text(|out| date(-719_163, out)), "0001-12-31 BC");
+        assert_eq!(text(|out| date(i32::MAX, out)), "infinity");
+        assert_eq!(text(|out| timestamp(i64::MIN, true, out)), "-infinity");
     }
 
     #[test]

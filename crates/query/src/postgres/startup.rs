@@ -174,6 +174,7 @@ async fn admitted(door: &Door, link: &mut Link, start: &Start, from: IpAddr) -> 
         link.flush().await?;
         match link.message().await? {
             Message::Password(given) => password = Some(given),
+            Message::Unreadable { fault, .. } => return Err(fault.into()),
             _ => return Err(Fault::protocol("a password is expected").into()),
         }
     }

@@ -154,7 +154,7 @@ fn text(array: &ArrayRef) -> Result<Write<'_>, ArrowError> {
             let array = array.as_binary::<i32>();
             Box::new(move |row, out| spell::bytea(array.value(row), out))
         }
-        DataType::Date32 => each::<Date32Type>(array, |day, out| spell::date(i64::from(day), out)),
+        DataType::Date32 => each::<Date32Type>(array, spell::date),
         DataType::Time64(_) => each::<Time64MicrosecondType>(array, spell::time),
         DataType::Timestamp(_, zone) => {
             let has_zone = zone.is_some();
@@ -191,11 +191,15 @@ fn binary(array: &ArrayRef) -> Result<Write<'_>, ArrowError> {
             Box::new(move |row, out| out.extend_from_slice(array.value(row)))
         }
         DataType::Date32 => each::<Date32Type>(array, |day, out| {
-            out.extend_from_slice(&day.saturating_sub(spell::EPOCH_DAYS).to_be_bytes());
+            let infinite = matches!(day, i32::MIN | i32::MAX);
+            let day = if infinite { day } else { day.saturating_sub(spell::EPOCH_DAYS) };
+            out.extend_from_slice(&day.to_be_bytes());
         }),
         DataType::Time64(_) => bytes!(array, Time64MicrosecondType),
         DataType::Timestamp(..) => each::<TimestampMicrosecondType>(array, |at, out| {
-            out.extend_from_slice(&at.saturating_sub(spell::EPOCH_MICROS).to_be_bytes());
+            let infinite = matches!(at, i64::MIN | i64::MAX);
+            let at = if infinite { at } else { at.saturating_sub(spell::EPOCH_MICROS) };
+            out.extend_from_slice(&at.to_be_bytes());
         }),
         DataType::Interval(_) => each::<IntervalMonthDayNanoType>(array, |value, out| {
             let IntervalMonthDayNano { months, days, nanoseconds } = value;
