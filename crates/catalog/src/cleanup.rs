@@ -152,8 +152,8 @@ impl Cleaner {
     }
 
     async fn delete(&self, ripe: &[ObjectPath]) -> Result<(), CatalogError> {
+        ripe.iter().for_each(|path| tracing::info!(%path, "is deleted: no manifest names it"));
         self.catalog.store().delete_all(ripe.to_vec()).await?;
-        ripe.iter().for_each(|path| tracing::info!(%path, "deleted: no manifest names it"));
         self.point("deleted").await;
         Ok(())
     }

@@ -34,7 +34,7 @@ use self::{
 use crate::{Catalog, CatalogError, point::Points};
 
 /// Every point, `{step}.{moment}`: *picked* stands before the commit to the log, *committed* behind it; of a rebuild
-/// *checkpointed* behind its checkpoint, *shortened* behind every older object that is deleted, *erased* behind the deletion of
+/// *checkpointed* behind its checkpoint, *shortened* behind each thousand older objects that are deleted, *erased* behind the deletion of
 /// a log that cannot go on.
 pub const POINTS: [&str; 5] =
     ["publish.picked", "publish.committed", "publish.checkpointed", "publish.shortened", "publish.erased"];

@@ -3,7 +3,7 @@
 pub use tidemark_catalog::point::{Held, Points};
 
 /// Every point, `{step}.{moment}`: *written* stands between file and commit, *committed* behind the commit, *deleted*
-/// behind every deleted file.
+/// behind a deletion of files.
 pub const POINTS: [&str; 7] = [
     "compact.written",
     "compact.committed",

@@ -56,7 +56,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Deletes a log that no version can be put on.
+    /// Deletes a log that no version can be put on, from its end on, so that what a crash leaves is an older version.
     pub(super) async fn erase_unless_it_goes_on(&self, root: &ObjectPath) -> Result<(), NotShortened> {
         let store = self.catalog.store();
         match Log::open(store, root).await {
@@ -79,13 +79,12 @@ impl Publisher {
         }
     }
 
-    /// Deletes a log, from its end on: what a crash leaves is an older version, or cannot be read and is deleted then.
+    /// Deletes a log from its end on, one object at a time, so that what a crash leaves is an older version.
     async fn erase(&self, root: &ObjectPath) -> Result<(), CatalogError> {
         let store = self.catalog.store();
         self.catalog.check_owner().await?;
-        let listed = store.list(&paths::delta_log(root)).await?;
-        for some in listed.rchunks(DELETES_MAX) {
-            store.delete_all(some.iter().rev().map(|object| object.location.clone())).await?;
+        for object in store.list(&paths::delta_log(root)).await?.iter().rev() {
+            store.delete(&object.location).await?;
         }
         self.points.pass("publish", "erased").await;
         Ok(())
