@@ -165,6 +165,10 @@ impl fmt::Display for HaltingStore {
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for HaltingStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        // Copies of manifests are written once a second of real time: counted, they would let the same seed die elsewhere.
+        if location.as_ref().ends_with("/manifest.json") {
+            return self.inner.put_opts(location, payload, opts).await;
+        }
         self.write(self.inner.put_opts(location, payload, opts)).await
     }
 
