@@ -87,7 +87,7 @@ def passed():
         "minutes": MINUTES, "seed": 7, "began": "2026-01-01 00:00 UTC", "rate_max": 200.0, "batch": BATCH, "pause": (20, 40), "machine": "2 cores",
         "hits_min": 10, "deaths_min": 5, "lease_ms": 5000, "note": "", "deaths": {"kill": 20, "term": 20, "stop": 20}, "waits_s": {"kill": [6.0, 8.0], "itself": []},
         "failed_starts": 1, "trouble": [], "lakes": {"churn": lake, "steady": copy.deepcopy(lake)},
-        "steady": {"warm_up_s": 900, "memory": slope(grows(0.2))._asdict(), "busy": slope(grows(0.9))._asdict(), "resident": None, "rests": 30, "load_average": 2.0, "descriptors": [50, 51], "threads": [20, 20], "points": [(0.0, LEVEL, LEVEL, LEVEL, 20, 50)],
+        "steady": {"warm_up_s": 900, "memory": slope(grows(0.2))._asdict(), "rested": None, "busy": slope(grows(0.9))._asdict(), "rests": 30, "load_average": 2.0, "descriptors": [50, 51], "threads": [20, 20], "points": [(0.0, LEVEL, LEVEL, LEVEL, 20, 50)],
                    "metrics": {"tidemark_ingest_tail_rows": 12.0}}}
 
 

@@ -83,8 +83,11 @@ def memory(run):
     jobs = "\n".join(f"| `{name}` | {value:g} |" for name, value in steady["metrics"].items())
     return f"""## The steady owner
 
-Memory: {told}. Theil–Sen over the least anonymous memory (`RssAnon`) of each of {steady['rests']} rests, after {steady['warm_up_s'] / 60:g} minutes; samples every second. In a rest, {REST_SECONDS}
-of every {REST_EVERY_SECONDS} seconds, nobody asks it anything, so that what it holds is told from what work takes for a moment. In the warm-up {CROWD} ask it at once, {CROWDS} times for up to {CROWD_SECONDS} s.{others(steady)}
+Memory: {told}. It is what is resident (`VmRSS`): Theil–Sen over the least of each minute, after {steady['warm_up_s'] / 60:g} minutes; samples every second. In the warm-up {CROWD} ask it at once, {CROWDS} times for up
+to {CROWD_SECONDS} s.
+
+Beside it, and not judged, what is anonymous (`RssAnon`: heap and stacks, without the pages of the binary); it is less, so that the same noise is more of it.{others(steady)} In a rest, {REST_SECONDS} of every {REST_EVERY_SECONDS} seconds, nobody
+asks it anything, so that what it holds is told from what work takes for a moment. An interval that reaches above {MEMORY_MAX:g} % says that a run of this length cannot tell; longer ones can (`--minutes 120`).
 
 | minute | anonymous at least, MiB | anonymous, MiB | resident, MiB | threads | open files |
 |---|---|---|---|---|---|
@@ -99,8 +102,8 @@ At its end it said of itself:
 
 
 def others(steady):
-    """The least of each minute, whatever was under way; and with the pages of the binary, which come and go as the system likes."""
-    of = {"The least of each minute, at work or not": steady["busy"], "All that is resident": steady["resident"]}
+    """Of anonymous memory: the least of each rest, and of each minute, whatever was under way."""
+    of = {f"The least of each of {steady['rests']} rests": steady["rested"], "The least of each minute, at work or not": steady["busy"]}
     told = (f"{what}: {fit['percent']:+.2f} % ({fit['low']:+.2f} to {fit['high']:+.2f}) of {fit['level'] / MIB:.0f} MiB" for what, fit in of.items() if fit)
     return "".join(f" {one}." for one in told)
 

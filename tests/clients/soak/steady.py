@@ -81,7 +81,7 @@ class Steady(Worker):
                   for of, what in ((least, "anonymous"), (medians, "anonymous"), (medians, "resident"), (medians, "threads"), (medians, "descriptors"))]
         points = [(rows[0][0] / 60, *(value for _, value in rows)) for rows in zip(*series)]
         return {
-            "warm_up_s": warm_up, "memory": told(slope(self.rested(), warm_up)), "busy": told(fits["anonymous"]), "resident": told(fits["resident"]),
+            "warm_up_s": warm_up, "memory": told(fits["resident"]), "rested": told(slope(self.rested(), warm_up)), "busy": told(fits["anonymous"]),
             "rests": len(self.rests),
             "descriptors": halves(judged, "descriptors"), "threads": halves(judged, "threads"), "points": points,
             "load_average": statistics.median(one["busy"] for one in self.samples) if self.samples else None,

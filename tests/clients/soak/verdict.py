@@ -1,6 +1,6 @@
 """What makes a run fail; each line is a reason, and no line is a run that passed."""
 
-#: Percent an hour, of the steady owner's memory.
+#: Percent an hour, of what is resident of the steady owner: the line of R-31.
 MEMORY_MAX = 1.0
 #: From the first half of what is judged to the second, in medians.
 DESCRIPTORS_MAX, THREADS_MAX = 8, 4
