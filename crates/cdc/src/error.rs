@@ -110,9 +110,9 @@ impl Error {
         }
     }
 
-    /// A stable word for programs.
+    /// A stable word for programs. A store that is away is no defect.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownCollection(_) => "unknown_collection",
             Self::UnknownSnapshot { .. } => "unknown_snapshot",
@@ -124,7 +124,13 @@ impl Error {
             Self::Future { .. } => "instant_in_future",
             Self::Outside(_) => "outside_window",
             Self::NotInFiles(_) | Self::Unsettled { .. } => "unavailable",
-            Self::Catalog(_) | Self::File(_) | Self::Fold(_) | Self::Thread { .. } | Self::Metrics(_) => "internal",
+            Self::Catalog(_) | Self::File(_) | Self::Fold(_) | Self::Thread { .. } | Self::Metrics(_) => {
+                match self.kind() {
+                    Kind::Unavailable => "unavailable",
+                    Kind::OutOfSpace => "out_of_space",
+                    _ => "internal",
+                }
+            }
         }
     }
 
@@ -132,5 +138,17 @@ impl Error {
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
         matches!(self, Self::Catalog(CatalogError::Fenced { .. }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_defect_is_called_internal() {
+        let of = |error| Error::Catalog(error).code();
+        assert_eq!(of(CatalogError::Lapsed), "unavailable");
+        assert_eq!(of(CatalogError::NewerFormat { found: 9, known: 1 }), "internal");
     }
 }
