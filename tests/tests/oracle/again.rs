@@ -1,15 +1,21 @@
 //! The simulation itself: the same seed is the same history, to the last byte that it leaves in the store. Without that
 //! a seed that failed would not fail again.
+//!
+//! Histories with their logs in the store are not held to it: a log is written by a thread of its own, and how far that came
+//! when its process died is a matter of real time. What they answer is the same all the same, as the oracle says.
 
 use std::collections::BTreeMap;
 
 use super::Run;
 
-/// Histories that are run twice, those of the first seeds.
-pub(super) const HISTORIES: u64 = 20;
+/// The first seeds, of which every other has its log on a disk.
+const SEEDS: u64 = 40;
 
-/// Runs a history again, and holds what it leaves against what it left the first time.
+/// Runs a history again, if it is one of these, and holds what it leaves against what it left the first time.
 pub(super) fn compare(seed: u64, first: &Run) {
+    if seed >= SEEDS || first.world.log_in_store {
+        return;
+    }
     let (one, other) = (left(first), left(&Run::new(seed).run()));
     let differ = one.iter().filter(|(path, hash)| other.get(*path) != Some(*hash)).map(|(path, _hash)| path);
     assert_eq!(differ.collect::<Vec<_>>(), Vec::<&String>::new(), "objects that the second run has not, or otherwise");
