@@ -180,7 +180,13 @@ def test_a_batch_waits_for_a_place_among_bodies(tmp_path):
         stream = Stream(Door(server))
         stream.next("ready")
         stream.batch(1, events(1))
-        time.sleep(1)
+        # Batches that wait have a quarter of that: one that does not fit there is refused, and not after 30 seconds, when the body
+        # would have been given up.
+        large = Stream(Door(server))
+        large.next("ready")
+        large.batch(1, events(1, 10_000))
+        error = refused(lambda: large.next("progress"))
+        assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         other.sendall(body[1000:])
         assert other.recv(4096).startswith(b"HTTP/1.1 200 ")
         stream.durable(1)

@@ -439,7 +439,8 @@ impl Catalog {
         self.events(namespace).mark.clone()
     }
 
-    /// A turn in which nothing is published; behind one in which files are committed or deleted, never before it.
+    /// A turn in which nothing is published. Whoever holds a turn to commit or to delete files takes it behind that, never the other
+    /// way round.
     pub async fn publishing_turn(&self) -> tokio::sync::OwnedMutexGuard<()> {
         Arc::clone(&self.0.publishing).lock_owned().await
     }

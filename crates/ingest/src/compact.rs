@@ -90,6 +90,7 @@ async fn next(room: &Room, namespace: &Namespace, (pace, now): (Pace, Instant)) 
     let _unpublished = room.catalog.publishing_turn().await;
     scene.published = room.catalog.published_up_to(namespace, &Table::Events).await;
     if pick::due(&scene, &pace, is_taken_in) != Some(run) {
+        // The next step takes another run; nothing names the file that was written, and clean-up finds it.
         return Ok(More::Yes);
     }
     if publish::commit(room, namespace, &on, (gone, file)).await? {

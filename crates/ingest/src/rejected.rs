@@ -18,7 +18,7 @@ use std::{
 use tidemark_catalog::{Catalog, Rejects as Told};
 use tidemark_model::{Clock, CollectionName, Ids, Instant, Namespace, Rejected};
 use tidemark_proto::problem::RecordError;
-use tidemark_storage::{ObjectPath, Store, paths};
+use tidemark_storage::{ObjectPath, Store, StoreError, paths};
 use tokio::sync::RwLock;
 
 use crate::{config::Config, dedup::lock, error::Error, front::Ingest};
@@ -100,12 +100,10 @@ impl Kept {
         self.records.len() < count
     }
 
-    /// Lets go those that are so; whether there were any.
-    fn erase(&mut self, is_of: impl Fn(&Rejected) -> bool) -> bool {
-        let count = self.records.len();
+    /// Lets go those that are so.
+    fn erase(&mut self, is_of: impl Fn(&Rejected) -> bool) {
         self.records.retain(|record| !is_of(record));
         self.bytes = self.records.iter().map(|record| record.bytes()).sum();
-        self.records.len() < count
     }
 
     fn drop_oldest(&mut self) {
@@ -184,7 +182,9 @@ impl Rejects {
         };
         if crowded {
             // The records are durable: the request goes on whatever becomes of this.
-            self.merge(OBJECTS_MAX).await.unwrap_or_else(|error| tracing::warn!(%error, "refusals were not made one"));
+            if let Err(error) = self.merge(OBJECTS_MAX).await {
+                tracing::warn!(%error, "refusals were not made one");
+            }
         }
         Ok(())
     }
@@ -202,25 +202,30 @@ impl Rejects {
     }
 
     /// Lets go what was refused of a namespace, or of a collection of it; gone from the store too when it returns.
+    ///
+    /// # Errors
+    /// Of the store; asked again it goes on.
     pub(crate) async fn erase(&self, namespace: &Namespace, collection: Option<&CollectionName>) -> Result<(), Error> {
         let is_of = |record: &Rejected| {
             record.namespace == *namespace && (collection.is_none() || record.collection.as_ref() == collection)
         };
-        if lock(&self.kept).erase(is_of) { self.merge(0).await } else { Ok(()) }
+        lock(&self.kept).erase(is_of);
+        // Also where none of it is in memory: an attempt that failed may have left it in the store.
+        self.merge(0).await?.map_or(Ok(()), |left| Err(store_error(left)))
     }
 
-    /// Makes all objects one, if there are more than so many.
-    async fn merge(&self, more_than: usize) -> Result<(), Error> {
+    /// Makes all objects one, if there are more than so many; why one of the old ones stays, if one does.
+    async fn merge(&self, more_than: usize) -> Result<Option<StoreError>, Error> {
         let _alone = self.objects.write().await;
         let (records, old) = {
             let kept = lock(&self.kept);
             (kept.records.iter().map(|record| Rejected::clone(record)).collect::<Vec<_>>(), kept.objects.clone())
         };
         if old.len() <= more_than {
-            return Ok(());
+            return Ok(None);
         }
         let at = self.clock.now();
-        let mut objects = Vec::new();
+        let (mut objects, mut left) = (Vec::new(), None);
         if !records.is_empty() {
             let path = paths::rejected_file(at, self.ids.ulid(at));
             self.store.put(&path, stored::encode(&records).into()).await.map_err(store_error)?;
@@ -231,10 +236,11 @@ impl Rejects {
             if let Err(error) = self.store.delete(&path).await {
                 tracing::warn!(%path, %error, "old refusals were not deleted");
                 objects.push(path);
+                left = left.or(Some(error));
             }
         }
         lock(&self.kept).objects = objects;
-        Ok(())
+        Ok(left)
     }
 
     /// All that is kept, oldest first.
@@ -249,6 +255,6 @@ impl Told for Ingest {
     }
 }
 
-fn store_error(error: tidemark_storage::StoreError) -> Error {
+fn store_error(error: StoreError) -> Error {
     Error::Catalog(error.into())
 }

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// A namespace, or a collection of it.
-pub(crate) type Of = (Namespace, Option<CollectionName>);
+type Of = (Namespace, Option<CollectionName>);
 
 /// What ingest holds of what becomes of names.
 #[derive(Debug, Default)]
@@ -139,10 +139,8 @@ impl Room {
         match self.catalog.standing(namespace, collection) {
             Some(Standing::Dropped { until, .. }) => return Err(Error::Dropped { what: what(), until }),
             Some(Standing::Erasing) => return Err(Error::Changing { what: what() }),
-            Some(Standing::Erased { at }) if lock(&self.standings.forgotten).get(&of) != Some(&at) => {
-                self.forget(of, at)
-            }
-            Some(Standing::Erased { .. } | Standing::Live) | None => {}
+            Some(Standing::Erased { at }) => self.forget(of, at),
+            Some(Standing::Live) | None => {}
         }
         Ok(())
     }
@@ -154,9 +152,12 @@ impl Room {
         }
     }
 
-    /// Forgets what is remembered of a name that was erased.
+    /// Forgets what is remembered of a name that was erased, once: whoever comes second may find what was admitted since.
     fn forget(&self, of: Of, at: Instant) {
         let mut forgotten = lock(&self.standings.forgotten);
+        if forgotten.get(&of) == Some(&at) {
+            return;
+        }
         let (namespace, collection) = (&of.0, of.1.as_ref());
         self.rules.begin_anew(&self.catalog, namespace, collection);
         self.visible.admission.begin_anew(&self.catalog, namespace, collection);
@@ -199,6 +200,10 @@ impl Ingest {
         let room = &self.room;
         let of = (namespace.clone(), collection.cloned());
         let _changing = room.standings.change(of.clone()).await;
+        if let Standing::Erased { .. } = standing {
+            // Another erasure than the last one, though it may be of the same system time. Nobody adds to the name until it is said.
+            lock(&room.standings.forgotten).remove(&of);
+        }
         let saying = room.standings.say(of.clone());
         room.catalog.stand(namespace, collection, standing).await?;
         saying.holds();

@@ -375,6 +375,34 @@ async fn a_second_owner_fences_the_first_from_every_commit() {
     assert_eq!(second.events(&nyc()).head.epoch, 2);
 }
 
+/// By halving the chain, and no further than to its floor.
+#[tokio::test]
+async fn the_newest_commit_up_to_an_epoch_is_found() {
+    let mut world = World::new();
+    // The versions that each epoch ends with; the third commits nothing.
+    let ends = [3, 4, 4, 9, 10];
+    let mut catalog = None;
+    for end in ends {
+        let owner = world.open().await;
+        owner.observe(&nyc(), AT, &[]);
+        owner.persist(&nyc()).await.unwrap();
+        while owner.events(&nyc()).head.version < end {
+            let on = owner.events(&nyc());
+            committed(owner.commit_events(&nyc(), &on, grown(&on)).await.unwrap());
+        }
+        catalog = Some(owner);
+    }
+    let catalog = catalog.unwrap();
+    let found = async |epoch| catalog.events_committed_up_to(&nyc(), epoch).await.unwrap().head.version;
+    for (epoch, end) in (1..).zip(ends) {
+        assert_eq!(found(epoch).await, end, "epoch {epoch}");
+    }
+    assert_eq!((found(0).await, found(99).await), (0, 10));
+    // What lies below the floor is not believed, whether it is there or not.
+    catalog.register(&nyc(), &Table::Events).unwrap().trim(5).await.unwrap();
+    assert_eq!((found(1).await, found(3).await, found(4).await), (0, 0, 9));
+}
+
 #[tokio::test]
 async fn orphans_below_never_falls_and_the_copy_is_written_once_a_second() {
     let mut world = World::new();

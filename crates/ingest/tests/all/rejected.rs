@@ -3,10 +3,13 @@
 use serde_json::Value;
 use tidemark_catalog::Rejects as _;
 use tidemark_ingest::Config;
-use tidemark_model::Clock as _;
+use tidemark_model::{Clock as _, CollectionName};
 use tidemark_storage::paths;
 
-use crate::bed::{Bed, End, quiet};
+use crate::{
+    bed::{Bed, End, ns, quiet},
+    flaky::{self, Answer, Verb},
+};
 
 const PARTIAL: &str = "/v1/shop/events?on_error=partial";
 const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
@@ -115,4 +118,26 @@ async fn nothing_is_kept_where_nothing_shall_be() {
     let bed = Bed::with(Config { rejected_max: 0, ..quiet() }).await;
     assert_eq!(send(&bed, "{}").await["rejected"], 1);
     assert_eq!((bed.ingest.rejected().len(), objects(&bed).await), (0, 0));
+}
+
+#[tokio::test]
+async fn an_erasure_of_what_was_refused_goes_on_where_it_failed() {
+    let (store, rules) = flaky::store();
+    let bed = Bed::on(store, quiet()).await;
+    for collection in ["orders", "people"] {
+        let path = format!("/v1/shop/{collection}/changes?on_error=partial");
+        bed.post(&path, r#"{"op":"insert","id":"1"}"#, &[]).await.ok();
+    }
+    let orders = CollectionName::parse("orders").expect("a name");
+    rules.set(|verb, path| match verb {
+        Verb::Put if path.contains("_tidemark/rejected/") => Answer::Failed,
+        _ => Answer::Honest,
+    });
+    assert!(bed.ingest.erase_rejected(&ns("shop"), Some(&orders)).await.is_err());
+    rules.heal();
+    bed.ingest.erase_rejected(&ns("shop"), Some(&orders)).await.expect("erases");
+    let bed = bed.restart(End::Killed).await;
+    let left = bed.ingest.rejected();
+    let left: Vec<_> = left.iter().map(|one| one.collection.as_ref().map_or("", |name| name.as_str())).collect();
+    assert_eq!(left, ["people"], "also in the store");
 }

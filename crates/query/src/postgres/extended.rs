@@ -390,8 +390,11 @@ impl Session {
         Ok(())
     }
 
-    /// Does what is not a question; rows of a cursor go out in the formats that were bound here.
-    async fn perform_as(
+    /// Does what is not a question; rows of a cursor go out in the formats of this statement, whatever an earlier one had.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) async fn perform_as(
         &mut self,
         command: &Command,
         formats: &[Format],

@@ -29,17 +29,11 @@ impl Session {
     pub(crate) async fn command(&mut self, said: &Said) -> Result<(), Ended> {
         self.check_block(&said.command)?;
         self.begin_time();
-        if let Command::Fetch(cursor, _) = &said.command
-            && let Some(cursor) = self.portals.get_mut(cursor)
-        {
-            // Text, whatever an earlier FETCH of it was bound to.
-            cursor.formats.clear();
-        }
         if let Some(columns) = self.columns_of(&said.command) {
             reply::columns(&mut self.link.out, &columns, &[]);
         }
         if said.command != Command::Ask {
-            return self.perform(&said.command, Vec::new()).await;
+            return self.perform_as(&said.command, &[], Vec::new()).await;
         }
         match self.ask(&said.sql, Vec::new()).await? {
             Began::Set => reply::complete(&mut self.link.out, "SET"),

@@ -107,3 +107,65 @@ impl Drop for Reading {
         *self.unread.0.lock().unwrap_or_else(PoisonError::into_inner) = self.rest.take();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::{
+        Router,
+        http::{HeaderValue, StatusCode},
+        middleware,
+        routing::post,
+    };
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    /// Pieces of a body, bytes.
+    const PIECE: usize = 64 << 10;
+
+    /// How many bytes are asked for of one who sends so many, and then says nothing more or ends, where the door refuses.
+    async fn asked_for(bytes: usize, ends: bool, is_known: bool, change: impl FnOnce(&mut Request)) -> usize {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let pieces = stream::iter(0..bytes / PIECE).map(move |_| {
+            counted.fetch_add(PIECE, Ordering::SeqCst);
+            Ok::<_, std::io::Error>(Bytes::from(vec![0; PIECE]))
+        });
+        let body = if ends { Body::from_stream(pieces) } else { Body::from_stream(pieces.chain(stream::pending())) };
+        let refuse = move |_request: Request| async move {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            if is_known {
+                response.extensions_mut().insert(LetOn);
+            }
+            response
+        };
+        let mut request = Request::post("/").body(body).unwrap();
+        change(&mut request);
+        let door = Router::new().route("/", post(refuse)).layer(middleware::from_fn(discard));
+        assert_eq!(door.oneshot(request).await.unwrap().status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        asked.load(Ordering::SeqCst)
+    }
+
+    #[tokio::test]
+    async fn what_a_refused_request_sends_is_read_up_to_a_limit() {
+        let same = |_request: &mut Request| {};
+        assert_eq!(asked_for(8 << 20, true, true, same).await, 8 << 20);
+        assert_eq!(asked_for(80 << 20, true, true, same).await, BYTES_MAX);
+        assert_eq!(asked_for(8 << 20, true, false, same).await, STRANGERS_BYTES_MAX);
+        // Who stops to send gets the answer before the time is over.
+        let stops = tokio::time::timeout(WITHIN / 2, asked_for(PIECE, false, true, same)).await;
+        assert_eq!(stops.expect("an answer"), PIECE);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_asked_for_where_the_answer_is_seen_anyhow() {
+        let expects = |request: &mut Request| {
+            request.headers_mut().insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+        };
+        assert_eq!(asked_for(8 << 20, true, true, expects).await, 0);
+        assert_eq!(asked_for(8 << 20, true, true, |request| *request.version_mut() = Version::HTTP_2).await, 0);
+    }
+}

@@ -144,6 +144,15 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn an_error_tells_how_many_rows_are_stored_before_it() {
+        let status = || Status::with_details(Code::ResourceExhausted, "full", Bytes::from_static(b"details"));
+        assert_eq!(behind(status(), 0).message(), "full");
+        let told = behind(status(), 7);
+        assert_eq!((told.code(), told.details()), (Code::ResourceExhausted, &b"details"[..]));
+        assert_eq!(told.message(), "full; 7 rows before these are stored");
+    }
+
     fn ask(if_not_exist: TableNotExistOption, if_exists: TableExistsOption) -> CommandStatementIngest {
         let options = TableDefinitionOptions { if_not_exist: if_not_exist.into(), if_exists: if_exists.into() };
         CommandStatementIngest {
