@@ -177,6 +177,7 @@ impl Lease {
             }
         };
         tokio::select! {
+            biased;
             done = work => done,
             never = speaking => never,
         }
@@ -196,6 +197,7 @@ impl Lease {
         let Some((chain, old)) = self.0.chain.as_ref().zip(newest.checked_sub(WORDS_KEPT)) else { return };
         let path = chain.path(old);
         tokio::select! {
+            biased;
             deleted = self.0.store.delete(&path) => if let Err(error) = deleted {
                 tracing::debug!(%error, "an old word of the lease was not deleted");
             },

@@ -1,6 +1,8 @@
 //! Leases: who is alive, who has to wait, who has lost.
 
 mod away;
+mod far;
+mod network;
 
 use tidemark_model::{Ids, Instant, clock::ManualClock};
 
