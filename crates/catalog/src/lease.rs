@@ -177,6 +177,7 @@ impl Lease {
             }
         };
         tokio::select! {
+            // In an order, so that a simulation of it is the same twice; so below.
             biased;
             done = work => done,
             never = speaking => never,

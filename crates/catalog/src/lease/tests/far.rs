@@ -31,7 +31,7 @@ use turmoil::net::{TcpListener, TcpStream};
 pub(super) const HOST: &str = "store";
 const PORT: u16 = 9000;
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 enum Asked {
     Create(String),
     Overwrite(String),
@@ -172,7 +172,7 @@ fn meta(location: &Path, size: u64) -> ObjectMeta {
 }
 
 fn unheard_of() -> Error {
-    Error::Generic { store: "Far", source: "no answer to what was asked".into() }
+    Error::Generic { store: "Far", source: "this is not asked of it, or not answered so".into() }
 }
 
 impl fmt::Display for Far {
@@ -185,7 +185,11 @@ impl fmt::Display for Far {
 impl ObjectStore for Far {
     async fn put_opts(&self, at: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let path = at.to_string();
-        let asked = if opts.mode == PutMode::Create { Asked::Create(path) } else { Asked::Overwrite(path) };
+        let asked = match opts.mode {
+            PutMode::Create => Asked::Create(path),
+            PutMode::Overwrite => Asked::Overwrite(path),
+            PutMode::Update(_) => return Err(unheard_of()),
+        };
         match self.ask(asked, payload.into()).await?.0 {
             Answered::Done => Ok(PutResult { e_tag: None, version: None }),
             Answered::Exists => Err(Error::AlreadyExists { path: at.to_string(), source: "it is there".into() }),
@@ -197,7 +201,10 @@ impl ObjectStore for Far {
         Err(unheard_of())
     }
 
-    async fn get_opts(&self, at: &Path, _options: GetOptions) -> Result<GetResult> {
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        if options.range.is_some() {
+            return Err(unheard_of());
+        }
         match self.ask(Asked::Read(at.to_string()), Bytes::new()).await? {
             (Answered::Done, body) => {
                 let (meta, range) = (meta(at, body.len() as u64), 0..body.len() as u64);

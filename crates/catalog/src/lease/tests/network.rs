@@ -31,17 +31,51 @@ const NODES: [&str; 3] = ["a", "b", "c"];
 /// Machines' clocks run faster or slower than time by at most so much. A quarter of a lease is what is allowed for.
 const DRIFT_MAX_PERCENT: u64 = 10;
 
-/// What happened, of all seeds.
-#[derive(Debug, Default, PartialEq)]
-struct Seen {
-    owners: usize,
-    acknowledged: usize,
-    unknown: usize,
-    fenced: usize,
-    lapsed: usize,
-    ended: usize,
-    troubles: [usize; 5],
+/// What can happen; every one of these has to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Opened,
+    Acknowledged,
+    /// Whether a word was taken is not known.
+    Unknown,
+    /// An owner learned that another has the lake.
+    Fenced,
+    /// An owner did not answer, because its lease had run out.
+    Lapsed,
+    /// An owner ended in order.
+    Ended,
+    Trouble(Kind),
 }
+
+/// What can be wrong with a host, or with its way to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Dead,
+    StoreDead,
+    Cut,
+    CutTowardsStore,
+    CutFromStore,
+    /// What is sent arrives when it is over.
+    HeldBack,
+}
+
+const EVENTS: [Event; 12] = [
+    Event::Opened,
+    Event::Acknowledged,
+    Event::Unknown,
+    Event::Fenced,
+    Event::Lapsed,
+    Event::Ended,
+    Event::Trouble(Kind::Dead),
+    Event::Trouble(Kind::StoreDead),
+    Event::Trouble(Kind::Cut),
+    Event::Trouble(Kind::CutTowardsStore),
+    Event::Trouble(Kind::CutFromStore),
+    Event::Trouble(Kind::HeldBack),
+];
+
+/// How often each happened.
+type Seen = BTreeMap<Event, u64>;
 
 /// What is known of everything that was said.
 #[derive(Debug, Default, PartialEq)]
@@ -53,6 +87,10 @@ struct Book {
 }
 
 impl Book {
+    fn count(&mut self, event: Event) {
+        *self.seen.entry(event).or_default() += 1;
+    }
+
     /// Holds what an owner answers against what was acknowledged before.
     fn hold(&self, catalog: &Catalog, who: &str) {
         for (name, number) in &self.said {
@@ -114,7 +152,11 @@ impl World {
         let percent = u32::try_from(100 - DRIFT_MAX_PERCENT + self.below(2 * DRIFT_MAX_PERCENT + 1))?;
         loop {
             let ticks = Arc::new(Drifting { ticks: MachineTicks::default(), percent });
-            let _ended = self.life(name, ticks).await;
+            match self.life(name, ticks).await {
+                Ok(()) => {}
+                Err(TurnError::Catalog(CatalogError::Store(_) | CatalogError::Fenced { .. })) => {}
+                Err(error) => panic!("{name}: {error}"),
+            }
             tokio::time::sleep(Duration::from_millis(self.below(300))).await;
         }
     }
@@ -132,17 +174,17 @@ impl World {
             Tenure { holder: name.to_owned(), lease_ms: LEASE.as_millis() as u64, after, ticks, ..Tenure::default() };
         let deps = Deps { store, clock, ids: Arc::new(ids), metrics: prometheus::Registry::new() };
         let catalog = Catalog::open_as(Config::default(), deps, &tenure).await?;
-        self.book().seen.owners += 1;
+        self.book().count(Event::Opened);
         let lost = tokio::select! {
             biased;
             lost = speak(&catalog, &tenure) => Some(lost),
             ended = self.serve(&catalog, name) => ended.err(),
         };
         match lost {
-            Some(CatalogError::Fenced { .. }) => self.book().seen.fenced += 1,
+            Some(CatalogError::Fenced { .. }) => self.book().count(Event::Fenced),
             Some(error) => panic!("{name}: {error}"),
             None => {
-                self.book().seen.ended += 1;
+                self.book().count(Event::Ended);
                 catalog.lease().end().await?;
             }
         }
@@ -155,7 +197,7 @@ impl World {
         while self.below(400) > 0 {
             tokio::time::sleep(Duration::from_millis(self.below(60))).await;
             if catalog.check_held().is_err() {
-                self.book().seen.lapsed += 1;
+                self.book().count(Event::Lapsed);
                 continue;
             }
             self.book().hold(catalog, &who);
@@ -163,8 +205,11 @@ impl World {
             let next = CollectionName::parse(&format!("c{number}")).unwrap();
             self.book().said.insert(next.clone(), number);
             match catalog.keep(&shop(), Some(&next), kept(number)).await {
-                Ok(()) => drop(self.book().acknowledged.insert(next)),
-                Err(CatalogError::Store(_)) => self.book().seen.unknown += 1,
+                Ok(()) => {
+                    self.book().acknowledged.insert(next);
+                    self.book().count(Event::Acknowledged);
+                }
+                Err(CatalogError::Store(_)) => self.book().count(Event::Unknown),
                 Err(error) => return Err(error),
             }
         }
@@ -185,35 +230,42 @@ async fn speak(catalog: &Catalog, tenure: &Tenure) -> CatalogError {
     }
 }
 
-/// Something that is wrong with a host, or with its way to the store, until a time.
+/// Something that is wrong until a time.
 #[derive(Debug, Clone, Copy)]
 struct Trouble {
-    kind: usize,
+    kind: Kind,
     host: &'static str,
     until: Duration,
 }
 
 impl Trouble {
     fn begin(world: &World, sim: &mut Sim<'_>) -> Self {
-        let (kind, host) = (world.below(5) as usize, NODES[world.below(NODES.len() as u64) as usize]);
-        // Now and then the store itself.
-        let host = if kind == 0 && world.below(4) == 0 { far::HOST } else { host };
+        let (kind, node) = (world.below(5), NODES[world.below(NODES.len() as u64) as usize]);
+        let kind = match kind {
+            0 if world.below(4) == 0 => Kind::StoreDead,
+            0 => Kind::Dead,
+            1 => Kind::Cut,
+            2 => Kind::CutTowardsStore,
+            3 => Kind::CutFromStore,
+            _ => Kind::HeldBack,
+        };
+        let host = if kind == Kind::StoreDead { far::HOST } else { node };
         match kind {
-            0 => sim.crash(host),
-            1 => sim.partition(host, far::HOST),
-            2 => sim.partition_oneway(host, far::HOST),
-            3 => sim.partition_oneway(far::HOST, host),
-            _ => sim.hold(host, far::HOST),
+            Kind::Dead | Kind::StoreDead => sim.crash(host),
+            Kind::Cut => sim.partition(host, far::HOST),
+            Kind::CutTowardsStore => sim.partition_oneway(host, far::HOST),
+            Kind::CutFromStore => sim.partition_oneway(far::HOST, host),
+            Kind::HeldBack => sim.hold(host, far::HOST),
         }
-        world.book().seen.troubles[kind] += 1;
+        world.book().count(Event::Trouble(kind));
         Self { kind, host, until: sim.elapsed() + LEASE * world.below(30) as u32 / 10 }
     }
 
     fn end(self, sim: &mut Sim<'_>) {
         match self.kind {
-            0 => sim.bounce(self.host),
-            4 => sim.release(self.host, far::HOST),
-            _ => sim.repair(self.host, far::HOST),
+            Kind::Dead | Kind::StoreDead => sim.bounce(self.host),
+            Kind::Cut | Kind::CutTowardsStore | Kind::CutFromStore => sim.repair(self.host, far::HOST),
+            Kind::HeldBack => sim.release(self.host, far::HOST),
         }
     }
 }
@@ -252,9 +304,8 @@ fn history(seed: u64) -> Book {
         sim.step().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
     drop(sim);
-    let mut book = std::mem::take(&mut *world.book());
+    let book = std::mem::take(&mut *world.book());
     assert!(book.acknowledged.len() > before, "seed {seed}: nothing is acknowledged although all is well");
-    book.seen.acknowledged = book.acknowledged.len();
     let last = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let last = last.block_on(open(&Store::wrapping(objects, "memory://"), 1, &Tenure::default()));
     book.hold(&last, "whoever comes last");
@@ -262,20 +313,14 @@ fn history(seed: u64) -> Book {
 }
 
 fn histories(seeds: std::ops::Range<u64>) {
-    let (mut all, count) = (Seen::default(), seeds.end - seeds.start);
+    let (mut all, count) = (Seen::new(), seeds.end - seeds.start);
     for seed in seeds {
-        let seen = history(seed).seen;
-        all.owners += seen.owners;
-        all.acknowledged += seen.acknowledged;
-        all.unknown += seen.unknown;
-        all.fenced += seen.fenced;
-        all.lapsed += seen.lapsed;
-        all.ended += seen.ended;
-        (0..all.troubles.len()).for_each(|kind| all.troubles[kind] += seen.troubles[kind]);
+        history(seed).seen.into_iter().for_each(|(event, times)| *all.entry(event).or_default() += times);
     }
     println!("{count} histories: {all:?}");
-    let least = [all.unknown, all.fenced, all.lapsed, all.ended].into_iter().chain(all.troubles).min();
-    assert!(least > Some(0) && all.owners as u64 > 2 * count, "not all that can happen did: {all:?}");
+    let missing: Vec<Event> = EVENTS.into_iter().filter(|event| !all.contains_key(event)).collect();
+    assert!(missing.is_empty(), "never happened: {missing:?}");
+    assert!(all[&Event::Opened] > 2 * count, "hardly anybody took over: {all:?}");
 }
 
 #[test]
